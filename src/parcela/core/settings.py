@@ -1,0 +1,325 @@
+"""All settings of Parcela: one frozen class, read once by a composition root.
+
+The documented table in ``docs/reference/settings.md`` is generated from this class (``parcela settings``).
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from enum import StrEnum
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from parcela.core.errors import Problem, invalid
+
+FOREIGN_NAMES = frozenset({"PARCELA_TOKEN", "PARCELA_URL", "PARCELA_CONFIG"})
+"""``PARCELA_*`` variables that belong to the command-line client, not to the server."""
+HELPER_PREFIXES = ("PARCELA_TEST_", "PARCELA_GUEST_DIR")
+DATABASES = ("sqlite", "postgresql", "postgres", "mysql", "mariadb")
+MIN_SECRET_CHARS = 32
+MAX_SHOWN_CHARS = 40
+
+
+class Hypervisor(StrEnum):
+    """Provider of the built-in zone. There is no silent change from one to another."""
+
+    LIBVIRT = "libvirt"
+    SIMULATED = "simulated"
+
+
+class AccelerationChoice(StrEnum):
+    """Wish of the administrator; KVM is used only when it really boots a guest."""
+
+    AUTO = "auto"
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+def default_data_dir() -> Path:
+    """``/var/lib/parcela`` for root, ``~/.local/share/parcela`` for others."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/parcela")
+    return Path(os.environ.get("XDG_DATA_HOME", str(Path.home() / ".local/share"))) / "parcela"
+
+
+def _env(name: str, default: Any, help_text: str, **limits: Any) -> Any:
+    """Field with its exact environment name and its line in the reference table."""
+    if callable(default):
+        return Field(default_factory=default, validation_alias=name, description=help_text, **limits)
+    return Field(default=default, validation_alias=name, description=help_text, **limits)
+
+
+class Settings(BaseSettings):
+    """Settings; units are in the names. Unknown ``PARCELA_*`` variables and bad values stop the start."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    data_dir: Path = _env("PARCELA_DATA_DIR", default_data_dir, "Folder of the SQLite file, images and VM disks.")
+    database_url: str = _env(
+        "DATABASE_URL",
+        "",
+        "SQLAlchemy URL: sqlite, postgresql or mysql/mariadb. Empty: a SQLite file in the data folder.",
+    )
+    listen_host: str = _env("PARCELA_HOST", "127.0.0.1", "Address the server listens on.")
+    listen_port: int = _env("PARCELA_PORT", 8000, "TCP port of the server.", ge=1, le=65535)
+    admin_email: str = _env("PARCELA_ADMIN_EMAIL", "admin@parcela.local", "E-mail address of the first administrator.")
+    admin_password: SecretStr | None = _env(
+        "PARCELA_ADMIN_PASSWORD", None, "Password of the first administrator; generated and printed once when empty."
+    )
+    secret_key: SecretStr | None = _env(
+        "PARCELA_SECRET_KEY",
+        None,
+        "Key that signs tokens, at least 32 characters; generated into the data folder when empty.",
+    )
+    production: bool = _env("PARCELA_PRODUCTION", False, "Refuse to start with a weak or generated secret.")
+    hypervisor: Hypervisor = _env(
+        "PARCELA_HYPERVISOR", Hypervisor.LIBVIRT, "Provider of the built-in zone: libvirt or simulated."
+    )
+    libvirt_uri: str = _env(
+        "PARCELA_LIBVIRT_URI", "", "qemu:///system or qemu:///session. Empty: system for root, session for others."
+    )
+    acceleration: AccelerationChoice = _env(
+        "PARCELA_ACCELERATION",
+        AccelerationChoice.AUTO,
+        "What VMs run on: auto tries KVM with a guest and falls back to tcg (emulation), and says which it is.",
+    )
+    guest_dir: Path = _env("PARCELA_GUEST_DIR", lambda: Path(".cache/guest"), "Folder with the built bundled guest.")
+    simulated_hosts: int = _env(
+        "PARCELA_SIMULATED_HOSTS", 3, "Number of hosts of the simulated provider.", ge=1, le=1000
+    )
+    nat_prefixes: Annotated[tuple[str, ...], NoDecode] = _env(
+        "PARCELA_NAT_PREFIXES",
+        lambda: ("10.231.0.0/22", "10.232.0.0/22", "172.29.0.0/22"),
+        "Candidates for the subnet of VMs with public access, comma-separated; the first free one is taken.",
+    )
+    nat_blocked: Annotated[tuple[str, ...], NoDecode] = _env(
+        "PARCELA_NAT_BLOCKED",
+        tuple,
+        "IPv4 prefixes that VMs with public access may not reach, such as the management network, comma-separated.",
+    )
+    access_token_ttl_s: int = _env(
+        "PARCELA_ACCESS_TOKEN_TTL_S", 3600, "Life of an access token in seconds.", ge=60, le=86400
+    )
+    refresh_token_ttl_s: int = _env(
+        "PARCELA_REFRESH_TOKEN_TTL_S", 1209600, "Life of a refresh token in seconds.", ge=300, le=7776000
+    )
+    login_attempts: int = _env(
+        "PARCELA_LOGIN_ATTEMPTS", 5, "Failed logins per account before it is locked for a while.", ge=1, le=100
+    )
+    login_attempts_per_address: int = _env(
+        "PARCELA_LOGIN_ATTEMPTS_PER_ADDRESS",
+        30,
+        "Failed logins per client address before it is locked for a while.",
+        ge=1,
+        le=10000,
+    )
+    login_lock_s: int = _env("PARCELA_LOGIN_LOCK_S", 300, "Length of that lock in seconds.", ge=1, le=86400)
+    slice_ttl_s: int = _env(
+        "PARCELA_SLICE_TTL_S",
+        28800,
+        "Life of a slice of a non-administrator in seconds, unless extended.",
+        ge=60,
+        le=31536000,
+    )
+    max_upload_bytes: int = _env("PARCELA_MAX_UPLOAD_BYTES", 21474836480, "Largest image file in bytes.", ge=1048576)
+    max_body_bytes: int = _env(
+        "PARCELA_MAX_BODY_BYTES", 2097152, "Largest request body in bytes, image uploads excepted.", ge=65536
+    )
+    boot_timeout_s: int = _env(
+        "PARCELA_BOOT_TIMEOUT_S", 300, "Seconds a guest may take to say that it is ready.", ge=10, le=3600
+    )
+    shutdown_timeout_s: int = _env(
+        "PARCELA_SHUTDOWN_TIMEOUT_S", 30, "Seconds between the ACPI power button and pulling the plug.", ge=1, le=600
+    )
+    boots_per_host: int = _env(
+        "PARCELA_BOOTS_PER_HOST", 0, "Guests booting at once on a host; 0 means its processors plus one.", ge=0, le=1000
+    )
+    sweep_interval_s: float = _env(
+        "PARCELA_SWEEP_INTERVAL_S", 5.0, "Seconds between two runs of the reconcilers.", ge=0.1, le=3600
+    )
+    lease_ttl_s: float = _env(
+        "PARCELA_LEASE_TTL_S",
+        30.0,
+        "Seconds after which an operation whose worker is silent is taken over.",
+        ge=1,
+        le=600,
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = _env(
+        "PARCELA_CORS_ORIGINS", tuple, "Origins that may call the API from a browser, comma-separated."
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = _env(
+        "PARCELA_TRUSTED_PROXIES",
+        tuple,
+        "Addresses of reverse proxies whose X-Forwarded-For is believed, comma-separated.",
+    )
+    log_level: str = _env(
+        "PARCELA_LOG_LEVEL", "info", "Log lines of this weight and above.", pattern="^(debug|info|warning|error)$"
+    )
+    log_json: bool = _env("PARCELA_LOG_JSON", False, "Log lines as JSON.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment first, then ``.env``; no secret files."""
+        del settings_cls, file_secret_settings
+        return init_settings, env_settings, dotenv_settings
+
+    @field_validator("nat_prefixes", "nat_blocked", "cors_origins", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if value and ("://" not in value or value.partition(":")[0].partition("+")[0] not in DATABASES):
+            raise _bad("must be an address that begins with sqlite://, postgresql://, mysql:// or mariadb://")
+        return value
+
+    @field_validator("nat_prefixes", "trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for part in value:
+            try:
+                ip_network(part, strict=False)
+            except ValueError as exc:
+                raise _bad(f"must be IP addresses or networks separated by commas, but '{part}' is none") from exc
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for part in value:
+            address = urlsplit(part)
+            if part != "*" and (address.scheme not in {"http", "https"} or not address.netloc or address.path):
+                raise _bad(f"must be origins such as https://lab.example, but '{part}' is none")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < MIN_SECRET_CHARS:
+            raise _bad(f"must have at least {MIN_SECRET_CHARS} characters")
+        return value
+
+    @field_validator("production")
+    @classmethod
+    def _own_secret(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("secret_key", "") is None:  # missing there: it has a problem of its own
+            raise _bad("needs PARCELA_SECRET_KEY (at least 32 characters, the same for all replicas)")
+        return value
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database URL with the default filled in."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'parcela.db'}"
+
+    @property
+    def resolved_libvirt_uri(self) -> str:
+        """The libvirt URI with the default filled in."""
+        return self.libvirt_uri or ("qemu:///system" if os.geteuid() == 0 else "qemu:///session")
+
+
+def env_name(field_name: str) -> str:
+    """Environment variable of a field."""
+    return str(Settings.model_fields[field_name].validation_alias)
+
+
+def _bad(text: str) -> PydanticCustomError:
+    """A problem of a validator: the end of a sentence that begins with 'It'."""
+    return PydanticCustomError("bad_setting", "{text}", {"text": text})
+
+
+def allowed_values(field_name: str) -> str:
+    """What a setting may be, e.g. ``a whole number from 1 to 65535``; "" for free text."""
+    field = Settings.model_fields[field_name]
+    kind = field.annotation
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return _one_of([member.value for member in kind])
+    if kind is bool:
+        return "true or false"
+    if field_name == "log_level":
+        return _one_of(["debug", "info", "warning", "error"])
+    if kind is int or kind is float:
+        least = _limit(field.metadata, "ge")
+        most = _limit(field.metadata, "le")
+        number = "a whole number" if kind is int else "a number"
+        return f"{number} from {least} to {most}" if most is not None else f"{number}, at least {least}"
+    return ""
+
+
+def _limit(metadata: list[Any], name: str) -> Any:
+    return next((getattr(item, name) for item in metadata if hasattr(item, name)), None)
+
+
+def _one_of(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _problem(error: ErrorDetails) -> Problem:
+    """One bad value: which variable, what is wrong, what is allowed. Secrets and addresses are not repeated."""
+    variable = str(error["loc"][0]) if error["loc"] else "settings"
+    name = next((name for name in Settings.model_fields if env_name(name) == variable), "")
+    if error["type"] == "bad_setting" or not name:
+        return Problem(variable, f"It {error['msg']}.", "bad_setting")
+    allowed = allowed_values(name)
+    if not allowed:
+        return Problem(variable, f"{error['msg']}.", "bad_setting")
+    shown = str(error["input"])[:MAX_SHOWN_CHARS]
+    return Problem(variable, f"It is '{shown}', but must be {allowed}.", "bad_setting")
+
+
+def _unknown(environ: Mapping[str, str]) -> list[Problem]:
+    """Variables that look like settings and are none: spelling mistakes, mostly."""
+    known = {env_name(name) for name in Settings.model_fields} | FOREIGN_NAMES
+    in_file = {str(name).upper() for name in DotEnvSettingsSource(Settings).env_vars}
+    found = {name for name in {*environ, *in_file} if name.startswith("PARCELA_")} - known
+    return [
+        Problem(name, f"There is no such setting. {_hint(name, known)}", "unknown_setting")
+        for name in sorted(found)
+        if not name.startswith(HELPER_PREFIXES)
+    ]
+
+
+def _hint(name: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.8)
+    return f"Is {near[0]} meant?" if near else "'parcela settings' prints all there are."
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the environment and ``.env``.
+
+    Raises:
+        ParcelaError: kind ``invalid``, with one problem per bad or unknown variable.
+    """
+    problems = _unknown(os.environ if environ is None else environ)
+    try:
+        settings = Settings()
+    except ValidationError as exc:
+        problems += [_problem(error) for error in exc.errors()]
+        settings = None
+    if problems or settings is None:
+        raise invalid("settings_invalid", "Parcela cannot start with these settings.", *problems)
+    return settings

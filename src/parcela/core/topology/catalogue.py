@@ -1,0 +1,55 @@
+"""What the lab offers, as a snapshot: flavours and images, by name. Rules read this instead of a database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class FlavourInfo:
+    """A named size.
+
+    Attributes:
+        id: key of its row.
+        name: as templates write it.
+        vcpus: number of virtual processors.
+        memory_mib: memory in MiB.
+        disk_gib: disk in GiB.
+    """
+
+    id: int
+    name: str
+    vcpus: int
+    memory_mib: int
+    disk_gib: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """An image and what it needs at least.
+
+    Attributes:
+        id: key of its row.
+        name: as templates write it.
+        min_memory_mib: least memory in MiB.
+        min_disk_gib: least disk in GiB by decision of who uploaded it.
+        virtual_size_gib_rounded_up: size of the disk inside the image in GiB; an overlay cannot be smaller.
+    """
+
+    id: int
+    name: str
+    min_memory_mib: int = 64
+    min_disk_gib: int = 1
+    virtual_size_gib_rounded_up: int = 1
+
+    @property
+    def least_disk_gib(self) -> int:
+        """Smallest disk in GiB that a VM of this image may have."""
+        return max(self.min_disk_gib, self.virtual_size_gib_rounded_up)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Flavours and images *this caller* may use, keyed by their exact name."""
+
+    flavours: Mapping[str, FlavourInfo] = field(default_factory=dict)
+    images: Mapping[str, ImageInfo] = field(default_factory=dict)
