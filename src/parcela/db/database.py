@@ -1,0 +1,105 @@
+"""The database of a process: engines, sessions, and the single-writer rule of SQLite."""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from pathlib import Path
+from typing import IO
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.db.engine import WRITE_OPTION, make_engine
+
+
+class Database:
+    """Opens sessions; knows nothing of tables.
+
+    On SQLite all writers of the process queue on one asyncio lock: SQLite's own busy handler polls and can starve a
+    writer until it fails with "database is locked"; a fair queue cannot.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Take any supported URL; connects on first use."""
+        self.engine = make_engine(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._writing = self.engine.execution_options(**{WRITE_OPTION: True})
+        self._writer: AbstractAsyncContextManager[object] = asyncio.Lock() if self.is_sqlite else nullcontext()
+
+    @asynccontextmanager
+    async def read_session(self) -> AsyncIterator[AsyncSession]:
+        """A session for reading: every statement stands alone (no BEGIN, no ROLLBACK)."""
+        async with AsyncSession(self._reading, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
+    @asynccontextmanager
+    async def write_session(self) -> AsyncIterator[AsyncSession]:
+        """A session with one transaction; rolled back unless the caller commits."""
+        async with self._writer, AsyncSession(self._writing, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
+    async def ping(self) -> None:
+        """Ask the database something.
+
+        Raises:
+            ParcelaError: kind ``unavailable``.
+        """
+        try:
+            async with self.read_session() as session:
+                await session.execute(text("SELECT 1"))
+        except (SQLAlchemyError, OSError) as exc:
+            raise ParcelaError(
+                ErrorKind.UNAVAILABLE, "database_unavailable", "The database does not answer.", internal=str(exc)
+            ) from exc
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+
+class ProcessLock:
+    """Held by the one process that may work on a SQLite data folder.
+
+    The kernel lets go of it when the process dies in whatever way, so there is never a stale lock to clean up.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Take the data folder (made when missing)."""
+        self._path = folder / "parcela.lock"
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> None:
+        """Take the lock.
+
+        Raises:
+            ParcelaError: kind ``conflict``, naming the process that holds it.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        lock_file = self._path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as exc:
+            lock_file.seek(0)
+            holder = lock_file.read().strip() or "unknown"
+            lock_file.close()
+            raise ParcelaError(
+                ErrorKind.CONFLICT,
+                "second_process",
+                f"Process {holder} already works on {self._path.parent}. With SQLite one Parcela process is possible; "
+                "set DATABASE_URL to PostgreSQL or MariaDB for more.",
+            ) from exc
+        lock_file.truncate(0)
+        lock_file.write(str(os.getpid()))
+        lock_file.flush()
+        self._file = lock_file
+
+    def release(self) -> None:
+        """Let go; may be called twice."""
+        if self._file:
+            self._file.close()
+            self._file = None

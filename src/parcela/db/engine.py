@@ -1,0 +1,118 @@
+"""Database engines: URL normalisation, pools, and SQLite's manners."""
+
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from parcela.core.errors import Problem, invalid
+
+ASYNC_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+    "mysql": "mysql+aiomysql",
+    "mariadb": "mariadb+aiomysql",
+}
+WRITE_OPTION = "parcela_write"
+BUSY_TIMEOUT_MS = 30_000
+POOL_SIZE = 4
+"""A small pool without overflow was 1.7 to 2.1 times faster than the default one (notes on performance)."""
+
+
+def async_url(url: str) -> URL:
+    """The URL with our driver for its database.
+
+    Raises:
+        ParcelaError: kind ``invalid`` for another database or an in-memory SQLite.
+    """
+    try:
+        parsed = make_url(url)
+    except Exception as exc:
+        raise _bad_url("DATABASE_URL is no database address.") from exc
+    family = parsed.get_backend_name()
+    if family not in ASYNC_DRIVERS:
+        raise _bad_url(f"DATABASE_URL names '{family}'; possible are sqlite, postgresql, mysql and mariadb.")
+    if family == "sqlite" and not parsed.database:
+        raise _bad_url("DATABASE_URL names an SQLite database in memory; a file is needed.")
+    return parsed.set(drivername=ASYNC_DRIVERS[family])
+
+
+def _bad_url(text: str) -> Exception:
+    return invalid("settings_invalid", text, Problem("DATABASE_URL", text, "bad_setting"))
+
+
+class TidyConnection(sqlite3.Connection):
+    """Ends its transaction before it closes.
+
+    A task that is cancelled in the middle of a write makes SQLAlchemy throw the connection away. As long as a cursor
+    of it is alive (in a traceback, say), SQLite only marks it as closed: it would keep the one write lock of the file
+    until the garbage collector comes by, and every other writer would fail with "database is locked".
+    """
+
+    def close(self) -> None:
+        """Roll back and close."""
+        with suppress(sqlite3.Error):  # closed already, or broken
+            if self.in_transaction:
+                self.rollback()
+        super().close()
+
+
+def make_engine(url: str, *, pool_size: int = POOL_SIZE) -> AsyncEngine:
+    """Engine for one of the supported databases.
+
+    Dispose of it before the loop ends: aiosqlite's threads are not daemons and would keep the process alive.
+    """
+    parsed = async_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        prepare_sqlite_file(Path(str(parsed.database)))
+        engine = create_async_engine(
+            parsed, pool_size=pool_size, max_overflow=0, connect_args={"factory": TidyConnection}
+        )
+        _tame_sqlite(engine)
+        return engine
+    # READ COMMITTED everywhere: MariaDB's REPEATABLE READ would compare-and-set against an old snapshot.
+    return create_async_engine(
+        parsed,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        isolation_level="READ COMMITTED",
+    )
+
+
+def prepare_sqlite_file(path: Path) -> None:
+    """Make the file for us alone before SQLite makes it for everybody; its companions take the same mode."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+
+
+def _tame_sqlite(engine: AsyncEngine) -> None:
+    @event.listens_for(engine.sync_engine, "connect")
+    def _on_connect(dbapi_connection: Any, _record: object) -> None:
+        # The driver's own transaction control begins late and breaks SELECT-then-UPDATE; we say BEGIN ourselves.
+        dbapi_connection.isolation_level = None
+        cursor = dbapi_connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        # IMMEDIATE: a write transaction that begins as a reader fails with "database is locked" without waiting.
+        options = connection.get_execution_options()
+        if options.get("isolation_level") == "AUTOCOMMIT":
+            return  # a read session: its statements stand alone
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITE_OPTION) else "BEGIN")
+
+
+def sqlite_version() -> str:
+    """Version of the SQLite library, e.g. ``3.40.1``."""
+    return sqlite3.sqlite_version

@@ -1,0 +1,46 @@
+"""Templates and their versions.
+
+A version is one immutable JSON document (ADR 0003): slices point at the version they were made from, so an edit can
+never change a running slice.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from parcela.models.base import Base, Id, pk
+
+
+class Template(Base):
+    """A drawn topology; ``version`` is the newest one."""
+
+    __tablename__ = "templates"
+    __table_args__ = (
+        CheckConstraint("visibility IN ('public', 'private')", name="visibility_known"),
+        Index("ix_templates_owner_id", "owner_id"),
+    )
+
+    id: Mapped[int] = pk()
+    name: Mapped[str] = mapped_column(String(100))
+    description: Mapped[str] = mapped_column(String(1000), default="")
+    owner_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id"))
+    visibility: Mapped[str] = mapped_column(String(16), default="private")
+    version: Mapped[int] = mapped_column(Integer, default=1)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class TemplateVersion(Base):
+    """One saved state of a template."""
+
+    __tablename__ = "template_versions"
+    __table_args__ = (UniqueConstraint("template_id", "version"),)
+
+    id: Mapped[int] = pk()
+    template_id: Mapped[int] = mapped_column(Id, ForeignKey("templates.id", ondelete="CASCADE"))
+    version: Mapped[int] = mapped_column(Integer)
+    document: Mapped[dict[str, Any]]
+    created_by: Mapped[int | None] = mapped_column(Id, ForeignKey("users.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime]

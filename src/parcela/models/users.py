@@ -1,0 +1,95 @@
+"""Users, roles, tokens and the counters against guessing."""
+
+from datetime import datetime
+
+from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from parcela.models.base import Base, Id, pk
+
+
+class Role(Base):
+    """A named set of permissions."""
+
+    __tablename__ = "roles"
+    __table_args__ = (UniqueConstraint("name"),)
+
+    id: Mapped[int] = pk()
+    name: Mapped[str] = mapped_column(String(64))
+    description: Mapped[str] = mapped_column(String(255), default="")
+    is_builtin: Mapped[bool] = mapped_column(Boolean, default=False)
+    created_at: Mapped[datetime]
+
+
+class RolePermission(Base):
+    """One right of a role (1:N)."""
+
+    __tablename__ = "role_permissions"
+
+    role_id: Mapped[int] = mapped_column(Id, ForeignKey("roles.id", ondelete="CASCADE"), primary_key=True)
+    permission: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+class User(Base):
+    """Somebody who may log in. ``email`` and ``username`` are stored in lower case."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        UniqueConstraint("email"),
+        UniqueConstraint("username"),
+        CheckConstraint("email = lower(email)", name="email_lower"),
+        CheckConstraint("username = lower(username)", name="username_lower"),
+    )
+
+    id: Mapped[int] = pk()
+    email: Mapped[str] = mapped_column(String(254))
+    username: Mapped[str] = mapped_column(String(64))
+    full_name: Mapped[str] = mapped_column(String(255), default="")
+    password_hash: Mapped[str] = mapped_column(String(255))
+    role_id: Mapped[int] = mapped_column(Id, ForeignKey("roles.id"))
+    is_superuser: Mapped[bool] = mapped_column(Boolean, default=False)
+    is_active: Mapped[bool] = mapped_column(Boolean, default=True)
+    locale: Mapped[str] = mapped_column(String(8), default="en")
+    created_at: Mapped[datetime]
+    last_login_at: Mapped[datetime | None]
+
+
+class ApiToken(Base):
+    """A token somebody holds; only its SHA-256 is here.
+
+    ``kind`` is ``session`` (an access token), ``refresh`` or ``personal``; all tokens of one login share a ``family``,
+    which logout and the reuse of a spent refresh token revoke as a whole.
+    """
+
+    __tablename__ = "api_tokens"
+    __table_args__ = (
+        UniqueConstraint("token_hash"),
+        CheckConstraint("kind IN ('session', 'refresh', 'personal')", name="kind_known"),
+        Index("ix_api_tokens_user_id_kind", "user_id", "kind"),
+        Index("ix_api_tokens_family", "family"),
+        Index("ix_api_tokens_expires_at", "expires_at"),
+    )
+
+    id: Mapped[int] = pk()
+    user_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str] = mapped_column(String(100), default="")
+    token_hash: Mapped[str] = mapped_column(String(64))
+    family: Mapped[str] = mapped_column(String(64), default="")
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    ip: Mapped[str] = mapped_column(String(64), default="")
+
+
+class LoginThrottle(Base):
+    """Failed logins of one account or one client address (``key`` is ``account:...`` or ``address:...``)."""
+
+    __tablename__ = "login_throttles"
+
+    key: Mapped[str] = mapped_column(String(320), primary_key=True)
+    failures: Mapped[int] = mapped_column(Integer, default=0)
+    window_started_at: Mapped[datetime]
+    locked_until: Mapped[datetime | None]

@@ -1,0 +1,63 @@
+"""What repositories share."""
+
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import CursorResult, Delete, Update, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from parcela.core.clock import Clock
+from parcela.core.errors import not_found
+from parcela.models.base import Base
+
+ModelT = TypeVar("ModelT", bound=Base)
+
+
+class Repository(Generic[ModelT]):
+    """Loads and stores one kind of row. Never commits: the unit of work does."""
+
+    model: type[ModelT]
+    noun: str
+
+    def __init__(self, session: AsyncSession, clock: Clock) -> None:
+        """Work in a session of the unit of work."""
+        self._session = session
+        self._clock = clock
+
+    async def get_or_none(self, row_id: int) -> ModelT | None:
+        """The row, or None."""
+        return await self._session.get(self.model, row_id)
+
+    async def get(self, row_id: int) -> ModelT:
+        """The row; ``not_found`` when there is none."""
+        row = await self.get_or_none(row_id)
+        if row is None:
+            raise not_found(self.noun, row_id)
+        return row
+
+    async def lock(self, row_id: int) -> ModelT:
+        """The row, fresh and locked against other writers until the unit of work ends."""
+        row = await self._session.get(self.model, row_id, with_for_update=True, populate_existing=True)
+        if row is None:
+            raise not_found(self.noun, row_id)
+        return row
+
+    async def add(self, row: ModelT) -> ModelT:
+        """Store a new row; its id is known afterwards."""
+        self._session.add(row)
+        await self._session.flush()  # the id is needed by rows that refer to it
+        return row
+
+    async def delete(self, row: ModelT) -> None:
+        """Remove a row now, so that a foreign key objects here and not at commit."""
+        await self._session.delete(row)
+        await self._session.flush()  # see above
+
+    async def all(self) -> list[ModelT]:
+        """Every row, by id: for small tables only."""
+        model: Any = self.model
+        return list((await self._session.scalars(select(self.model).order_by(model.id))).all())
+
+    async def _changed(self, statement: Update | Delete) -> int:
+        """Run an UPDATE or DELETE; the number of rows it matched."""
+        result = await self._session.execute(statement, execution_options={"synchronize_session": False})
+        return result.rowcount if isinstance(result, CursorResult) else 0

@@ -1,0 +1,154 @@
+"""The journal's rows: operations, steps, leases."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+
+from parcela.core.lifecycle import OPERATION_ACTIVE, OperationState
+from parcela.models import Operation, OperationStep, User
+from parcela.repositories.base import Repository
+from parcela.repositories.paging import Page, PageRequest, fetch_page
+
+ACTIVE = [state.value for state in OPERATION_ACTIVE]
+
+
+class OperationRepository(Repository[Operation]):
+    """Operations; a claim raises the fencing token."""
+
+    model = Operation
+    noun = "operation"
+
+    async def page(
+        self,
+        request: PageRequest,
+        *,
+        owner_id: int | None = None,
+        slice_id: int | None = None,
+        vm_id: int | None = None,
+        state: str | None = None,
+        kind: str | None = None,
+    ) -> Page:
+        """Operations with the name of who asked for them."""
+        statement = select(*Operation.__table__.columns, User.username.label("requested_by_name")).outerjoin(
+            User, User.id == Operation.requested_by
+        )
+        filters = {"owner_id": owner_id, "slice_id": slice_id, "vm_id": vm_id, "state": state, "kind": kind}
+        for column, value in filters.items():
+            if value is not None:
+                statement = statement.where(getattr(Operation, column) == value)
+        sortable: dict[str, Any] = {"created_at": Operation.created_at}
+        return await fetch_page(
+            self._session, statement, request, sortable=sortable, id_column=Operation.__table__.c.id
+        )
+
+    async def add_steps(self, steps: Sequence[OperationStep]) -> None:
+        """Store the plan."""
+        self._session.add_all(steps)
+        await self._session.flush()  # steps and operation appear together, or a duplicate key objects here
+
+    async def steps(self, operation_id: int) -> list[OperationStep]:
+        """Steps in plan order, fresh."""
+        statement = select(OperationStep).where(OperationStep.operation_id == operation_id)
+        result = await self._session.scalars(
+            statement.order_by(OperationStep.position), execution_options={"populate_existing": True}
+        )
+        return list(result.all())
+
+    async def step(self, step_id: int) -> OperationStep:
+        """One step."""
+        return await self._session.get_one(OperationStep, step_id, populate_existing=True)
+
+    async def claimable(self, now: datetime, *, limit: int) -> list[int]:
+        """Operations nobody holds; rows that another worker is just claiming are skipped (not on SQLite)."""
+        statement = (
+            select(Operation.id)
+            .where(
+                Operation.state.in_(ACTIVE),
+                or_(Operation.lease_expires_at.is_(None), Operation.lease_expires_at < now),
+                or_(Operation.retry_at.is_(None), Operation.retry_at <= now),
+            )
+            .order_by(Operation.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return list((await self._session.scalars(statement)).all())
+
+    async def claim(self, operation_id: int, owner: str, ttl_s: float) -> Operation | None:
+        """Take the lease if it is free; the operation, fresh, with its new fencing token, or None."""
+        now = self._clock()
+        statement = update(Operation).where(
+            Operation.id == operation_id,
+            Operation.state.in_(ACTIVE),
+            or_(Operation.lease_expires_at.is_(None), Operation.lease_expires_at < now),
+        )
+        values = {
+            "lease_owner": owner,
+            "lease_expires_at": now + timedelta(seconds=ttl_s),
+            "fencing_token": Operation.fencing_token + 1,
+            "attempts": Operation.attempts + 1,
+            "retry_at": None,
+        }
+        if not await self._changed(statement.values(**values)):
+            return None
+        return await self._session.get(Operation, operation_id, populate_existing=True)
+
+    async def renew(self, operation_id: int, fencing_token: int, ttl_s: float) -> bool:
+        """Make the lease longer; False when it is lost."""
+        statement = update(Operation).where(Operation.id == operation_id, Operation.fencing_token == fencing_token)
+        expires_at = self._clock() + timedelta(seconds=ttl_s)
+        return bool(await self._changed(statement.values(lease_expires_at=expires_at)))
+
+    async def fenced(self, operation_id: int, fencing_token: int) -> Operation | None:
+        """The operation, locked and fresh, if the token is still the newest; None when the lease is lost."""
+        statement = (
+            select(Operation)
+            .where(Operation.id == operation_id, Operation.fencing_token == fencing_token)
+            .with_for_update()
+        )
+        result = await self._session.scalars(statement, execution_options={"populate_existing": True})
+        return result.one_or_none()
+
+    async def drop_lease(self, operation_id: int, fencing_token: int) -> None:
+        """Let go at an orderly stop, so that the next process need not wait for the expiry."""
+        statement = update(Operation).where(Operation.id == operation_id, Operation.fencing_token == fencing_token)
+        await self._changed(statement.values(lease_owner=None, lease_expires_at=None))
+
+    async def drop_all_leases(self) -> int:
+        """Void every lease: only for the one process of a SQLite database, at its start."""
+        statement = update(Operation).where(Operation.lease_expires_at.is_not(None))
+        return await self._changed(statement.values(lease_owner=None, lease_expires_at=None))
+
+    async def request_cancel(self, operation_id: int) -> bool:
+        """Ask a running operation to stop; False when it has ended or is being undone already."""
+        states = [OperationState.PENDING.value, OperationState.RUNNING.value]
+        statement = update(Operation).where(Operation.id == operation_id, Operation.state.in_(states))
+        return bool(await self._changed(statement.values(cancel_requested=True)))
+
+    async def reopen(self, operation_id: int, *, old: OperationState, new: OperationState) -> bool:
+        """Put an ended or stuck operation back to work."""
+        statement = update(Operation).where(Operation.id == operation_id, Operation.state == old.value)
+        values = {"state": new.value, "lease_owner": None, "lease_expires_at": None, "finished_at": None}
+        return bool(await self._changed(statement.values(**values)))
+
+    async def stuck(self) -> list[Operation]:
+        """Operations with effects that could not be undone yet."""
+        statement = select(Operation).where(Operation.state == OperationState.STUCK.value).order_by(Operation.id)
+        return list((await self._session.scalars(statement)).all())
+
+    async def active_on_host(self, host_id: int) -> bool:
+        """Whether an operation that has not ended has steps on a host."""
+        states = [*ACTIVE, OperationState.STUCK.value]
+        statement = (
+            select(Operation.id)
+            .join(OperationStep, OperationStep.operation_id == Operation.id)
+            .where(Operation.state.in_(states), OperationStep.host_id == host_id)
+            .limit(1)
+        )
+        return (await self._session.scalars(statement)).first() is not None
+
+    async def active_count(self) -> int:
+        """How many operations are not ended."""
+        statement = select(Operation.id).where(Operation.state.in_(ACTIVE))
+        return len((await self._session.scalars(statement)).all())

@@ -1,0 +1,118 @@
+"""Keyset pagination: a page costs the same at row 1 and at row 1,000,000."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, RowMapping, Select, and_, or_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from parcela.core.errors import Problem, invalid
+from parcela.models.base import UtcDateTime
+
+MAX_LIMIT = 200
+DEFAULT_LIMIT = 50
+MAX_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """What part of a list is wanted.
+
+    Attributes:
+        limit: rows per page, 1..200.
+        cursor: ``next_cursor`` of the page before, or None for the first one.
+        sort: column name, with ``-`` in front for descending, e.g. ``-created_at``.
+    """
+
+    limit: int = DEFAULT_LIMIT
+    cursor: str | None = None
+    sort: str = "id"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows of a page and the cursor of the next one (None at the end)."""
+
+    rows: Sequence[Mapping[str, Any]]
+    next_cursor: str | None
+
+
+def _encode(sort: str, value: object, row_id: int) -> str:
+    raw = json.dumps([sort, value.isoformat() if isinstance(value, datetime) else value, row_id])
+    return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str, sort: str, wanted: type) -> tuple[Any, int]:
+    """(value, id) of a cursor that this list gave; ``wanted`` is the type of the column's values.
+
+    Anybody can forge a cursor, so a value that the database's driver would choke on is refused here.
+    """
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        kept_sort, value, row_id = json.loads(raw)
+        if wanted is datetime:
+            value = datetime.fromisoformat(value)
+        good = type(value) is wanted and type(row_id) is int and 0 < row_id <= MAX_ID and kept_sort == sort
+        good = good and not (wanted is datetime and value.tzinfo is None)
+        good = good and not (wanted is int and abs(value) > MAX_ID) and not (wanted is str and "\x00" in value)
+        if not good:
+            raise ValueError(cursor)
+    except (ValueError, TypeError, binascii.Error, RecursionError, OverflowError) as exc:
+        text = "The cursor is not one that this list gave for this order; begin without one."
+        raise invalid("bad_cursor", text, Problem("query.cursor", text, "bad_cursor")) from exc
+    return value, row_id
+
+
+def _type_of(column: ColumnElement[Any]) -> type:
+    return datetime if isinstance(column.type, UtcDateTime) else column.type.python_type
+
+
+async def fetch_page(
+    session: AsyncSession,
+    statement: Select[Any],
+    request: PageRequest,
+    *,
+    sortable: Mapping[str, ColumnElement[Any]],
+    id_column: ColumnElement[int],
+) -> Page:
+    """Run a SELECT of Core columns (one of them labelled ``id``) for one page.
+
+    Args:
+        session: where to run it.
+        statement: SELECT with its filters, without order or limit.
+        request: page wanted.
+        sortable: columns that may be sorted by; their names are labels of the SELECT; ``id`` is always possible.
+        id_column: breaks ties and makes the order total.
+    """
+    name = request.sort.removeprefix("-")
+    descending = request.sort.startswith("-")
+    columns = {"id": id_column, **sortable}
+    if name not in columns:
+        text = f"Sorting is possible by: {', '.join(sorted(columns))} (with '-' in front for descending)."
+        raise invalid("bad_sort", text, Problem("query.sort", text, "bad_sort"))
+    column = columns[name]
+    if request.cursor:
+        value, row_id = _decode(request.cursor, request.sort, _type_of(column))
+        id_past = id_column < row_id if descending else id_column > row_id
+        if name == "id":
+            statement = statement.where(id_past)
+        else:
+            past = column < value if descending else column > value
+            statement = statement.where(or_(past, and_(column == value, id_past)))
+    order = (column.desc(), id_column.desc()) if descending else (column.asc(), id_column.asc())
+    statement = statement.order_by(*(order[1:] if name == "id" else order)).limit(request.limit + 1)
+    rows: Sequence[RowMapping] = (await session.execute(statement)).mappings().all()
+    if len(rows) <= request.limit:
+        return Page(_named(rows), None)
+    rows = rows[: request.limit]
+    return Page(_named(rows), _encode(request.sort, rows[-1][name], rows[-1]["id"]))
+
+
+def _named(rows: Sequence[RowMapping]) -> Sequence[Mapping[str, Any]]:
+    """Rows by column label; every SELECT of ours has text labels only."""
+    return [{str(key): value for key, value in row.items()} for row in rows]

@@ -1,0 +1,100 @@
+"""Templates and their versions."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Select, or_, select
+
+from parcela.core.errors import not_found
+from parcela.models import Template, TemplateVersion, User
+from parcela.repositories.base import Repository
+from parcela.repositories.paging import Page, PageRequest, fetch_page
+
+
+class TemplateRepository(Repository[Template]):
+    """Templates."""
+
+    model = Template
+    noun = "template"
+
+    async def page(
+        self,
+        request: PageRequest,
+        *,
+        visible_to: int | None,
+        owner_id: int | None = None,
+        visibility: str | None = None,
+        name: str | None = None,
+    ) -> Page:
+        """Templates without their documents, with the name of their owner.
+
+        Args:
+            request: page wanted.
+            visible_to: user whose private templates are seen besides the public ones; None for all.
+            owner_id: only those of this user.
+            visibility: only ``public`` or ``private`` ones.
+            name: only those of exactly this name.
+        """
+        statement = _with_owner(Template)
+        if visible_to is not None:
+            statement = statement.where(or_(Template.visibility == "public", Template.owner_id == visible_to))
+        filters = {"owner_id": owner_id, "visibility": visibility, "name": name}
+        for column, value in filters.items():
+            if value is not None:
+                statement = statement.where(getattr(Template, column) == value)
+        sortable: dict[str, Any] = {
+            "name": Template.name,
+            "created_at": Template.created_at,
+            "updated_at": Template.updated_at,
+        }
+        return await fetch_page(self._session, statement, request, sortable=sortable, id_column=Template.__table__.c.id)
+
+    async def detail(self, template_id: int) -> dict[str, Any]:
+        """One template as ``page`` gives it, with the ``document`` of its newest version."""
+        newest = (TemplateVersion.template_id == Template.id) & (TemplateVersion.version == Template.version)
+        statement = _with_owner(Template, TemplateVersion.document).join(TemplateVersion, newest)
+        row = (await self._session.execute(statement.where(Template.id == template_id))).mappings().one_or_none()
+        if row is None:
+            raise not_found(self.noun, template_id)
+        return _plain(row)
+
+    async def add_version(self, version: TemplateVersion) -> None:
+        """Store one more version; it never changes again."""
+        self._session.add(version)
+        await self._session.flush()  # two saves of one template at a time must object here
+
+    async def version(self, template_id: int, number: int) -> dict[str, Any]:
+        """One version with its document; ``not_found`` when there is none."""
+        statement = _versions(template_id, TemplateVersion.document).where(TemplateVersion.version == number)
+        row = (await self._session.execute(statement)).mappings().one_or_none()
+        if row is None:
+            raise not_found("template version", f"{template_id}/{number}")
+        return _plain(row)
+
+    async def versions(self, template_id: int, request: PageRequest) -> Page:
+        """Versions of a template without their documents."""
+        sortable: dict[str, Any] = {"version": TemplateVersion.version, "created_at": TemplateVersion.created_at}
+        id_column = TemplateVersion.__table__.c.id
+        return await fetch_page(self._session, _versions(template_id), request, sortable=sortable, id_column=id_column)
+
+
+def _with_owner(*columns: Any) -> Select[Any]:
+    template, *others = columns
+    return select(*template.__table__.columns, User.username.label("owner"), *others).join(
+        User, User.id == template.owner_id
+    )
+
+
+def _versions(template_id: int, *others: Any) -> Select[Any]:
+    columns = (
+        TemplateVersion.id,
+        TemplateVersion.template_id,
+        TemplateVersion.version,
+        TemplateVersion.created_by,
+        TemplateVersion.created_at,
+    )
+    return select(*columns, *others).where(TemplateVersion.template_id == template_id)
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(key): value for key, value in row.items()}

@@ -1,0 +1,174 @@
+"""The unit of work: one session, all repositories, one commit.
+
+Only edges and workers commit (DESIGN 11.2). Events are collected and written last, so that their numbers follow the
+order of commits; after the commit they go to the streams, and hooks (wake the engine) run.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from parcela.core.clock import Clock, utc_now
+from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.db.constraints import is_transient, translate
+from parcela.db.database import Database
+from parcela.models import Installation
+from parcela.repositories.catalogue import FlavourRepository, ImageRepository, ZoneRepository
+from parcela.repositories.consoles import ConsoleTicketRepository
+from parcela.repositories.events import EventRecord, EventRepository
+from parcela.repositories.hosts import HostRepository
+from parcela.repositories.idempotency import IdempotencyRepository
+from parcela.repositories.operations import OperationRepository
+from parcela.repositories.roles import RoleRepository
+from parcela.repositories.segments import SegmentRepository
+from parcela.repositories.slices import SliceRepository
+from parcela.repositories.templates import TemplateRepository
+from parcela.repositories.tokens import TokenRepository
+from parcela.repositories.users import UserRepository
+from parcela.repositories.vms import VmRepository
+
+
+class ReadUnitOfWork:
+    """Repositories for reading."""
+
+    def __init__(self, session: AsyncSession, clock: Clock) -> None:
+        """Make the repositories of a session."""
+        self._session = session
+        self.clock = clock
+        self.users = UserRepository(session, clock)
+        self.roles = RoleRepository(session, clock)
+        self.tokens = TokenRepository(session, clock)
+        self.flavours = FlavourRepository(session, clock)
+        self.images = ImageRepository(session, clock)
+        self.zones = ZoneRepository(session, clock)
+        self.hosts = HostRepository(session, clock)
+        self.templates = TemplateRepository(session, clock)
+        self.slices = SliceRepository(session, clock)
+        self.segments = SegmentRepository(session, clock)
+        self.vms = VmRepository(session, clock)
+        self.operations = OperationRepository(session, clock)
+        self.events = EventRepository(session)
+        self.idempotency = IdempotencyRepository(session, clock)
+        self.console_tickets = ConsoleTicketRepository(session, clock)
+
+    async def installation(self) -> str:
+        """The id that marks what is ours on hypervisors; written by the migrations."""
+        return (await self._session.execute(select(Installation.uuid).order_by(Installation.id).limit(1))).scalar_one()
+
+
+class UnitOfWork(ReadUnitOfWork):
+    """One transaction: all of it happens, or nothing."""
+
+    def __init__(
+        self, session: AsyncSession, clock: Clock, publish: Callable[[Sequence[EventRecord]], None] | None
+    ) -> None:
+        """Begin with an open write session."""
+        super().__init__(session, clock)
+        self._publish = publish
+        self._events: list[EventRecord] = []
+        self._hooks: list[Callable[[], None]] = []
+
+    def add_event(self, event_type: str, **facts: Any) -> None:
+        """Note an event of this unit of work; the keywords are fields of EventRecord."""
+        self._events.append(EventRecord(type=event_type, at=self.clock(), **facts))
+
+    def after_commit(self, hook: Callable[[], None]) -> None:
+        """Run something once the commit is done. Losing it must be harmless (DESIGN 4.3)."""
+        self._hooks.append(hook)
+
+    async def flush(self) -> None:
+        """Send pending changes; the reason belongs into a comment at the call."""
+        with _translated():
+            await self._session.flush()
+
+    async def commit(self) -> None:
+        """Write the events, commit, then publish and run the hooks."""
+        numbered: list[EventRecord] = []
+        with _translated():
+            await self._session.flush()  # constraint errors first: the event counter's lock is taken last
+            if self._events:
+                numbered = await self.events.append(self._events)
+            await self._session.commit()
+        self._events.clear()
+        if self._publish and numbered:
+            self._publish(numbered)
+        hooks, self._hooks = self._hooks, []
+        for hook in hooks:
+            hook()
+
+    async def rollback(self) -> None:
+        """Forget everything."""
+        self._events.clear()
+        self._hooks.clear()
+        await self._session.rollback()
+
+
+class _translated:  # noqa: N801 (used like a function)
+    """Database errors -> ours. Transient ones pass, so that workers can repeat the whole unit of work."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
+        """Translate."""
+        if exc is None or not isinstance(exc, DBAPIError):
+            return
+        if isinstance(exc, IntegrityError):
+            raise translate(exc) from exc
+        if isinstance(exc, OperationalError) and "constraint" in str(exc.orig).lower() and not is_transient(exc):
+            # MariaDB reports a violated CHECK as an operational error (4025).
+            raise translate(IntegrityError(exc.statement, exc.params, exc.orig or exc)) from exc
+
+
+class UnitOfWorkFactory:
+    """Opens units of work on a database."""
+
+    def __init__(self, database: Database, clock: Clock = utc_now) -> None:
+        """Take the database; streams are attached with ``publish_to``."""
+        self.database = database
+        self.clock = clock
+        self._publish: Callable[[Sequence[EventRecord]], None] | None = None
+
+    def publish_to(self, publish: Callable[[Sequence[EventRecord]], None]) -> None:
+        """Hand committed events to the streams of this process."""
+        self._publish = publish
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[ReadUnitOfWork]:
+        """For reading: statements stand alone, nothing is locked."""
+        with _connected():
+            async with self.database.read_session() as session:
+                yield ReadUnitOfWork(session, self.clock)
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[UnitOfWork]:
+        """For writing: rolled back unless ``commit`` was called."""
+        with _connected():
+            async with self.database.write_session() as session:
+                with _translated():
+                    yield UnitOfWork(session, self.clock, self._publish)
+
+
+class _connected:  # noqa: N801 (used like a function)
+    """A lost database -> ``unavailable``."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
+        """Translate."""
+        lost = isinstance(exc, InterfaceError | ConnectionError) or (
+            isinstance(exc, DBAPIError) and exc.connection_invalidated
+        )
+        if lost:
+            raise ParcelaError(
+                ErrorKind.UNAVAILABLE,
+                "database_unavailable",
+                "The database does not answer; try again in a moment.",
+                internal=str(exc),
+                retry_after_s=2,
+            ) from exc
