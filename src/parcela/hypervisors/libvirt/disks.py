@@ -1,0 +1,219 @@
+"""Base images and overlays: files and ``qemu-img``."""
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import secrets
+import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+from parcela.hypervisors.errors import FatalDriverError, HostUnreachableError, RetryableDriverError
+from parcela.hypervisors.libvirt.layout import TEMPORARY_PREFIX, Layout, Owner, replacing, sync_folder, write_atomically
+from parcela.hypervisors.libvirt.qemuuser import QemuUser
+from parcela.hypervisors.seed import build_seed_iso
+from parcela.hypervisors.spec import ImageFormat, ImageSpec, SegmentKind, VmSpec
+
+T = TypeVar("T")
+
+GIB = 1024**3
+_CHUNK_BYTES = 4 * 1024 * 1024
+_QCOW2_MAGIC = b"QFI\xfb"
+_EXTERNAL_DATA_FILE = 1 << 2
+_FILE_THREADS = 4
+
+
+class DiskStore:
+    """The files of one host's VMs."""
+
+    def __init__(self, layout: Layout, installation: str) -> None:
+        """Take the layout and whose files are ours."""
+        self.layout = layout
+        self._installation = installation
+        self._executor: ThreadPoolExecutor | None = None
+
+    def open(self) -> None:
+        """Get ready; may be called twice."""
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="parcela-files")
+
+    def close(self) -> None:
+        """End the threads; may be called twice."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = None
+
+    async def run(self, doing: str, work: Callable[[], T]) -> T:
+        """Run file work in a thread; OSError becomes a retryable error (a full disk may be emptied)."""
+        if self._executor is None:
+            raise HostUnreachableError(f"could not {doing}: the driver is not open")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except OSError as error:
+            raise RetryableDriverError(
+                f"could not {doing}: {error.strerror}", internal=str(error), retry_after_s=5
+            ) from error
+
+    async def ensure_image(self, image: ImageSpec) -> None:
+        """Copy image, kernel and initrd unless they are there; see ``Driver.ensure_image``."""
+        files = [(image.source_path, image.sha256, self.layout.image(image))]
+        if image.kernel_path is not None:
+            files.append((image.kernel_path, image.kernel_sha256, self.layout.kernel(image)))
+        if image.initrd_path is not None:
+            files.append((image.initrd_path, image.initrd_sha256, self.layout.initrd(image)))
+        for source, sha256, target in files:
+            await self.run(f"copy image {sha256[:12]}", partial(self._copy, image, source, sha256, target))
+
+    def _copy(self, image: ImageSpec, source: str, sha256: str, target: Path) -> None:
+        if target.exists():
+            return
+        self.layout.make_folders()
+        digest = hashlib.sha256()
+        if not Path(source).is_file():
+            raise FatalDriverError(f"image file {Path(source).name} does not exist", internal=source)
+        with Path(source).open("rb") as reader, replacing(target, mode=0o444) as temporary:
+            with temporary.open("wb") as writer:
+                while chunk := reader.read(_CHUNK_BYTES):
+                    digest.update(chunk)
+                    writer.write(chunk)
+            if digest.hexdigest() != sha256:
+                raise FatalDriverError(
+                    f"image file {Path(source).name} is not the one that was registered: its SHA-256 differs",
+                    internal=f"{source}: expected {sha256}, found {digest.hexdigest()}",
+                )
+            if target == self.layout.image(image) and image.format is ImageFormat.QCOW2:
+                check_self_contained(temporary)
+
+    def require_image(self, spec: VmSpec) -> None:
+        """FatalDriverError when the image or a part of it is not on the host."""
+        image = spec.image
+        paths = [self.layout.image(image)]
+        if image.kernel_path is not None:
+            paths.append(self.layout.kernel(image))
+        if image.initrd_path is not None:
+            paths.append(self.layout.initrd(image))
+        if not all(path.exists() for path in paths):
+            raise FatalDriverError(f"image {image.sha256[:12]} is not on this host")
+
+    async def make_folder(self, spec: VmSpec) -> None:
+        """Make the VM's folder, or bring its owner file up to date."""
+        nat = tuple(nic.mac for nic in spec.nics if nic.segment is not None and nic.segment.kind is SegmentKind.NAT)
+        owner = Owner(self._installation, spec.slice_uuid, nat, len(spec.nics))
+        await self.run(f"make the folder of VM {spec.uuid}", lambda: self.layout.make_vm_folder(spec.uuid, owner))
+
+    async def ensure_disk(self, spec: VmSpec, user: QemuUser | None) -> None:
+        """Make the overlay unless there is one."""
+        if not self.layout.disk(spec.uuid).exists():
+            await self.replace_disk(spec, user)
+
+    async def replace_disk(self, spec: VmSpec, user: QemuUser | None) -> None:
+        """Put a fresh overlay, owned by QEMU's user, in place in one step: a kill leaves the old or the new one."""
+        base = self.layout.image(spec.image)
+        target = self.layout.disk(spec.uuid)
+        temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+        command = ["create", "-q", "-f", "qcow2"]
+        if spec.image.format is not ImageFormat.ISO:
+            command += ["-b", str(base), "-F", spec.image.format.value]
+        try:
+            await qemu_img(*command, str(temporary), str(spec.disk_gib * GIB), doing=f"make the disk of VM {spec.uuid}")
+            await self.run(f"put the disk of VM {spec.uuid} in place", lambda: _put(temporary, target, user))
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    async def grow_disk(self, spec: VmSpec) -> None:
+        """Enlarge the overlay of a switched-off VM to ``disk_gib``; a smaller size is refused."""
+        path = self.layout.disk(spec.uuid)
+        size_bytes = await self.run(f"read the disk of VM {spec.uuid}", lambda: qcow2_size_bytes(path))
+        wanted_bytes = spec.disk_gib * GIB
+        if wanted_bytes < size_bytes:
+            raise FatalDriverError(
+                f"the disk of VM {spec.name} has {size_bytes // GIB} GiB and cannot be made smaller "
+                f"({spec.disk_gib} GiB)"
+            )
+        if wanted_bytes > size_bytes:
+            await qemu_img(
+                "resize", "-q", "-f", "qcow2", str(path), str(wanted_bytes), doing=f"enlarge the disk of VM {spec.uuid}"
+            )
+
+    async def write_seed(self, spec: VmSpec) -> None:
+        """Write the seed ISO, replacing an older one in one step."""
+        path = self.layout.seed(spec.uuid)
+
+        def work() -> None:
+            # Holds keys and scripts of people, but QEMU's user must read it; the folder above cannot be listed.
+            write_atomically(path, build_seed_iso(spec.uuid, spec.guest, spec.nics), mode=0o444)
+
+        try:
+            await self.run(f"write the seed of VM {spec.uuid}", work)
+        except ValueError as error:
+            raise FatalDriverError(f"could not write the seed of VM {spec.name}: {error}") from error
+
+    async def remove(self, uuid: UUID) -> None:
+        """Remove the VM's folder."""
+        await self.run(f"remove the files of VM {uuid}", lambda: self.layout.remove_vm_folder(uuid))
+
+
+def _put(temporary: Path, target: Path, user: QemuUser | None) -> None:
+    if user is not None:
+        os.chown(temporary, user.uid, user.gid)
+    temporary.chmod(0o600)
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    temporary.replace(target)
+    sync_folder(target.parent)
+
+
+def _qcow2_header(path: Path) -> bytes:
+    with path.open("rb") as file:
+        header = file.read(104)
+    if len(header) < 72 or header[:4] != _QCOW2_MAGIC:
+        raise FatalDriverError(f"{path.name} is no qcow2 image")
+    return header
+
+
+def qcow2_size_bytes(path: Path) -> int:
+    """Size of the disk the guest sees, from the image's header."""
+    return int(struct.unpack_from(">Q", _qcow2_header(path), 24)[0])
+
+
+def check_self_contained(path: Path) -> None:
+    """Refuse an image that names other files.
+
+    QEMU would open them: an uploaded image whose backing file is ``/etc/shadow`` of the host shows it to its guest.
+    """
+    header = _qcow2_header(path)
+    version, backing_offset = struct.unpack_from(">IQ", header, 4)
+    features = struct.unpack_from(">Q", header, 72)[0] if version >= 3 and len(header) >= 80 else 0
+    if backing_offset != 0 or features & _EXTERNAL_DATA_FILE:
+        raise FatalDriverError(
+            "the image refers to another file (backing or data file): convert it to a self-contained one"
+        )
+
+
+async def qemu_img(*arguments: str, doing: str) -> None:
+    """Run ``qemu-img``; RetryableDriverError when it fails."""
+    process = await asyncio.create_subprocess_exec(
+        "qemu-img",
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        _out, errors = await process.communicate()
+    except asyncio.CancelledError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        raise
+    if process.returncode != 0:
+        raise RetryableDriverError(f"could not {doing}", internal=errors.decode(errors="replace")[-2000:])

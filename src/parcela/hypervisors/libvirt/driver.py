@@ -1,0 +1,152 @@
+"""The driver for libvirt and QEMU on the machine it runs on."""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from uuid import UUID
+
+import libvirt
+
+from parcela.hypervisors.libvirt.accel import Accelerator
+from parcela.hypervisors.libvirt.consoles import ConsoleActions
+from parcela.hypervisors.libvirt.context import HostContext, is_session_uri
+from parcela.hypervisors.libvirt.cpulimits import cpu_limits_work
+from parcela.hypervisors.libvirt.inventory import InventoryActions
+from parcela.hypervisors.libvirt.layout import Layout
+from parcela.hypervisors.libvirt.power import PowerActions
+from parcela.hypervisors.libvirt.ready import ReadyActions
+from parcela.hypervisors.libvirt.segments import SegmentActions
+from parcela.hypervisors.libvirt.vms import VmActions
+from parcela.hypervisors.libvirt.xml.metadata import Metadata
+from parcela.hypervisors.spec import Capability, DriverEvent, HostFacts, ImageSpec
+
+DEFAULT_NAT_PREFIXES = ("10.231.0.0/20", "10.231.16.0/20", "172.27.224.0/20", "192.168.224.0/20")
+GIB = 1024**3
+_ALWAYS = frozenset({Capability.NAT, Capability.SERIAL_CONSOLE, Capability.VNC_CONSOLE})
+
+
+class LibvirtDriver(VmActions, PowerActions, SegmentActions, InventoryActions, ReadyActions, ConsoleActions):
+    """Driver + Lifetime + VmEvents + ReadySignals + SerialConsoles + VncConsoles over libvirt.
+
+    Each group of methods lives in a module of its own; all share one ``HostContext``. Make it within the asyncio loop
+    that uses it.
+    """
+
+    def __init__(  # noqa: PLR0913 - called by name from the composition roots
+        self,
+        host_name: str,
+        installation: str,
+        uri: str,
+        state_dir: Path,
+        *,
+        acceleration: str = "auto",
+        probe_kernel: tuple[str, str] | None = None,
+        nat_prefixes: Sequence[str] = DEFAULT_NAT_PREFIXES,
+        nat_blocked: Sequence[str] = (),
+        max_calls: int = 8,
+    ) -> None:
+        """Describe the host; nothing is opened yet.
+
+        Args:
+            host_name: for messages.
+            installation: id that marks what is ours; no colon.
+            uri: ``qemu:///system`` (root) or ``qemu:///session``.
+            state_dir: folder for images and disks; for ``qemu:///system`` QEMU's user must be able to reach it.
+            acceleration: ``auto``, ``kvm`` or ``tcg``.
+            probe_kernel: paths of the (kernel, initrd) with which ``auto`` tries KVM.
+            nat_prefixes: address ranges for the NAT segment; the first that collides with no route is taken.
+            nat_blocked: IPv4 prefixes that VMs on the NAT segment may not reach, e.g. the management network.
+            max_calls: how many blocking calls may run at a time.
+        """
+        if ":" in installation or not installation:
+            raise ValueError("an installation id is not empty and holds no colon")
+        layout = Layout(Path(state_dir))
+        accelerator = Accelerator(
+            acceleration, probe_kernel, layout.state_dir / "acceleration.json", switches_user=not is_session_uri(uri)
+        )
+        self._host = HostContext(host_name, installation, uri, layout, accelerator, max_calls=max_calls)
+        self._nat_prefixes = tuple(nat_prefixes)
+        self._nat_blocked = tuple(nat_blocked)
+        self._firewall_lock = asyncio.Lock()
+        self._firewall_checked_s = float("-inf")
+        self._marks: dict[tuple[UUID, str], Metadata | None] = {}
+
+    async def open(self) -> None:
+        """See ``Lifetime.open``."""
+        await self._host.open()
+
+    async def aclose(self) -> None:
+        """See ``Lifetime.aclose``."""
+        await self._host.aclose()
+
+    def subscribe(self, callback: Callable[[DriverEvent], None]) -> Callable[[], None]:
+        """See ``VmEvents.subscribe``."""
+        return self._host.events.subscribe(callback)
+
+    async def ensure_image(self, image: ImageSpec) -> None:
+        """See ``Driver.ensure_image``."""
+        await self._host.store.ensure_image(image)
+
+    async def probe(self) -> HostFacts:
+        """See ``Driver.probe``."""
+        host = self._host
+
+        def work(connection: libvirt.virConnect) -> tuple[str, int, int]:
+            vcpus = connection.getInfo()[2]
+            # Not getInfo's: that is the memory the machine was started with, wrong after memory was added.
+            memory_kib = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)["total"]
+            qemu, library = connection.getVersion(), connection.getLibVersion()
+            return f"QEMU {_version(qemu)} / libvirt {_version(library)}", int(vcpus), int(memory_kib) // 1024
+
+        hypervisor, vcpus, memory_mib = await host.watch.run("ask what the host has", work)
+        verdict = await host.accelerator.decide()
+        disk_gib = await host.store.run("measure the disk", lambda: _disk_gib(host.layout))
+        capabilities = set(_ALWAYS)
+        if not host.is_session:
+            capabilities.add(Capability.LAN_SEGMENTS)
+        if cpu_limits_work(host):
+            capabilities.add(Capability.RESOURCE_LIMITS)
+        return HostFacts(
+            hypervisor=hypervisor,
+            acceleration=verdict.acceleration,
+            acceleration_reason=verdict.reason,
+            vcpus=vcpus,
+            memory_mib=memory_mib,
+            disk_gib=disk_gib,
+            capabilities=frozenset(capabilities),
+        )
+
+
+def make_libvirt_driver(
+    host_name: str,
+    *,
+    installation: str,
+    state_dir: Path,
+    uri: str = "",
+    acceleration: str = "auto",
+    probe_kernel: tuple[str, str] | None = None,
+    nat_blocked: Sequence[str] = (),
+) -> LibvirtDriver:
+    """Make the driver of this machine; without a URI root gets ``qemu:///system`` and others ``qemu:///session``."""
+    chosen = uri or ("qemu:///system" if os.geteuid() == 0 else "qemu:///session")
+    return LibvirtDriver(
+        host_name,
+        installation,
+        chosen,
+        state_dir,
+        acceleration=acceleration,
+        probe_kernel=probe_kernel,
+        nat_blocked=nat_blocked,
+    )
+
+
+def _version(number: int) -> str:
+    """Unpack a version: libvirt packs them as major * 1,000,000 + minor * 1,000 + release."""
+    return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"
+
+
+def _disk_gib(layout: Layout) -> int:
+    layout.make_folders()
+    numbers = os.statvfs(layout.state_dir)
+    return numbers.f_blocks * numbers.f_frsize // GIB

@@ -1,0 +1,89 @@
+"""libvirt error codes -> the driver errors of the seam: the one place that knows them."""
+
+import libvirt
+
+from parcela.hypervisors.errors import DriverError, FatalDriverError, HostUnreachableError, RetryableDriverError
+
+UNREACHABLE_RETRY_AFTER_S = 2.0
+
+# Repeating these cannot help: the request itself, or what the host is, must change.
+_FATAL = frozenset(
+    {
+        libvirt.VIR_ERR_ACCESS_DENIED,
+        libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+        libvirt.VIR_ERR_AUTH_FAILED,
+        libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+        libvirt.VIR_ERR_CPU_INCOMPATIBLE,
+        libvirt.VIR_ERR_DOM_EXIST,
+        libvirt.VIR_ERR_INVALID_ARG,
+        libvirt.VIR_ERR_NO_DOMAIN,
+        libvirt.VIR_ERR_NO_NETWORK,
+        libvirt.VIR_ERR_NO_SUPPORT,
+        libvirt.VIR_ERR_OPERATION_DENIED,
+        libvirt.VIR_ERR_OPERATION_INVALID,
+        libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
+        libvirt.VIR_ERR_OS_TYPE,
+        libvirt.VIR_ERR_PARSE_FAILED,
+        libvirt.VIR_ERR_UNKNOWN_HOST,
+        libvirt.VIR_ERR_XML_DETAIL,
+        libvirt.VIR_ERR_XML_ERROR,
+        libvirt.VIR_ERR_XML_INVALID_SCHEMA,
+    }
+)
+_UNREACHABLE = frozenset(
+    {
+        libvirt.VIR_ERR_INVALID_CONN,
+        libvirt.VIR_ERR_NO_CONNECT,
+        libvirt.VIR_ERR_RPC,
+    }
+)
+_REASONS = {
+    libvirt.VIR_ERR_ACCESS_DENIED: "access to the hypervisor was denied",
+    libvirt.VIR_ERR_AUTH_FAILED: "the hypervisor refused the login",
+    libvirt.VIR_ERR_CONFIG_UNSUPPORTED: "this hypervisor cannot have such a configuration",
+    libvirt.VIR_ERR_NO_DOMAIN: "it does not exist",
+    libvirt.VIR_ERR_NO_MEMORY: "the host is out of memory",
+    libvirt.VIR_ERR_OPERATION_INVALID: "its state does not allow it",
+    libvirt.VIR_ERR_OPERATION_TIMEOUT: "the guest is busy with something else",
+    libvirt.VIR_ERR_RESOURCE_BUSY: "it is in use",
+}
+
+
+def is_code(error: libvirt.libvirtError, *codes: int) -> bool:
+    """Say whether the error is one of these ``VIR_ERR_*``."""
+    return error.get_error_code() in codes
+
+
+def is_connection_failure(error: libvirt.libvirtError) -> bool:
+    """Say whether the error means that libvirtd does not answer, not that it refuses."""
+    if error.get_error_code() in _UNREACHABLE:
+        return True
+    # "client socket is closed", "Cannot recv data", "Failed to connect socket": general codes from the RPC layer.
+    general = (libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_SYSTEM_ERROR)
+    return is_code(error, *general) and error.get_error_domain() in {libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE}
+
+
+def unreachable(host_name: str, internal: str = "") -> HostUnreachableError:
+    """Make the error for a libvirtd that does not answer."""
+    return HostUnreachableError(
+        f"the hypervisor of host {host_name} does not answer",
+        internal=internal,
+        retry_after_s=UNREACHABLE_RETRY_AFTER_S,
+    )
+
+
+def translate(error: libvirt.libvirtError, doing: str, host_name: str) -> DriverError:
+    """Make the driver error for a libvirt error.
+
+    Args:
+        error: what libvirt raised.
+        doing: what was being done to what, as in ``"start VM 6f1c..."``.
+        host_name: for the message when the host does not answer.
+    """
+    internal = f"libvirt error {error.get_error_code()} in domain {error.get_error_domain()}: {error}"
+    if is_connection_failure(error):
+        return unreachable(host_name, internal)
+    message = f"could not {doing}: {_REASONS.get(error.get_error_code(), 'the hypervisor reported a failure')}"
+    if error.get_error_code() in _FATAL:
+        return FatalDriverError(message, internal=internal)
+    return RetryableDriverError(message, internal=internal)

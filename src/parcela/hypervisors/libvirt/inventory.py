@@ -1,0 +1,83 @@
+"""What of ours is on the host."""
+
+from uuid import UUID
+
+import libvirt
+
+from parcela.hypervisors.libvirt import nat
+from parcela.hypervisors.libvirt.context import HostContext
+from parcela.hypervisors.libvirt.failures import is_code
+from parcela.hypervisors.libvirt.layout import Owner
+from parcela.hypervisors.libvirt.power import power_state
+from parcela.hypervisors.libvirt.xml.metadata import NAMESPACE, Metadata
+from parcela.hypervisors.spec import Inventory, PowerState, SegmentKind, SegmentObservation, VmObservation
+
+# A hung guest must not keep the caller waiting.
+INVENTORY_TIMEOUT_S = 20.0
+
+
+class InventoryActions:
+    """``inventory`` of the driver."""
+
+    _host: HostContext
+    _marks: dict[tuple[UUID, str], Metadata | None]
+
+    async def inventory(self) -> Inventory:
+        """See ``Driver.inventory``."""
+        host = self._host
+        owners = await host.store.run("list the VM folders", host.layout.owners)
+        ours = {uuid: owner for uuid, owner in owners.items() if owner.installation == host.installation}
+        inventory = await host.watch.run(
+            "list what is on the host", lambda c: self._collect(c, ours), timeout_s=INVENTORY_TIMEOUT_S
+        )
+        host.known.update(vm.uuid for vm in inventory.vms)
+        return inventory
+
+    def _collect(self, connection: libvirt.virConnect, owners: dict[UUID, Owner]) -> Inventory:
+        host = self._host
+        states = self._states(connection)
+        segments: list[SegmentObservation] = []
+        leases: dict[str, str] = {}
+        if not host.is_session:
+            segments += [SegmentObservation(m.segment_uuid, m.slice_uuid, m.kind) for m in host.bridges.inventory()]
+            network = nat.find(connection, host.installation)
+            if network is not None:
+                segments.append(SegmentObservation(UUID(network.UUIDString()), None, SegmentKind.NAT))
+                leases = nat.leases(network)
+        vms = []
+        for uuid, (metadata, power) in states.items():
+            macs = owners[uuid].macs if uuid in owners else ()
+            addresses = tuple((mac, leases[mac]) for mac in macs if mac in leases)
+            vms.append(VmObservation(uuid, metadata.slice_uuid, power, addresses=addresses))
+        vms += [
+            VmObservation(uuid, owner.slice_uuid, PowerState.STOPPED, defined=False)
+            for uuid, owner in owners.items()
+            if uuid not in states
+        ]
+        return Inventory(tuple(vms), tuple(segments))
+
+    def _states(self, connection: libvirt.virConnect) -> dict[UUID, tuple[Metadata, PowerState]]:
+        """Our domains: one call for all states, and one more for each domain that was never seen before."""
+        rows = connection.getAllDomainStats(
+            libvirt.VIR_DOMAIN_STATS_STATE, libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+        )
+        found: dict[UUID, tuple[Metadata, PowerState]] = {}
+        marks: dict[tuple[UUID, str], Metadata | None] = {}
+        for domain, stats in rows:
+            uuid = UUID(domain.UUIDString())
+            # The name is part of the key: it is the cheap sign that a stranger's domain was replaced by another.
+            key = (uuid, domain.name())
+            marks[key] = metadata = self._marks[key] if key in self._marks else _metadata(domain)
+            if metadata is not None and metadata.installation == self._host.installation:
+                found[uuid] = (metadata, power_state(stats["state.state"], stats["state.reason"]))
+        self._marks = marks
+        return found
+
+
+def _metadata(domain: libvirt.virDomain) -> Metadata | None:
+    try:
+        return Metadata.find(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE, 0))
+    except libvirt.libvirtError as error:
+        if is_code(error, libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_NO_DOMAIN_METADATA):
+            return None
+        raise

@@ -1,0 +1,214 @@
+"""Switching VMs on and off."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from uuid import UUID
+
+import libvirt
+
+from parcela.hypervisors.errors import FatalDriverError
+from parcela.hypervisors.libvirt.context import HostContext, find_domain, require_domain
+from parcela.hypervisors.libvirt.failures import is_code
+from parcela.hypervisors.libvirt.xml.domain import without_cpu_limit
+from parcela.hypervisors.spec import PowerState
+
+log = logging.getLogger(__name__)
+
+# How often the state is asked for when no event comes (events can be lost with the connection).
+POLL_S = 1.0
+# A guest that is still booting does not notice the button; pressing it again does no harm.
+PRESS_AGAIN_S = 5.0
+REBOOT_TIMEOUT_S = 30.0
+
+_POWER = {
+    libvirt.VIR_DOMAIN_RUNNING: PowerState.RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED: PowerState.RUNNING,
+    libvirt.VIR_DOMAIN_SHUTDOWN: PowerState.RUNNING,
+    libvirt.VIR_DOMAIN_PAUSED: PowerState.PAUSED,
+    libvirt.VIR_DOMAIN_PMSUSPENDED: PowerState.PAUSED,
+    libvirt.VIR_DOMAIN_CRASHED: PowerState.CRASHED,
+}
+_CRASH_REASONS = frozenset({libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_FAILED})
+OFF = frozenset({PowerState.STOPPED, PowerState.CRASHED})
+
+
+def power_state(state: int, reason: int) -> PowerState:
+    """Put libvirt's state and reason in our words."""
+    if state == libvirt.VIR_DOMAIN_SHUTOFF and reason in _CRASH_REASONS:
+        return PowerState.CRASHED
+    return _POWER.get(state, PowerState.STOPPED)
+
+
+def current_power(domain: libvirt.virDomain) -> PowerState:
+    """Ask for a domain's state; blocks."""
+    state, reason = domain.state()
+    return power_state(state, reason)
+
+
+class PowerActions:
+    """The power methods of the driver."""
+
+    _host: HostContext
+
+    async def start_vm(self, uuid: UUID, *, paused: bool = False) -> None:
+        """See ``Driver.start_vm``."""
+        host = self._host
+
+        def work(connection: libvirt.virConnect) -> None:
+            domain = require_domain(connection, host.installation, uuid)
+            power = current_power(domain)
+            if power in OFF:
+                host.forget_reboot(uuid)
+                self._create(connection, domain, paused=paused)
+            elif power is PowerState.PAUSED and not paused:
+                _tolerating(domain.resume, PowerState.RUNNING, domain)
+
+        async with host.alone(uuid):
+            await host.calls.run(f"start VM {uuid}", work)
+
+    def _create(self, connection: libvirt.virConnect, domain: libvirt.virDomain, *, paused: bool) -> None:
+        flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
+        try:
+            domain.createWithFlags(flags)
+        except libvirt.libvirtError as error:
+            if domain.isActive():
+                return  # started by somebody else between the question and the call
+            limited = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+            unlimited = without_cpu_limit(limited)
+            if "cgroup" not in str(error).lower() or unlimited is None:
+                raise
+            log.warning("host %s refuses CPU limits, going on without: %s", self._host.name, error)
+            self._host.cpu_limits_refused = True
+            connection.defineXML(unlimited).createWithFlags(flags)
+
+    async def shut_down(self, uuid: UUID, *, timeout_s: float) -> bool:
+        """See ``Driver.shut_down``."""
+        host = self._host
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + timeout_s
+        press_at_s = loop.time()
+
+        def press(connection: libvirt.virConnect) -> bool:
+            domain = require_domain(connection, host.installation, uuid)
+            power = current_power(domain)
+            if power in OFF:
+                return True
+            if power is PowerState.PAUSED:
+                _tolerating(domain.resume, PowerState.RUNNING, domain)
+            return not _while_on(lambda: domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN), domain)
+
+        with host.events.watching(uuid) as watch:
+            while True:
+                if loop.time() >= press_at_s:
+                    press_at_s = loop.time() + PRESS_AGAIN_S
+                    if await host.calls.run(f"shut down VM {uuid}", press):
+                        return True
+                left_s = deadline_s - loop.time()
+                if left_s <= 0:
+                    return await self._power(uuid) in OFF
+                await watch.news(min(POLL_S, left_s))
+                if await self._power(uuid) in OFF:
+                    return True
+
+    async def power_off(self, uuid: UUID) -> None:
+        """See ``Driver.power_off``."""
+        host = self._host
+
+        def work(connection: libvirt.virConnect) -> None:
+            domain = find_domain(connection, host.installation, uuid)
+            if domain is not None and domain.isActive():
+                pull_plug(domain)
+
+        await host.calls.run(f"power off VM {uuid}", work)
+
+    async def reboot(self, uuid: UUID) -> None:
+        """See ``Driver.reboot``."""
+        host = self._host
+
+        def press(connection: libvirt.virConnect) -> None:
+            domain = require_domain(connection, host.installation, uuid)
+            power = current_power(domain)
+            if power in OFF:
+                raise FatalDriverError(f"VM {uuid} is switched off")
+            if power is PowerState.PAUSED:
+                domain.resume()
+            domain.reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
+
+        def reset(connection: libvirt.virConnect) -> None:
+            require_domain(connection, host.installation, uuid).reset(0)
+
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + REBOOT_TIMEOUT_S
+        with host.events.rebooting(uuid) as rebooted:
+            host.note_reboot(uuid)
+            await host.calls.run(f"reboot VM {uuid}", press)
+            while not rebooted.is_set() and loop.time() < deadline_s:
+                try:
+                    await asyncio.wait_for(rebooted.wait(), PRESS_AGAIN_S)
+                except TimeoutError:
+                    # libvirt's reboot is a shutdown with a promise to reset: repeat the button while it boots.
+                    if await self._power(uuid) in OFF:
+                        break
+                    await host.calls.run(f"reboot VM {uuid}", press)
+            if not rebooted.is_set():
+                if await self._power(uuid) in OFF:
+                    await self.start_vm(uuid)
+                    return
+                await host.calls.run(f"reset VM {uuid}", reset)
+                host.note_reboot(uuid)
+
+    async def suspend(self, uuid: UUID) -> None:
+        """See ``Driver.suspend``."""
+        await self._pause(uuid, PowerState.PAUSED)
+
+    async def resume(self, uuid: UUID) -> None:
+        """See ``Driver.resume``."""
+        await self._pause(uuid, PowerState.RUNNING)
+
+    async def _pause(self, uuid: UUID, wanted: PowerState) -> None:
+        host = self._host
+
+        def work(connection: libvirt.virConnect) -> None:
+            domain = require_domain(connection, host.installation, uuid)
+            power = current_power(domain)
+            if power in OFF:
+                raise FatalDriverError(f"VM {uuid} is switched off")
+            if power is not wanted:
+                _tolerating(domain.suspend if wanted is PowerState.PAUSED else domain.resume, wanted, domain)
+
+        verb = "pause" if wanted is PowerState.PAUSED else "resume"
+        await host.calls.run(f"{verb} VM {uuid}", work)
+
+    async def _power(self, uuid: UUID) -> PowerState:
+        host = self._host
+        return await host.watch.run(
+            f"ask for the state of VM {uuid}", lambda c: current_power(require_domain(c, host.installation, uuid))
+        )
+
+
+def pull_plug(domain: libvirt.virDomain) -> None:
+    """Destroy a domain; fine when it ends at the same moment."""
+    _while_on(domain.destroy, domain)
+
+
+def _while_on(call: Callable[[], object], domain: libvirt.virDomain) -> bool:
+    """Call it; False when the domain turns out to be off."""
+    try:
+        call()
+    except libvirt.libvirtError as error:
+        if is_code(error, libvirt.VIR_ERR_NO_DOMAIN):
+            return False
+        if is_code(error, libvirt.VIR_ERR_OPERATION_INVALID) and not domain.isActive():
+            return False
+        raise
+    return True
+
+
+def _tolerating(call: Callable[[], object], wanted: PowerState, domain: libvirt.virDomain) -> None:
+    """Call it; fine when it fails because somebody else did it at the same moment."""
+    try:
+        call()
+    except libvirt.libvirtError:
+        if current_power(domain) is not wanted:
+            raise

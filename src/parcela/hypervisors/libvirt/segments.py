@@ -1,0 +1,100 @@
+"""Layer-2 segments: bridges, the NAT network and the firewall between guests and host."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from ipaddress import IPv4Address
+from uuid import UUID
+
+from parcela.hypervisors.errors import UnsupportedError
+from parcela.hypervisors.libvirt import firewall, nat
+from parcela.hypervisors.libvirt.context import HostContext
+from parcela.hypervisors.libvirt.names import BridgeMark, nat_bridge_name
+from parcela.hypervisors.spec import SegmentKind, SegmentSpec
+
+log = logging.getLogger(__name__)
+
+# Somebody may flush the host's rules at any time (a restarted nftables service): looked at again this often.
+FIREWALL_CHECK_S = 30.0
+
+
+class SegmentActions:
+    """The segment methods of the driver."""
+
+    _host: HostContext
+    _nat_prefixes: Sequence[str]
+    _nat_blocked: Sequence[str]
+    _firewall_lock: asyncio.Lock
+    _firewall_checked_s: float
+
+    async def ensure_segment(self, segment: SegmentSpec) -> None:
+        """See ``Driver.ensure_segment``."""
+        host = self._host
+        if host.is_session:
+            if segment.kind is SegmentKind.LAN:
+                raise UnsupportedError(
+                    f"host {host.name} runs without root rights and cannot have LAN segments: "
+                    "use edges between two VMs, or a host with qemu:///system"
+                )
+            # Edges and the way out are made by QEMU itself, with the NIC.
+            return
+        if segment.kind is SegmentKind.NAT:
+            await self._ensure_nat(segment)
+            return
+        await host.store.run(f"make segment {segment.uuid}", lambda: host.bridges.ensure(segment))
+        # After the bridge, so that a removal of the last segment at the same moment sees that it is not the last.
+        await self._ensure_firewall()
+
+    async def remove_segment(self, uuid: UUID) -> None:
+        """See ``Driver.remove_segment``."""
+        host = self._host
+        if host.is_session:
+            return
+        mark: BridgeMark | None = await host.store.run(f"find segment {uuid}", lambda: host.bridges.find(uuid))
+        if mark is not None:
+            await host.store.run(f"remove segment {uuid}", lambda: host.bridges.remove(mark))
+            removed = True
+        else:
+            removed = await host.calls.run(f"remove segment {uuid}", lambda c: nat.remove(c, host.installation, uuid))
+        if removed:
+            await self._clear_firewall()
+
+    async def _ensure_nat(self, segment: SegmentSpec) -> None:
+        host = self._host
+        what = f"make NAT segment {segment.uuid}"
+        await host.calls.run(what, lambda c: nat.define(c, host.installation, segment, self._nat_prefixes))
+        # Before the network runs: there is no moment in which a guest could reach the host.
+        await self._load_firewall()
+        await host.calls.run(what, lambda c: nat.start(c, host.installation))
+
+    async def _ensure_firewall(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if now_s - self._firewall_checked_s < FIREWALL_CHECK_S:
+            return
+        if await firewall.is_loaded(self._host.installation):
+            self._firewall_checked_s = now_s
+        else:
+            await self._load_firewall()
+
+    async def _clear_firewall(self) -> None:
+        """Remove our table with the last segment of the host."""
+        host = self._host
+        async with self._firewall_lock:
+            bridges = await host.store.run("list the bridges", host.bridges.inventory)
+            address = await self._nat_address()
+            if not bridges and address is None:
+                # Looked at again by the next segment, also when it is being made at this moment.
+                self._firewall_checked_s = float("-inf")
+                await firewall.remove(host.installation)
+
+    async def _nat_address(self) -> IPv4Address | None:
+        host = self._host
+        return await host.calls.run("read the NAT network", lambda c: nat.find_host_address(c, host.installation))
+
+    async def _load_firewall(self) -> None:
+        host = self._host
+        async with self._firewall_lock:
+            address = await self._nat_address()
+            text = firewall.ruleset(host.installation, nat_bridge_name(host.installation), address, self._nat_blocked)
+            await firewall.load(text)
+            self._firewall_checked_s = asyncio.get_running_loop().time()
