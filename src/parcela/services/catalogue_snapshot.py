@@ -1,0 +1,46 @@
+"""What a caller may use, as the pure rules of ``core.topology`` want it."""
+
+from collections.abc import Mapping
+
+from parcela.core.topology.catalogue import Catalogue, FlavourInfo, ImageInfo
+from parcela.hypervisors.spec import ImageFormat
+from parcela.repositories.uow import ReadUnitOfWork
+from parcela.services.access import Caller
+from parcela.services.image_files import ImageFacts
+from parcela.services.images import least_disk_gib, visible_to
+
+
+async def load_catalogue(uow: ReadUnitOfWork, caller: Caller) -> Catalogue:
+    """All flavours, and the images that the caller may see, as they are now."""
+    flavours = {
+        row.name: FlavourInfo(row.id, row.name, row.vcpus, row.memory_mib, row.disk_gib)
+        for row in await uow.flavours.all()
+    }
+    images = {
+        row["name"]: ImageInfo(
+            id=row["id"],
+            name=row["name"],
+            min_memory_mib=row["min_memory_mib"],
+            min_disk_gib=row["min_disk_gib"],
+            virtual_size_gib_rounded_up=least_disk_gib(
+                ImageFacts(ImageFormat(row["format"]), row["virtual_size_bytes"])
+            ),
+        )
+        for row in await uow.images.visible(visible_to(caller))
+    }
+    return Catalogue(flavours=flavours, images=images)
+
+
+async def load_image_aliases(uow: ReadUnitOfWork, caller: Caller) -> Mapping[str, str]:
+    """Image names by other texts that say the same: its own name, the version, and type with version.
+
+    A text that fits two images means neither; a name always means its own image.
+    """
+    rows = await uow.images.visible(visible_to(caller))
+    found: dict[str, set[str]] = {}
+    for row in rows:
+        version = row["os_version"].strip()
+        for text in (version, f"{row['os_type']} {version}") if version else ():
+            found.setdefault(text.casefold(), set()).add(row["name"])
+    unique = {text: next(iter(names)) for text, names in found.items() if len(names) == 1}
+    return unique | {row["name"].casefold(): row["name"] for row in rows}

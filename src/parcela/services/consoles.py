@@ -1,0 +1,113 @@
+"""Consoles: one-time tickets, and the stream behind one."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from parcela.core.errors import ErrorKind, ParcelaError, conflict, forbidden, unauthenticated
+from parcela.core.lifecycle import VM_ON, VmState
+from parcela.core.permissions import Permission
+from parcela.core.tokens import hash_token, new_secret
+from parcela.hypervisors.driver import ConsoleStream, SerialConsoles, VncConsoles
+from parcela.hypervisors.errors import DriverError
+from parcela.models import ConsoleTicket, VirtualMachine
+from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
+from parcela.services.access import Caller, check_writable
+from parcela.services.drivers import HostDrivers
+
+TICKET_TTL_S = 30
+__all__ = ["ConsoleKind", "ConsoleService", "ConsoleStream", "Ticket"]
+
+
+class ConsoleKind(StrEnum):
+    """Which console of a VM."""
+
+    SERIAL = "serial"
+    VNC = "vnc"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A ticket as it is given out, once."""
+
+    secret: str
+    expires_at: datetime
+
+
+class ConsoleService:
+    """Gives tickets and opens what they are for."""
+
+    def __init__(self, uows: UnitOfWorkFactory, drivers: HostDrivers) -> None:
+        """Take the collaborators."""
+        self._uows = uows
+        self._drivers = drivers
+
+    async def ticket(self, uow: UnitOfWork, caller: Caller, vm_id: int, kind: ConsoleKind) -> Ticket:
+        """A ticket for one opening of one console within 30 seconds.
+
+        A console is full control of the guest, so it needs the right to write.
+        """
+        vm = await uow.vms.get(vm_id)
+        read_all, write_all = Permission.VM_READ_ALL, Permission.VM_WRITE_ALL
+        check_writable(caller, vm.owner_id, read_all, write_all, "virtual machine", vm_id)
+        _check_on(vm)
+        secret = new_secret()
+        now = uow.clock()
+        expires_at = now + timedelta(seconds=TICKET_TTL_S)
+        await uow.console_tickets.add(
+            ConsoleTicket(
+                token_hash=hash_token(secret),
+                vm_id=vm_id,
+                user_id=caller.user_id,
+                kind=kind.value,
+                expires_at=expires_at,
+                created_at=now,
+            )
+        )
+        uow.add_event(
+            "console.ticket",
+            owner_id=vm.owner_id,
+            actor_id=caller.user_id,
+            vm_id=vm_id,
+            slice_id=vm.slice_id,
+            data={"kind": kind.value},
+        )
+        return Ticket(secret, expires_at)
+
+    async def open(self, secret: str, vm_id: int, kind: ConsoleKind) -> ConsoleStream:
+        """Use a ticket up and open its console.
+
+        Raises:
+            ParcelaError: kind ``unauthenticated`` for a bad, spent or expired ticket; ``forbidden`` when it is for
+                another console; ``conflict`` when the VM is off; ``unavailable`` when its host does not answer.
+        """
+        async with self._uows.write() as uow:
+            ticket = await uow.console_tickets.redeem(hash_token(secret))
+            await uow.commit()
+            if ticket is None:
+                raise unauthenticated("ticket_invalid", "The console ticket is unknown, spent or expired; ask anew.")
+            if ticket.vm_id != vm_id or ticket.kind != kind.value:
+                raise forbidden("ticket_mismatch", "The ticket is for another console.")
+            vm = await uow.vms.get(vm_id)
+            _check_on(vm)
+            provider, host_name = await uow.hosts.provider_of(vm.host_id or 0)
+        try:
+            return await self._open(provider, host_name, vm.uuid, kind)
+        except DriverError as exc:
+            raise ParcelaError(
+                ErrorKind.UNAVAILABLE, "console_unavailable", exc.message, internal=exc.internal, retry_after_s=2
+            ) from exc
+
+    async def _open(self, provider: str, host_name: str, uuid: UUID, kind: ConsoleKind) -> ConsoleStream:
+        driver = await self._drivers.get(provider, host_name)
+        if kind is ConsoleKind.SERIAL and isinstance(driver, SerialConsoles):
+            return await driver.open_serial(uuid)
+        if kind is ConsoleKind.VNC and isinstance(driver, VncConsoles):
+            return await driver.open_vnc(uuid)
+        raise ParcelaError(ErrorKind.UNSUPPORTED, "no_console", f"This host has no {kind.value} consoles.")
+
+
+def _check_on(vm: VirtualMachine) -> None:
+    if VmState(vm.state) not in VM_ON | {VmState.STARTING}:
+        raise conflict("vm_is_off", f"The VM is {vm.state}; a console answers only while it is on.")

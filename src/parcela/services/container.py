@@ -1,0 +1,51 @@
+"""Everything an edge may call, built once by a composition root."""
+
+from dataclasses import dataclass
+
+from parcela.core.clock import Clock
+from parcela.core.settings import Settings
+from parcela.repositories.uow import UnitOfWorkFactory
+from parcela.services.auth import AuthService
+from parcela.services.consoles import ConsoleService
+from parcela.services.drivers import HostDrivers
+from parcela.services.events import EventHub, EventService
+from parcela.services.flavours import FlavourService
+from parcela.services.health import HealthService
+from parcela.services.hosts import HostService
+from parcela.services.idempotency import IdempotencyService
+from parcela.services.images import ImageService
+from parcela.services.operations.requests import OperationService
+from parcela.services.retries import RetryService
+from parcela.services.roles import RoleService
+from parcela.services.slices import SliceService
+from parcela.services.templates import TemplateService
+from parcela.services.users import UserService
+from parcela.services.vms import VmService
+from parcela.services.zones import ZoneService
+
+
+@dataclass(frozen=True)
+class Services:
+    """The services of a process; all of them are safe for concurrent use and hold no truth."""
+
+    settings: Settings
+    clock: Clock
+    uows: UnitOfWorkFactory
+    drivers: HostDrivers
+    hub: EventHub
+    auth: AuthService
+    users: UserService
+    roles: RoleService
+    flavours: FlavourService
+    images: ImageService
+    zones: ZoneService
+    hosts: HostService
+    templates: TemplateService
+    slices: SliceService
+    vms: VmService
+    operations: OperationService
+    retries: RetryService
+    consoles: ConsoleService
+    events: EventService
+    idempotency: IdempotencyService
+    health: HealthService

@@ -1,0 +1,148 @@
+"""Events: the stored sequence, and the hub that streams it to the clients of this process."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from parcela.core.permissions import Permission
+from parcela.repositories.events import EventRecord
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
+from parcela.services.access import Caller
+
+ResultT = TypeVar("ResultT")
+BATCH = 500
+QUEUE_EVENTS = 1000
+
+
+class Subscription:
+    """One client's bounded queue. A client that does not keep up is told so and resumes by sequence number."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.queue: asyncio.Queue[EventRecord] = asyncio.Queue(QUEUE_EVENTS)
+        self.overflowed = False
+
+    def offer(self, record: EventRecord) -> None:
+        """Add an event without ever waiting."""
+        if self.overflowed:
+            return
+        try:
+            self.queue.put_nowait(record)
+        except asyncio.QueueFull:
+            self.overflowed = True
+
+
+class EventHub:
+    """Hands committed events to subscriptions; the slowest client never delays the others."""
+
+    def __init__(self) -> None:
+        """Begin without clients."""
+        self._subscriptions: set[Subscription] = set()
+
+    def publish(self, records: Sequence[EventRecord]) -> None:
+        """Give events to every client."""
+        for subscription in self._subscriptions:
+            for record in records:
+                subscription.offer(record)
+
+    def subscribe(self) -> Subscription:
+        """A new queue that gets every event from now on."""
+        subscription = Subscription()
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """No more events for this one."""
+        self._subscriptions.discard(subscription)
+
+    @property
+    def clients(self) -> int:
+        """How many streams are open."""
+        return len(self._subscriptions)
+
+
+class StreamLaggedError(Exception):
+    """The client did not read fast enough; ``last_id`` is the last event it got: resume from there."""
+
+    def __init__(self, last_id: int) -> None:
+        """Name the last event that was handed out."""
+        super().__init__(last_id)
+        self.last_id = last_id
+
+
+class EventService:
+    """Reads and streams events a caller may see."""
+
+    def __init__(self, uows: UnitOfWorkFactory, hub: EventHub) -> None:
+        """Take the store and the hub."""
+        self._uows = uows
+        self._hub = hub
+        self._reads: set[asyncio.Task[Any]] = set()
+
+    async def since(
+        self,
+        uow: ReadUnitOfWork,
+        caller: Caller,
+        after_id: int,
+        *,
+        limit: int,
+        slice_id: int | None = None,
+        types: Sequence[str] = (),
+    ) -> list[EventRecord]:
+        """Stored events with a number above ``after_id``, oldest first."""
+        owner_id = None if caller.can(Permission.EVENT_READ_ALL) else caller.user_id
+        return await uow.events.since(after_id, limit=limit, owner_id=owner_id, slice_id=slice_id, types=types)
+
+    async def stream(
+        self, caller: Caller, after_id: int | None, *, slice_id: int | None = None
+    ) -> AsyncGenerator[EventRecord, None]:
+        """Every event from ``after_id`` on (None: from now on), once and in order, without end.
+
+        The client is subscribed before the stored events are read, so nothing falls between the two; what comes twice
+        is recognised by its number.
+
+        Raises:
+            StreamLaggedError: the client did not keep up.
+        """
+        subscription = self._hub.subscribe()
+        everything = caller.can(Permission.EVENT_READ_ALL)
+        try:
+            last = await self._whole(self._last_id()) if after_id is None else after_id
+            while True:
+                batch = await self._whole(self._stored(caller, last, slice_id))
+                for record in batch:
+                    last = record.id
+                    yield record
+                if len(batch) < BATCH:
+                    break
+            while True:
+                if subscription.overflowed and subscription.queue.empty():
+                    raise StreamLaggedError(last)
+                record = await subscription.queue.get()
+                if record.id <= last:
+                    continue
+                last = record.id
+                mine = everything or record.owner_id == caller.user_id
+                if mine and (slice_id is None or record.slice_id == slice_id):
+                    yield record
+        finally:
+            self._hub.unsubscribe(subscription)
+
+    async def _last_id(self) -> int:
+        async with self._uows.read() as uow:
+            return await uow.events.last_id()
+
+    async def _stored(self, caller: Caller, after_id: int, slice_id: int | None) -> list[EventRecord]:
+        async with self._uows.read() as uow:
+            return await self.since(uow, caller, after_id, limit=BATCH, slice_id=slice_id)
+
+    async def _whole(self, read: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Let a read come to its end, whoever goes away meanwhile.
+
+        A client that hangs up cancels its stream; a read that is cut off in the middle would leave its database
+        connection to the garbage collector.
+        """
+        task = asyncio.create_task(read)
+        self._reads.add(task)
+        task.add_done_callback(self._reads.discard)
+        return await asyncio.shield(task)

@@ -1,0 +1,46 @@
+"""What works and what does not, without asking anything that could block."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from parcela.core.errors import ParcelaError
+from parcela.repositories.uow import UnitOfWorkFactory
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One part of the system. ``status`` is ``ok`` or ``down``; ``detail`` is public."""
+
+    name: str
+    status: str
+    detail: str
+
+
+class HealthService:
+    """Collects the checks."""
+
+    def __init__(self, uows: UnitOfWorkFactory) -> None:
+        """Take the store."""
+        self._uows = uows
+
+    async def checks(self) -> Sequence[Check]:
+        """The database and every host, the latter as last seen by the liveness reconciler."""
+        try:
+            await self._uows.database.ping()
+        except ParcelaError as exc:
+            return [Check("database", "down", exc.message)]
+        async with self._uows.read() as uow:
+            hosts = await uow.hosts.with_provider()
+            active = await uow.operations.active_count()
+        found = [
+            Check("database", "ok", self._uows.database.engine.dialect.name),
+            Check("operations", "ok", f"{active} under way"),
+        ]
+        for host, provider in hosts:
+            name = f"host {host.name}"
+            if host.reachable:
+                found.append(Check(name, "ok", f"{provider}, {host.facts.get('hypervisor', '')}".rstrip(", ")))
+            else:
+                reason = host.last_error or "not seen yet"
+                found.append(Check(name, "down", f"{provider} does not answer ({reason}); operations on it wait"))
+        return found

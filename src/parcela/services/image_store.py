@@ -1,0 +1,299 @@
+"""Files of images: ``<data_dir>/images/<sha256>.<suffix>``, named by content and never by what people call them.
+
+A file under way is ``images/incoming/<random>``; it gets its final name in one step when it is whole, checked and on
+disk. A kill in the middle leaves only a file in ``incoming``, which the next start removes.
+"""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid
+from parcela.services.image_files import refusal
+
+T = TypeVar("T")
+
+CHUNK_BYTES: Final = 4 * 1024 * 1024
+LOCK_POLL_S: Final = 0.02
+_THREADS: Final = 4
+_SUFFIXES: Final = ("qcow2", "raw", "iso", "kernel", "initrd")
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedFile:
+    """A whole file in ``incoming``.
+
+    Attributes:
+        path: where it is until it is published.
+        sha256: lower-case hexadecimal digest, computed while it arrived.
+        size_bytes: its length.
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+class _Writer:
+    """A temporary file; used by one upload, from threads. After ``close`` a late ``write`` is ignored."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        self._file = path.open("xb")
+        # Tells purge_incoming of another process that this one is alive.
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._digest = hashlib.sha256()
+        self.size_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        with self._lock:
+            if not self._file.closed:
+                self._file.write(data)
+                self._digest.update(data)
+                self.size_bytes += len(data)
+
+    def finish(self) -> str:
+        with self._lock:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            return self._digest.hexdigest()
+
+    def close(self) -> None:
+        # The lock: a cancelled request may leave a write running on its thread.
+        with self._lock, contextlib.suppress(OSError):
+            self._file.close()
+
+
+class ImageStore:
+    """The image files of one data folder. Safe for several processes that share it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Take the data folder; folders are made when they are needed."""
+        self.folder = data_dir.absolute() / "images"
+        self.incoming = self.folder / "incoming"
+        self.import_folder = data_dir.absolute() / "import"
+        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="parcela-images")
+
+    def close(self) -> None:
+        """End the threads."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Run file work on a thread; a full disk and the like become ``unavailable``."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except OSError as error:
+            raise _store_failed(error) from error
+
+    @asynccontextmanager
+    async def receive(self, chunks: AsyncIterable[bytes], *, limit_bytes: int) -> AsyncIterator[ReceivedFile]:
+        """Store a stream under a temporary name; it is removed at the end unless it was published.
+
+        Raises:
+            ParcelaError: kind ``too_large`` as soon as more than ``limit_bytes`` have come.
+        """
+        path = self.incoming / secrets.token_hex(16)
+        writer = await self.run(lambda: self._begin(path))
+        try:
+            await self._fill(writer, chunks, limit_bytes)
+            digest = await self.run(writer.finish)
+            yield ReceivedFile(path, digest, writer.size_bytes)
+        finally:
+            await self.run(lambda: _discard(writer, path))
+
+    def _begin(self, path: Path) -> _Writer:
+        self.incoming.mkdir(parents=True, exist_ok=True)
+        return _Writer(path)
+
+    async def _fill(self, writer: _Writer, chunks: AsyncIterable[bytes], limit_bytes: int) -> None:
+        # Chunks of a socket are small; a hop to a thread for each would cost more than the writing.
+        buffer = bytearray()
+        total = 0
+        async for chunk in chunks:
+            total += len(chunk)
+            check_size(total, limit_bytes)
+            buffer += chunk
+            if len(buffer) >= CHUNK_BYTES:
+                full, buffer = bytes(buffer), bytearray()
+                await self.run(lambda data=full: writer.write(data))  # type: ignore[misc]
+        await self.run(lambda: writer.write(bytes(buffer)))
+
+    async def read_file(self, path: Path, *, anywhere: bool, limit_bytes: int) -> AsyncIterator[bytes]:
+        """Chunks of a file on the server, for an import.
+
+        Args:
+            path: absolute; a regular file and no symbolic link.
+            anywhere: False allows files below ``<data_dir>/import`` only. That is judged by the opened file, so that
+                neither ``..`` nor a link that changes meanwhile leads out.
+            limit_bytes: more is ``too_large``.
+        """
+        file = await self.run(lambda: self._open(path, anywhere=anywhere))
+        try:
+            check_size((await self.run(lambda: os.fstat(file))).st_size, limit_bytes)
+            while chunk := await self.run(lambda: os.read(file, CHUNK_BYTES)):
+                yield chunk
+        finally:
+            os.close(file)
+
+    def _open(self, path: Path, *, anywhere: bool) -> int:
+        problem = "Give the absolute path of a regular file on the server (no link)."
+        if not anywhere:
+            problem += f" It must be below {self.import_folder}."
+        refused = invalid("import_path_refused", problem, Problem("path", problem, "import_path_refused"))
+        if not path.is_absolute():
+            raise refused
+        try:
+            # NONBLOCK: opening a FIFO would wait for its writer.
+            file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            refused.internal = str(error)
+            raise refused from error
+        real = Path(f"/proc/self/fd/{file}").readlink()
+        allowed = anywhere or real.is_relative_to(self.import_folder.resolve())
+        if not allowed or not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise refused
+        return file
+
+    def path_of(self, sha256: str, suffix: str) -> Path:
+        """Where the file with this digest is, or would be."""
+        if len(sha256) != 64 or set(sha256) - set("0123456789abcdef") or suffix not in _SUFFIXES:
+            raise ValueError(sha256)
+        return self.folder / f"{sha256}.{suffix}"
+
+    @asynccontextmanager
+    async def locked(self) -> AsyncIterator[None]:
+        """Hold the store: between the publishing of a file and the commit of its row, nobody may sweep it away.
+
+        A lock of the kernel, so that it also holds between processes and dies with its holder.
+        """
+        file = await self.run(self._open_lock)
+        try:
+            # Not a blocking call on a thread: that could not be cancelled.
+            while not _try_lock(file):  # noqa: ASYNC110 (the lock is the kernel's, no event tells of it)
+                await asyncio.sleep(LOCK_POLL_S)
+            yield
+        finally:
+            os.close(file)
+
+    def _open_lock(self) -> int:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    async def publish(self, received: ReceivedFile, suffix: str) -> Path:
+        """Give a received file its final name in one step; a file of the same content is kept instead."""
+        target = self.path_of(received.sha256, suffix)
+        await self.run(lambda: _publish(received, target))
+        return target
+
+    async def remove(self, sha256: str) -> None:
+        """Remove the files with this digest; nothing happens when there is none."""
+        paths = [self.path_of(sha256, suffix) for suffix in _SUFFIXES]
+        for path in paths:
+            await self.run(lambda gone=path: gone.unlink(missing_ok=True))  # type: ignore[misc]
+
+    async def digests(self) -> set[str]:
+        """Digests of all files that are published."""
+        return await self.run(self._digests)
+
+    def _digests(self) -> set[str]:
+        if not self.folder.is_dir():
+            return set()
+        names = [path.name.partition(".") for path in self.folder.iterdir()]
+        return {digest for digest, _, suffix in names if len(digest) == 64 and suffix in _SUFFIXES}
+
+    def purge_incoming(self) -> int:
+        """Remove what uploads left that were killed; how many. Blocking; call it before the server listens."""
+        if not self.incoming.is_dir():
+            return 0
+        return sum(_remove_abandoned(path) for path in list(self.incoming.iterdir()))
+
+    async def adopt(self, source: Path, sha256: str, suffix: str) -> Path:
+        """Copy a file of ours (the bundled guest) into the store, unless it is there; its digest must be right."""
+        target = self.path_of(sha256, suffix)
+        if not await self.run(target.exists):
+            async with self.receive(self._chunks_of(source), limit_bytes=2**62) as received:
+                if received.sha256 != sha256:
+                    raise refusal("sha256_mismatch", f"{source.name} is not the file that its manifest describes.")
+                await self.publish(received, suffix)
+        return target
+
+    async def _chunks_of(self, source: Path) -> AsyncIterator[bytes]:
+        with contextlib.closing(await self.run(lambda: source.open("rb"))) as file:
+            while chunk := await self.run(lambda: file.read(CHUNK_BYTES)):
+                yield chunk
+
+    async def check_room(self, size_bytes: int) -> None:
+        """Raise ``no_capacity`` when an announced file would not fit on the disk."""
+        free = (await self.run(lambda: shutil.disk_usage(_existing(self.folder)))).free
+        if size_bytes > free:
+            raise _store_failed(OSError(errno.ENOSPC, f"{size_bytes} bytes announced, {free} free"))
+
+
+def check_size(size_bytes: int, limit_bytes: int) -> None:
+    """Raise ``too_large`` when a file has more bytes than allowed."""
+    if size_bytes > limit_bytes:
+        text = f"An image may have at most {limit_bytes} bytes (PARCELA_MAX_UPLOAD_BYTES)."
+        raise ParcelaError(
+            ErrorKind.TOO_LARGE, "image_too_large", text, problems=[Problem("body", text, "image_too_large")]
+        )
+
+
+def _store_failed(error: OSError) -> ParcelaError:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        text = "There is not enough disk space for the image on the server."
+        return ParcelaError(ErrorKind.NO_CAPACITY, "image_store_full", text, internal=str(error))
+    text = "The server could not store the image; an administrator finds the reason in the log."
+    return ParcelaError(ErrorKind.UNAVAILABLE, "image_store_failed", text, internal=str(error), retry_after_s=60)
+
+
+def _existing(path: Path) -> Path:
+    candidates: Iterable[Path] = (path, *path.parents)
+    return next(folder for folder in candidates if folder.exists())
+
+
+def _try_lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _remove_abandoned(path: Path) -> bool:
+    """Remove a file that no living process writes; whether it did."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        if _try_lock(file.fileno()):
+            path.unlink(missing_ok=True)
+            return True
+    return False
+
+
+def _discard(writer: _Writer, path: Path) -> None:
+    writer.close()
+    path.unlink(missing_ok=True)
+
+
+def _publish(received: ReceivedFile, target: Path) -> None:
+    if target.exists() and target.stat().st_size == received.size_bytes:
+        return  # the temporary file is removed by receive()
+    received.path.chmod(0o444)
+    received.path.rename(target)
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)  # a rename is only safe from a power cut when its folder is on disk
+    finally:
+        os.close(folder)

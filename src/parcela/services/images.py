@@ -1,0 +1,333 @@
+"""Images: what VMs boot. Files are in the store, named by content; several images may share one.
+
+A public image is seen by everybody, a private one by its owner and by holders of ``catalogue:write``. Who may upload
+(``image:create``) owns what they uploaded as long as it is private; only ``catalogue:write`` publishes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from parcela.core.errors import ParcelaError, Problem, conflict, forbidden, invalid, not_found
+from parcela.core.permissions import Permission
+from parcela.core.settings import Settings
+from parcela.hypervisors.spec import ImageFormat
+from parcela.models import Image
+from parcela.repositories.paging import Page, PageRequest
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork, UnitOfWorkFactory
+from parcela.services.access import Caller
+from parcela.services.bundled import BundledImage, read_manifest
+from parcela.services.catalogue_rules import check_fields
+from parcela.services.image_files import ImageFacts, examine, refusal
+from parcela.services.image_store import ImageStore, ReceivedFile, check_size
+from parcela.services.qemu_img import confirm
+
+log = structlog.get_logger(__name__)
+
+INVALID = "image_invalid"
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class NewImage:
+    """What people say of an image.
+
+    Attributes:
+        name: unique; 1..100 letters, digits, ``. _ -`` and inner spaces.
+        min_disk_gib: raised to the size of the disk in the image; 1..16384.
+        visibility: ``public`` or ``private``.
+        sha256: digest the file must have, or None.
+    """
+
+    name: str
+    description: str = ""
+    os_type: str = "linux"
+    os_version: str = ""
+    visibility: str = "private"
+    min_memory_mib: int = 64
+    min_disk_gib: int = 1
+    sha256: str | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """The columns of the row."""
+        names = ("name", "description", "os_type", "os_version", "visibility", "min_memory_mib", "min_disk_gib")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedFile:
+    """A received file that is an image."""
+
+    received: ReceivedFile
+    facts: ImageFacts
+
+
+class ImageService:
+    """Uploads run outside of any unit of work: on SQLite one that writes holds the only writer."""
+
+    def __init__(self, uows: UnitOfWorkFactory, settings: Settings, store: ImageStore) -> None:
+        """Take the store and where to look names up before an upload."""
+        self._uows = uows
+        self._settings = settings
+        self._store = store
+        self._sweeps: set[asyncio.Task[None]] = set()
+
+    async def page(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest, **filters: Any) -> Page:
+        """Images the caller sees; filters are name, os_type, image_format, visibility and owner_id."""
+        caller.require(Permission.CATALOGUE_READ)
+        return await uow.images.page(request, visible_to=visible_to(caller), **filters)
+
+    async def get(self, uow: ReadUnitOfWork, caller: Caller, image_id: int) -> Image:
+        """One image; ``not_found`` to those who may not see it."""
+        caller.require(Permission.CATALOGUE_READ)
+        return _seen(caller, await uow.images.get(image_id))
+
+    def receive(
+        self, caller: Caller, new: NewImage, chunks: AsyncIterable[bytes], *, announced_bytes: int | None = None
+    ) -> AbstractAsyncContextManager[CheckedFile]:
+        """Take an upload; leaving the context removes the file unless ``register`` was called.
+
+        Call it with no unit of work open. Rights, name and announced length are checked before the first byte.
+
+        Raises:
+            ParcelaError: ``too_large`` ``image_too_large``; ``conflict`` ``image_exists``; ``invalid`` with the codes
+                of ``image_files.examine``, ``image_unreadable`` and ``sha256_mismatch``.
+        """
+        return self._receive(caller, new, lambda: chunks, announced_bytes)
+
+    def receive_path(self, caller: Caller, new: NewImage, path: str) -> AbstractAsyncContextManager[CheckedFile]:
+        """Take a file of the server, for holders of ``catalogue:write``.
+
+        Superusers may name any file; others only files below ``<data_dir>/import``.
+        """
+        caller.require(Permission.CATALOGUE_WRITE)
+        limit = self._settings.max_upload_bytes
+        return self._receive(
+            caller,
+            new,
+            lambda: self._store.read_file(Path(path), anywhere=caller.is_superuser, limit_bytes=limit),
+            None,
+        )
+
+    @asynccontextmanager
+    async def _receive(
+        self,
+        caller: Caller,
+        new: NewImage,
+        open_chunks: Callable[[], AsyncIterable[bytes]],
+        announced_bytes: int | None,
+    ) -> AsyncIterator[CheckedFile]:
+        self._may_create(caller, new)
+        if announced_bytes is not None:
+            check_size(announced_bytes, self._settings.max_upload_bytes)
+            await self._store.check_room(announced_bytes)
+        async with self._uows.read() as uow:
+            if await uow.images.by_name(new.name) is not None:
+                raise _name_taken()
+        async with self._store.receive(open_chunks(), limit_bytes=self._settings.max_upload_bytes) as received:
+            if new.sha256 is not None and new.sha256.lower() != received.sha256:
+                raise refusal("sha256_mismatch", f"The file that arrived has the SHA-256 {received.sha256}.")
+            facts = await self._store.run(lambda: examine(received.path))
+            seen_bytes = await confirm(received.path, facts)
+            if facts.format is ImageFormat.QCOW2 and seen_bytes != facts.virtual_size_bytes:
+                raise refusal("image_unreadable", "qemu-img reads another disk size than the header says.")
+            yield CheckedFile(received, facts)
+
+    @staticmethod
+    def _may_create(caller: Caller, new: NewImage) -> None:
+        if not caller.can(Permission.CATALOGUE_WRITE):
+            caller.require(Permission.IMAGE_CREATE)
+        if new.visibility == "public" and not caller.can(Permission.CATALOGUE_WRITE):
+            raise _may_not_publish()
+        check_fields(Image, INVALID, new.fields())
+
+    @asynccontextmanager
+    async def publishing(self) -> AsyncIterator[None]:
+        """Hold the store from ``register`` until after the commit, so that no sweep takes the new file away."""
+        async with self._store.locked():
+            yield
+
+    async def register(self, uow: UnitOfWork, caller: Caller, new: NewImage, file: CheckedFile) -> Image:
+        """Give a received file its place and its row; call it and commit within ``publishing()``."""
+        self._may_create(caller, new)
+        facts = file.facts
+        image = Image(
+            **{**new.fields(), "min_disk_gib": max(new.min_disk_gib, least_disk_gib(facts))},
+            format=facts.format.value,
+            sha256=file.received.sha256,
+            size_bytes=file.received.size_bytes,
+            virtual_size_bytes=facts.virtual_size_bytes,
+            owner_id=caller.user_id,
+            path=str(self._store.path_of(file.received.sha256, facts.format.value)),
+            created_at=uow.clock(),
+        )
+        await uow.images.add(image)  # first: when the name was taken meanwhile, no file is left behind
+        await self._store.publish(file.received, facts.format.value)
+        _note(uow, "image.created", caller.user_id, image)
+        return image
+
+    async def update(
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        image_id: int,
+        changes: dict[str, Any],
+        check: Callable[[Image], None] = lambda _: None,
+    ) -> Image:
+        """Change what is said of an image (fields of ``NewImage``); ``check`` sees the locked row first."""
+        image = _writable(caller, await uow.images.lock(image_id))
+        check(image)
+        check_fields(Image, INVALID, changes)
+        if changes.get("visibility", image.visibility) != image.visibility:
+            caller.require(Permission.CATALOGUE_WRITE)
+        least = least_disk_gib(ImageFacts(ImageFormat(image.format), image.virtual_size_bytes))
+        if changes.get("min_disk_gib", least) < least:
+            text = f"The disk in the image has {least} GiB; min_disk_gib cannot be less."
+            raise invalid("min_disk_below_image", text, Problem("min_disk_gib", text, "min_disk_below_image"))
+        for field, value in changes.items():
+            setattr(image, field, value)
+        await uow.flush()  # a name that is taken is an error of this call
+        _note(uow, "image.updated", caller.user_id, image)
+        return image
+
+    async def delete(
+        self, uow: UnitOfWork, caller: Caller, image_id: int, check: Callable[[Image], None] = lambda _: None
+    ) -> None:
+        """Remove an image that no VM uses; its file goes after the commit, when no other image shares it.
+
+        The rows of VMs that were deleted earlier go with it.
+
+        Raises:
+            ParcelaError: ``conflict`` ``image_in_use``, with the VMs.
+        """
+        image = _writable(caller, await uow.images.lock(image_id))
+        check(image)
+        problems = [
+            Problem(f"vms[{vm_id}]", f"VM {name} was made from it.", "in_use")
+            for vm_id, name in await uow.images.living_vms(image_id)
+        ]
+        if problems:
+            raise conflict("image_in_use", f"VMs use the image {image.name}; delete them first.", *problems)
+        await uow.images.forget_deleted_vms(image_id)
+        digests = [digest for digest in (image.sha256, image.kernel_sha256, image.initrd_sha256) if digest]
+        _note(uow, "image.deleted", caller.user_id, image)
+        await uow.images.delete(image)
+        uow.after_commit(lambda: self._sweep_later(digests))
+
+    def _sweep_later(self, digests: list[str]) -> None:
+        # Losing this is harmless: remove_unreferenced() finds the files at the next start.
+        task = asyncio.get_running_loop().create_task(self._sweep(digests))
+        self._sweeps.add(task)
+        task.add_done_callback(self._sweeps.discard)
+
+    async def _sweep(self, digests: list[str]) -> None:
+        try:
+            async with self._store.locked():
+                for digest in digests:
+                    async with self._uows.read() as uow:
+                        used = await uow.images.refers_to(digest)
+                    if not used:
+                        await self._store.remove(digest)
+        except ParcelaError as error:
+            log.warning("images.sweep_failed", code=error.code, internal=error.internal)
+
+    async def remove_unreferenced(self) -> None:
+        """Remove the files of no image, and what killed uploads left: for the start of a process."""
+        removed = await self._store.run(self._store.purge_incoming)
+        if removed:
+            log.info("images.incoming_purged", files=removed)
+        await self._sweep(sorted(await self._store.digests()))
+
+    async def settle(self) -> None:
+        """Wait until the files of deleted images are gone."""
+        while self._sweeps:
+            await asyncio.gather(*self._sweeps)
+
+    async def aclose(self) -> None:
+        """Wait for the last sweeps and end the threads."""
+        await self.settle()
+        self._store.close()
+
+    async def register_bundled(self, uow: UnitOfWork, guest_dir: Path) -> Image | None:
+        """Offer the built guest as a public image; the present image of its name is brought up to date.
+
+        Call it and commit within ``publishing()``. What an administrator changed (description, visibility) stays.
+
+        Returns:
+            The image, or None when nothing was built in ``guest_dir``.
+
+        Raises:
+            ParcelaError: kind ``invalid`` when the manifest or a file is damaged, ``conflict`` when somebody else's
+                image has the name.
+        """
+        bundled = await self._store.run(lambda: read_manifest(guest_dir))
+        return None if bundled is None else await self._register_bundled(uow, bundled)
+
+    async def _register_bundled(self, uow: UnitOfWork, bundled: BundledImage) -> Image:
+        values = bundled.columns()
+        for column, part, suffix in bundled.files():
+            values[column] = str(await self._store.adopt(part.path, part.sha256, suffix))
+        facts = await self._store.run(lambda: examine(Path(values["path"])))
+        values |= {"format": facts.format.value, "virtual_size_bytes": facts.virtual_size_bytes}
+        values["min_disk_gib"] = least_disk_gib(facts)
+        image = await uow.images.by_name(bundled.name)
+        if image is None:
+            fixed = {"name": bundled.name, "visibility": "public", "description": bundled.description}
+            image = await uow.images.add(Image(**fixed, **values, owner_id=None, created_at=uow.clock()))
+            _note(uow, "image.created", None, image)
+            return image
+        if image.owner_id is not None:
+            raise _name_taken()
+        if any(getattr(image, column) != value for column, value in values.items()):
+            for column, value in values.items():
+                setattr(image, column, value)
+            _note(uow, "image.updated", None, image)
+        return image
+
+
+def least_disk_gib(facts: ImageFacts) -> int:
+    """Smallest disk in GiB for a VM of the image: an overlay cannot be smaller, an ISO gets an empty disk."""
+    return 1 if facts.format is ImageFormat.ISO else max(1, -(-facts.virtual_size_bytes // GIB))
+
+
+def visible_to(caller: Caller) -> int | None:
+    """User whose private images are seen besides the public ones; None for all."""
+    return None if caller.can(Permission.CATALOGUE_WRITE) else caller.user_id
+
+
+def _seen(caller: Caller, image: Image) -> Image:
+    if image.visibility != "public" and visible_to(caller) not in {None, image.owner_id}:
+        raise not_found("image", image.id)
+    return image
+
+
+def _writable(caller: Caller, image: Image) -> Image:
+    """Owners change what is still private; the rest needs ``catalogue:write``."""
+    if caller.can(Permission.CATALOGUE_WRITE):
+        return image
+    _seen(caller, image)
+    mine = image.owner_id == caller.user_id and caller.in_scope("image", write=True)
+    if not mine or image.visibility == "public":
+        raise forbidden("not_yours", "You may use this image but not change it.")
+    return image
+
+
+def _name_taken() -> ParcelaError:
+    text = "There is already an image with this name."
+    return conflict("image_exists", text, Problem("name", text, "image_exists"))
+
+
+def _may_not_publish() -> ParcelaError:
+    right = Permission.CATALOGUE_WRITE.value
+    return forbidden("permission_missing", f"To make an image public needs the permission '{right}'.")
+
+
+def _note(uow: UnitOfWork, event_type: str, actor_id: int | None, image: Image) -> None:
+    # owner None: only administrators are told of images nobody owns; everybody reads public ones in the list.
+    data = {"id": image.id, "name": image.name, "visibility": image.visibility}
+    uow.add_event(event_type, actor_id=actor_id, owner_id=image.owner_id, data=data)

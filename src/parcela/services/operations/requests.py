@@ -1,0 +1,182 @@
+"""Opening operations: claim what they work on, write plan and event, wake the engine after the commit."""
+
+from collections.abc import Sequence
+
+from parcela.core.errors import conflict
+from parcela.core.lifecycle import OPERATION_TERMINAL, OperationState, SliceState
+from parcela.core.permissions import Permission
+from parcela.models import Operation, OperationStep, Slice, VirtualMachine
+from parcela.repositories.paging import Page, PageRequest
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
+from parcela.services.access import Caller, check_visible, check_writable
+from parcela.services.operations.plans import PlannedStep
+from parcela.services.signals import Signal
+
+
+class OperationService:
+    """Opens, shows and cancels operations."""
+
+    def __init__(self, engine: Signal) -> None:
+        """``engine`` is told of every new or cancelled operation after its commit."""
+        self._engine = engine
+
+    async def open(  # noqa: PLR0913 (an operation has that many sides)
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        kind: str,
+        steps: Sequence[PlannedStep],
+        *,
+        owner_id: int,
+        slice_row: Slice | None = None,
+        slice_to: SliceState | None = None,
+        vms: Sequence[VirtualMachine] = (),
+        undo_on_failure: bool = False,
+    ) -> Operation:
+        """Write the operation and let it hold the slice (or the one VM) and all ``vms``.
+
+        Args:
+            uow: unit of work of the request.
+            caller: who asks.
+            kind: ``slice.deploy``, ``vm.start`` ...
+            steps: the plan.
+            owner_id: owner of what it works on; may watch it.
+            slice_row: slice it holds as a whole, with ``slice_to`` its state meanwhile.
+            slice_to: see above.
+            vms: VMs it holds; for an operation on a single VM just that one.
+            undo_on_failure: a failing step undoes the others.
+
+        Raises:
+            ParcelaError: kind ``conflict`` when another operation holds any of it.
+        """
+        single = vms[0] if slice_row is None and vms else None
+        operation = await uow.operations.add(
+            Operation(
+                kind=kind,
+                state=OperationState.PENDING.value,
+                slice_id=slice_row.id if slice_row else (single.slice_id if single else None),
+                vm_id=single.id if single else None,
+                owner_id=owner_id,
+                requested_by=caller.user_id or None,  # 0 is Parcela itself
+                undo_on_failure=undo_on_failure,
+                created_at=uow.clock(),
+            )
+        )
+        if slice_row is not None:
+            old, new = SliceState(slice_row.state), slice_to or SliceState(slice_row.state)
+            if not await uow.slices.claim(slice_row.id, operation.id, old, new):
+                raise _busy("slice", slice_row.name, slice_row.operation_id)
+        elif single is not None and single.slice_id is not None and not await uow.slices.touch_if_free(single.slice_id):
+            raise _busy("slice of VM", single.name, None)
+        if vms and await uow.vms.claim([vm.id for vm in vms], operation.id) != len(vms):
+            raise _busy("VM", ", ".join(vm.name for vm in vms if vm.operation_id) or vms[0].name, None)
+        await uow.operations.add_steps(_rows(operation.id, steps))
+        self._announce(uow, operation, slice_row, slice_to)
+        return operation
+
+    def _announce(
+        self, uow: UnitOfWork, operation: Operation, slice_row: Slice | None, slice_to: SliceState | None
+    ) -> None:
+        facts = {
+            "owner_id": operation.owner_id,
+            "actor_id": operation.requested_by,
+            "slice_id": operation.slice_id,
+            "vm_id": operation.vm_id,
+            "operation_id": operation.id,
+        }
+        uow.add_event("operation.created", data={"kind": operation.kind}, **facts)
+        if slice_row is not None and slice_to is not None and slice_to.value != slice_row.state:
+            uow.add_event("slice.state", data={"state": slice_to.value, "error": ""}, **facts)
+        operation_id = operation.id
+        uow.after_commit(lambda: self._engine.send(operation_id))
+
+    async def get(
+        self, uow: ReadUnitOfWork, caller: Caller, operation_id: int
+    ) -> tuple[Operation, list[OperationStep]]:
+        """An operation and its steps."""
+        operation = await uow.operations.get(operation_id)
+        check_visible(caller, operation.owner_id, Permission.OPERATION_READ_ALL, "operation", operation_id)
+        return operation, await uow.operations.steps(operation_id)
+
+    async def page(
+        self,
+        uow: ReadUnitOfWork,
+        caller: Caller,
+        request: PageRequest,
+        *,
+        slice_id: int | None = None,
+        vm_id: int | None = None,
+        state: OperationState | None = None,
+        kind: str | None = None,
+    ) -> Page:
+        """Operations the caller may see."""
+        return await uow.operations.page(
+            request,
+            owner_id=caller.list_filter(Permission.OPERATION_READ_ALL),
+            slice_id=slice_id,
+            vm_id=vm_id,
+            state=state.value if state else None,
+            kind=kind,
+        )
+
+    async def cancel(self, uow: UnitOfWork, caller: Caller, operation_id: int) -> Operation:
+        """Ask an operation to stop: steps under way end, a deployment is undone.
+
+        Raises:
+            ParcelaError: kind ``conflict`` when it has ended, or is being undone already.
+        """
+        operation = await uow.operations.get(operation_id)
+        read_all, write_all = Permission.OPERATION_READ_ALL, Permission.OPERATION_WRITE_ALL
+        check_writable(caller, operation.owner_id, read_all, write_all, "operation", operation_id)
+        if operation.kind.endswith(".destroy"):
+            raise conflict("operation_not_cancellable", "A destruction cannot be cancelled: what is gone is gone.")
+        if not await uow.operations.request_cancel(operation_id):
+            raise conflict("operation_ended", f"The operation is {operation.state}; there is nothing to cancel.")
+        uow.add_event(
+            "operation.cancel_requested",
+            owner_id=operation.owner_id,
+            actor_id=caller.user_id,
+            slice_id=operation.slice_id,
+            vm_id=operation.vm_id,
+            operation_id=operation.id,
+        )
+        uow.after_commit(lambda: self._engine.send(operation_id))
+        return await uow.operations.lock(operation_id)
+
+    async def reopen_stuck(self, uow: UnitOfWork, operation_id: int) -> bool:
+        """Let the engine try once more to undo a stuck operation."""
+        reopened = await uow.operations.reopen(operation_id, old=OperationState.STUCK, new=OperationState.UNDOING)
+        if reopened:
+            uow.after_commit(lambda: self._engine.send(operation_id))
+        return reopened
+
+
+def ended(operation: Operation) -> bool:
+    """Whether nothing more will happen."""
+    return OperationState(operation.state) in OPERATION_TERMINAL
+
+
+def _busy(what: str, name: str, operation_id: int | None) -> Exception:
+    which = f" (operation {operation_id})" if operation_id else ""
+    return conflict("busy", f"Another operation{which} is working on the {what} {name}; wait for it or cancel it.")
+
+
+def _rows(operation_id: int, steps: Sequence[PlannedStep]) -> list[OperationStep]:
+    return [
+        OperationStep(
+            operation_id=operation_id,
+            position=position,
+            key=step.key,
+            kind=step.kind,
+            label=step.label[:200],
+            depends_on=list(step.depends_on),
+            host_id=step.host_id,
+            vm_id=step.vm_id,
+            segment_id=step.segment_id,
+            image_id=step.image_id,
+            args=step.args,
+            attempts=0,
+            message="",
+        )
+        for position, step in enumerate(steps)
+    ]

@@ -1,0 +1,288 @@
+"""Slices: made from a template version, deployed, acted on, destroyed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from parcela.core.errors import Problem, conflict, invalid, not_found
+from parcela.core.lifecycle import Action, CrashPolicy, DesiredState, SliceState, VmState, check_slice_action
+from parcela.core.permissions import Permission
+from parcela.core.settings import Settings
+from parcela.core.topology.document import parse_document
+from parcela.core.topology.expand import PlannedVm, expand
+from parcela.models import Operation, Slice, VirtualMachine
+from parcela.repositories.paging import Page, PageRequest
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
+from parcela.services.access import Caller, check_visible, check_writable
+from parcela.services.catalogue_snapshot import load_catalogue
+from parcela.services.operations import plans
+from parcela.services.operations.requests import OperationService
+from parcela.services.placing import place, resolve_zone
+from parcela.services.templates import TemplateService
+from parcela.services.wiring import lay_segments, plan_vms, plug
+
+MAX_TTL_S = 30 * 86400
+"""Longest life of a slice of a non-administrator, in seconds from now."""
+
+MEANWHILE: Mapping[Action, SliceState | None] = {
+    Action.START: SliceState.STARTING,
+    Action.STOP: SliceState.STOPPING,
+    Action.RESET: SliceState.STARTING,
+    Action.REBOOT: None,
+    Action.SUSPEND: None,
+    Action.RESUME: None,
+}
+WANTED: Mapping[Action, DesiredState] = {
+    Action.START: DesiredState.RUNNING,
+    Action.STOP: DesiredState.STOPPED,
+    Action.RESET: DesiredState.RUNNING,
+    Action.REBOOT: DesiredState.RUNNING,
+    Action.SUSPEND: DesiredState.PAUSED,
+    Action.RESUME: DesiredState.RUNNING,
+}
+TOUCHED: Mapping[Action, frozenset[VmState]] = {
+    Action.START: frozenset({VmState.STOPPED, VmState.ERROR, VmState.RUNNING}),
+    Action.STOP: frozenset({VmState.RUNNING, VmState.PAUSED, VmState.ERROR, VmState.STOPPED}),
+    Action.REBOOT: frozenset({VmState.RUNNING}),
+    Action.SUSPEND: frozenset({VmState.RUNNING, VmState.PAUSED}),
+    Action.RESUME: frozenset({VmState.PAUSED, VmState.RUNNING}),
+    Action.RESET: frozenset({VmState.RUNNING, VmState.PAUSED, VmState.STOPPED, VmState.ERROR}),
+}
+"""VMs that an action on their slice acts on; the others are left as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class SliceOrder:
+    """What somebody wants a slice to be.
+
+    Attributes:
+        template_id: template to copy.
+        template_version: None for the newest.
+        name: None for the template's name.
+        zone: name of the zone; None for the first one.
+        expires_in_s: seconds of life; None for the default (administrators: none).
+        crash_policy: what happens when a VM's QEMU dies.
+    """
+
+    template_id: int
+    template_version: int | None = None
+    name: str | None = None
+    zone: str | None = None
+    expires_in_s: int | None = None
+    crash_policy: CrashPolicy = CrashPolicy.ERROR
+
+
+class SliceService:
+    """Business rules of slices."""
+
+    def __init__(self, settings: Settings, operations: OperationService, templates: TemplateService) -> None:
+        """Take the collaborators."""
+        self._settings = settings
+        self._operations = operations
+        self._templates = templates
+
+    async def create(self, uow: UnitOfWork, caller: Caller, order: SliceOrder) -> Slice:
+        """Copy a template version into a draft: rows only, nothing on any host."""
+        caller.require(Permission.SLICE_CREATE)
+        template = await self._templates.get(uow, caller, order.template_id)
+        number = order.template_version or template["version"]
+        version = await self._templates.version(uow, caller, order.template_id, number)
+        document = parse_document(version["document"])
+        zone = await resolve_zone(uow, order.zone)
+        plan = expand(document, await load_catalogue(uow, caller))
+        now = uow.clock()
+        row = await uow.slices.add(
+            Slice(
+                uuid=uuid4(),
+                name=order.name or template["name"],
+                owner_id=caller.user_id,
+                zone_id=zone.id,
+                template_id=order.template_id,
+                template_version=number,
+                state=SliceState.DRAFT.value,
+                crash_policy=order.crash_policy.value,
+                expires_at=self._expiry(caller, order.expires_in_s, uow),
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        segments = await lay_segments(uow, row.id, plan)
+        vms = [(await uow.vms.add(_vm_row(row, planned, uow)), planned) for planned in plan.vms]
+        await plug(uow, vms, segments)
+        uow.add_event(
+            "slice.created",
+            owner_id=row.owner_id,
+            actor_id=caller.user_id,
+            slice_id=row.id,
+            data={"name": row.name, "template_id": order.template_id, "template_version": number},
+        )
+        return row
+
+    def _expiry(self, caller: Caller, expires_in_s: int | None, uow: UnitOfWork) -> datetime | None:
+        unlimited = caller.can(Permission.SLICE_WRITE_ALL)
+        if expires_in_s is None:
+            return None if unlimited else uow.clock() + timedelta(seconds=self._settings.slice_ttl_s)
+        if not unlimited and expires_in_s > MAX_TTL_S:
+            text = f"A slice may live at most {MAX_TTL_S} seconds from now."
+            raise invalid("expiry_too_long", text, Problem("body.expires_in_s", text, "expiry_too_long"))
+        return uow.clock() + timedelta(seconds=expires_in_s)
+
+    async def get(self, uow: ReadUnitOfWork, caller: Caller, slice_id: int) -> Slice:
+        """A slice the caller may see."""
+        row = await uow.slices.get_or_none(slice_id)
+        if row is None:
+            raise not_found("slice", slice_id)
+        check_visible(caller, row.owner_id, Permission.SLICE_READ_ALL, "slice", slice_id)
+        return row
+
+    async def details(self, uow: ReadUnitOfWork, caller: Caller, slice_id: int) -> Mapping[str, Any]:
+        """A slice as a row of the list, with the names of owner, zone and template."""
+        await self.get(uow, caller, slice_id)
+        return (await uow.slices.page(PageRequest(limit=1), slice_id=slice_id, include_destroyed=True)).rows[0]
+
+    async def page(
+        self,
+        uow: ReadUnitOfWork,
+        caller: Caller,
+        request: PageRequest,
+        *,
+        state: SliceState | None = None,
+        template_id: int | None = None,
+        name: str | None = None,
+    ) -> Page:
+        """Slices the caller may see; destroyed ones only when asked for by state."""
+        return await uow.slices.page(
+            request,
+            owner_id=caller.list_filter(Permission.SLICE_READ_ALL),
+            state=state.value if state else None,
+            template_id=template_id,
+            name=name,
+        )
+
+    async def _writable(self, uow: UnitOfWork, caller: Caller, slice_id: int) -> Slice:
+        row = await uow.slices.get_or_none(slice_id)
+        if row is None:
+            raise not_found("slice", slice_id)
+        read_all, write_all = Permission.SLICE_READ_ALL, Permission.SLICE_WRITE_ALL
+        check_writable(caller, row.owner_id, read_all, write_all, "slice", slice_id)
+        return await uow.slices.lock(slice_id)
+
+    async def deploy(self, uow: UnitOfWork, caller: Caller, slice_id: int, *, paused: bool = False) -> Operation:
+        """Reserve capacity for all VMs of a draft and build it; a failure undoes everything."""
+        row = await self._writable(uow, caller, slice_id)
+        check_slice_action(Action.DEPLOY, SliceState(row.state))
+        vms = await uow.vms.of_slice(slice_id)
+        if not vms or any(vm.host_id is not None for vm in vms):
+            raise conflict("slice_half_destroyed", "Its destruction ended half-way; only 'destroy' is possible now.")
+        _, _, needs = await plan_vms(uow, vms)
+        hosts = await place(uow, row.zone_id, vms, needs)
+        planned, names, _ = await plan_vms(uow, vms, hosts)
+        wanted = DesiredState.PAUSED if paused else DesiredState.RUNNING
+        await uow.vms.update_fields([vm.id for vm in vms], desired=wanted.value, error="")
+        return await self._operations.open(
+            uow,
+            caller,
+            "slice.deploy",
+            plans.deploy(planned, names, paused=paused),
+            owner_id=row.owner_id,
+            slice_row=row,
+            slice_to=SliceState.DEPLOYING,
+            vms=vms,
+            undo_on_failure=True,
+        )
+
+    async def act(self, uow: UnitOfWork, caller: Caller, slice_id: int, action: Action) -> Operation:
+        """Start, stop, reboot, suspend, resume or reset the VMs of a slice."""
+        row = await self._writable(uow, caller, slice_id)
+        check_slice_action(action, SliceState(row.state))
+        everyone = await uow.vms.of_slice(slice_id)
+        vms = [vm for vm in everyone if VmState(vm.state) in TOUCHED[action] and vm.host_id is not None]
+        if not vms:
+            raise conflict("slice_state", f"No VM of the slice is in a state in which '{action.value}' does anything.")
+        await uow.vms.update_fields([vm.id for vm in vms], desired=WANTED[action].value)
+        planned, names, _ = await plan_vms(uow, vms)
+        broken = {vm.id for vm in vms if vm.state == VmState.ERROR.value}
+        return await self._operations.open(
+            uow,
+            caller,
+            f"slice.{action.value}",
+            plans.act(action, planned, broken, names),
+            owner_id=row.owner_id,
+            slice_row=row,
+            slice_to=MEANWHILE[action],
+            vms=vms,
+        )
+
+    async def destroy(self, uow: UnitOfWork, caller: Caller, slice_id: int) -> Operation:
+        """Remove everything of a slice from all hosts and give its capacity back."""
+        row = await self._writable(uow, caller, slice_id)
+        check_slice_action(Action.DESTROY, SliceState(row.state))
+        everyone = await uow.vms.of_slice(slice_id)
+        placed = [vm for vm in everyone if vm.host_id is not None]
+        planned, names, _ = await plan_vms(uow, placed)
+        await uow.vms.update_fields([vm.id for vm in everyone], desired=DesiredState.DELETED.value)
+        return await self._operations.open(
+            uow,
+            caller,
+            "slice.destroy",
+            plans.destroy(planned, names),
+            owner_id=row.owner_id,
+            slice_row=row,
+            slice_to=SliceState.DESTROYING,
+            vms=everyone,
+        )
+
+    async def extend(self, uow: UnitOfWork, caller: Caller, slice_id: int, expires_in_s: int | None) -> Slice:
+        """Set a new end of life, counted from now; None takes the default."""
+        row = await self._writable(uow, caller, slice_id)
+        if row.state in {SliceState.DESTROYED, SliceState.DESTROYING}:
+            raise conflict("slice_state", f"The slice is {row.state}; there is nothing to extend.")
+        row.expires_at = self._expiry(caller, expires_in_s, uow)
+        row.updated_at = uow.clock()
+        row.generation += 1
+        expires_at = row.expires_at.isoformat() if row.expires_at else None
+        uow.add_event(
+            "slice.extended",
+            owner_id=row.owner_id,
+            actor_id=caller.user_id,
+            slice_id=row.id,
+            data={"expires_at": expires_at},
+        )
+        await uow.flush()  # the answer shows the stored row
+        return row
+
+    async def vms(self, uow: ReadUnitOfWork, caller: Caller, slice_id: int) -> Sequence[VirtualMachine]:
+        """The VMs of a slice the caller may see."""
+        await self.get(uow, caller, slice_id)
+        return await uow.vms.of_slice(slice_id)
+
+
+def _vm_row(slice_row: Slice, planned: PlannedVm, uow: UnitOfWork) -> VirtualMachine:
+    now = uow.clock()
+    return VirtualMachine(
+        uuid=uuid4(),
+        name=planned.name,
+        slice_id=slice_row.id,
+        owner_id=slice_row.owner_id,
+        zone_id=slice_row.zone_id,
+        image_id=planned.image_id,
+        flavour_id=planned.flavour_id,
+        cores=planned.vcpus,
+        memory_mib=planned.memory_mib,
+        disk_gib=planned.disk_gib,
+        state=VmState.DEFINED.value,
+        desired=DesiredState.DEFINED.value,
+        crash_policy=slice_row.crash_policy,
+        user_data=planned.user_data,
+        guest={
+            "ssh_keys": list(planned.ssh_keys),
+            "gateway": planned.gateway,
+            "routes": [list(route) for route in planned.routes],
+            "dns": list(planned.dns),
+            "forward": planned.forward,
+        },
+        created_at=now,
+        updated_at=now,
+    )

@@ -1,0 +1,250 @@
+"""Templates: drawn topologies. Every change of the drawing is a new version; a version never changes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from parcela.core.errors import ParcelaError, Problem, forbidden, invalid, not_found
+from parcela.core.permissions import Permission
+from parcela.core.topology.cloud import from_cloud, to_cloud
+from parcela.core.topology.document import TopologyDocument, dump_document, parse_document, template_invalid
+from parcela.core.topology.validate import validate
+from parcela.models import Template, TemplateVersion
+from parcela.repositories.paging import Page, PageRequest
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
+from parcela.services.access import Caller
+from parcela.services.catalogue_rules import check_fields
+from parcela.services.catalogue_snapshot import load_catalogue, load_image_aliases
+
+NATIVE, CLOUD = "native", "cloud"
+TemplateRow = dict[str, Any]
+"""Columns of a template with ``owner`` (username) and ``document`` (of the newest version)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateDraft:
+    """What people say of a template; ``document`` is decoded JSON, not checked yet."""
+
+    name: str
+    document: object
+    description: str = ""
+    visibility: str = "private"
+
+    def fields(self) -> dict[str, Any]:
+        """The columns of the row."""
+        return {"name": self.name, "description": self.description, "visibility": self.visibility}
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A template in a file.
+
+    Attributes:
+        content: JSON values.
+        lost: places in the native document of what the format cannot hold.
+    """
+
+    name: str
+    content: dict[str, Any]
+    lost: tuple[str, ...] = ()
+
+
+class TemplateService:
+    """Owners and holders of ``template:write_all`` write; public templates are read by everybody."""
+
+    async def page(
+        self,
+        uow: ReadUnitOfWork,
+        caller: Caller,
+        request: PageRequest,
+        *,
+        owner_id: int | None = None,
+        visibility: str | None = None,
+        name: str | None = None,
+    ) -> Page:
+        """Templates the caller sees: public ones, their own, or all with ``template:read_all``."""
+        visible_to = caller.list_filter(Permission.TEMPLATE_READ_ALL)
+        filters = {"owner_id": owner_id, "visibility": visibility, "name": name}
+        return await uow.templates.page(request, visible_to=visible_to, **filters)  # type: ignore[arg-type]
+
+    async def get(self, uow: ReadUnitOfWork, caller: Caller, template_id: int) -> TemplateRow:
+        """One template with its newest document."""
+        row = await uow.templates.detail(template_id)
+        _check_visible(caller, row["owner_id"], row["visibility"], template_id)
+        return row
+
+    async def create(self, uow: UnitOfWork, caller: Caller, draft: TemplateDraft) -> TemplateRow:
+        """Save a new template as version 1.
+
+        Raises:
+            ParcelaError: ``invalid`` ``template_invalid`` with all problems at once; ``too_large``
+                ``template_too_large`` when there are too many VMs, networks or edges.
+        """
+        caller.require(Permission.TEMPLATE_CREATE)
+        check_fields(Template, "template_invalid", draft.fields())
+        document = await self._checked(uow, caller, draft.document)
+        now = uow.clock()
+        template = await uow.templates.add(
+            Template(**draft.fields(), owner_id=caller.user_id, version=1, created_at=now, updated_at=now)
+        )
+        await self._save(uow, caller, template, document)
+        _note(uow, "template.created", caller, template)
+        return await uow.templates.detail(template.id)
+
+    async def update(
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        template_id: int,
+        draft: TemplateDraft,
+        check: Callable[[TemplateRow], None] = lambda _: None,
+    ) -> TemplateRow:
+        """Replace a template; another document makes a new version. ``check`` sees the locked one first."""
+        template = await uow.templates.lock(template_id)
+        before = await uow.templates.detail(template_id)
+        _check_writable(caller, template)
+        check(before)
+        check_fields(Template, "template_invalid", draft.fields())
+        document = await self._checked(uow, caller, draft.document)
+        changed = before["document"] != document
+        renamed = any(before[field] != value for field, value in draft.fields().items())
+        if not changed and not renamed:
+            return before
+        for field, value in draft.fields().items():
+            setattr(template, field, value)
+        template.updated_at = uow.clock()
+        if changed:
+            template.version += 1
+            await self._save(uow, caller, template, document)
+        await uow.flush()  # the answer below is read from the row
+        _note(uow, "template.updated", caller, template)
+        return await uow.templates.detail(template_id)
+
+    async def delete(
+        self, uow: UnitOfWork, caller: Caller, template_id: int, check: Callable[[TemplateRow], None] = lambda _: None
+    ) -> None:
+        """Remove a template with its versions; slices made from it go on."""
+        template = await uow.templates.lock(template_id)
+        _check_writable(caller, template)
+        check(await uow.templates.detail(template_id))
+        _note(uow, "template.deleted", caller, template)
+        await uow.templates.delete(template)
+
+    async def versions(self, uow: ReadUnitOfWork, caller: Caller, template_id: int, request: PageRequest) -> Page:
+        """Versions without their documents."""
+        await self.get(uow, caller, template_id)
+        return await uow.templates.versions(template_id, request)
+
+    async def version(self, uow: ReadUnitOfWork, caller: Caller, template_id: int, number: int) -> dict[str, Any]:
+        """One version with its document."""
+        await self.get(uow, caller, template_id)
+        return await uow.templates.version(template_id, number)
+
+    async def validate(self, uow: ReadUnitOfWork, caller: Caller, document: object) -> tuple[Problem, ...]:
+        """Everything that keeps a document from being saved and launched; nothing when it is fine."""
+        try:
+            parsed = parse_document(document)
+        except ParcelaError as error:
+            return error.problems
+        return validate(parsed, await load_catalogue(uow, caller))
+
+    async def export(
+        self,
+        uow: ReadUnitOfWork,
+        caller: Caller,
+        template_id: int,
+        *,
+        form: str = NATIVE,
+        version: int | None = None,
+    ) -> Export:
+        """A template as ``import_draft`` reads it.
+
+        Args:
+            uow: where to read.
+            caller: sees the template.
+            template_id: row of the template.
+            form: ``native`` (name, description, document) or ``cloud`` (the older document).
+            version: an older version; None for the newest.
+        """
+        row = await self.get(uow, caller, template_id)
+        document = row["document"]
+        if version is not None:
+            document = (await uow.templates.version(template_id, version))["document"]
+        if form == CLOUD:
+            content, lost = to_cloud(parse_document(document))
+            return Export(row["name"], content, lost)
+        return Export(row["name"], {"name": row["name"], "description": row["description"], "document": document})
+
+    async def import_draft(
+        self, uow: ReadUnitOfWork, caller: Caller, raw: object, *, form: str = NATIVE, name: str | None = None
+    ) -> TemplateDraft:
+        """Read a file of ``export``, or a bare document, into something ``create`` takes.
+
+        Args:
+            uow: where to look images up.
+            caller: who imports.
+            raw: decoded JSON; anything.
+            form: ``native`` or ``cloud``.
+            name: name of the new template; needed unless the file has one.
+        """
+        description, document = "", raw
+        if form == CLOUD:
+            document = dump_document(from_cloud(raw, await load_image_aliases(uow, caller)))
+        elif isinstance(raw, dict) and "document" in raw:
+            _refuse_unknown(raw)
+            document = raw["document"]
+            name = name or _text(raw, "name")
+            description = _text(raw, "description")
+        if not name:
+            text = "Give the new template a name: the file has none."
+            raise invalid("template_name_missing", text, Problem("query.name", text, "missing"))
+        return TemplateDraft(name=name, document=document, description=description)
+
+    async def _checked(self, uow: ReadUnitOfWork, caller: Caller, raw: object) -> dict[str, Any]:
+        document: TopologyDocument = parse_document(raw)
+        problems = validate(document, await load_catalogue(uow, caller))
+        if problems:
+            raise template_invalid(problems)
+        return dump_document(document)
+
+    async def _save(self, uow: UnitOfWork, caller: Caller, template: Template, document: dict[str, Any]) -> None:
+        version = TemplateVersion(
+            template_id=template.id,
+            version=template.version,
+            document=document,
+            created_by=caller.user_id,
+            created_at=uow.clock(),
+        )
+        await uow.templates.add_version(version)
+
+
+def _text(raw: dict[str, Any], field: str) -> str:
+    value = raw.get(field, "")
+    if not isinstance(value, str):
+        raise template_invalid([Problem(field, "This must be text.", "wrong_type")])
+    return value
+
+
+def _refuse_unknown(raw: dict[str, Any]) -> None:
+    unknown = sorted(set(raw) - {"name", "description", "document"})[:20]
+    if unknown:
+        problems = [Problem(field[:64], "There is no such field here.", "unknown_field") for field in unknown]
+        raise template_invalid(problems)
+
+
+def _check_visible(caller: Caller, owner_id: int, visibility: str, template_id: int) -> None:
+    if visibility != "public" and not caller.sees(owner_id, Permission.TEMPLATE_READ_ALL):
+        raise not_found("template", template_id)
+
+
+def _check_writable(caller: Caller, template: Template) -> None:
+    mine = template.owner_id == caller.user_id and caller.in_scope("template", write=True)
+    if mine or caller.can(Permission.TEMPLATE_WRITE_ALL):
+        return
+    _check_visible(caller, template.owner_id, template.visibility, template.id)
+    raise forbidden("not_yours", "You may look at this template but not change it.")
+
+
+def _note(uow: UnitOfWork, event_type: str, caller: Caller, template: Template) -> None:
+    data = {"id": template.id, "name": template.name, "version": template.version, "visibility": template.visibility}
+    uow.add_event(event_type, actor_id=caller.user_id, owner_id=template.owner_id, data=data)

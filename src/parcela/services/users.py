@@ -1,0 +1,268 @@
+"""Users: who may log in, with which role. Nobody makes somebody more powerful than themselves."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from email_validator import EmailNotValidError, validate_email
+
+from parcela.core.errors import Problem, conflict, forbidden, invalid, not_found
+from parcela.core.passwords import PasswordHasher, check_password_rules
+from parcela.core.permissions import CLIENT_ROLE, Permission
+from parcela.models import Role, User
+from parcela.repositories.paging import Page, PageRequest
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
+from parcela.repositories.users import UserRecord
+from parcela.services.access import Caller, check_visible
+from parcela.services.roles import check_administrators_left, check_within_rights
+
+USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,63}")
+MAX_EMAIL = 254
+LOCALES = frozenset({"en", "es"})
+ALL_KINDS = ("session", "refresh", "personal")
+# Labs use names like admin@lab.local, which the validator refuses as "special use"; inside another domain it judges
+# only their syntax.
+_OUTER_DOMAIN = ".example.com"
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user to be created; ``password_hash`` comes from ``UserService.hash_password``."""
+
+    email: str
+    username: str
+    password_hash: str
+    full_name: str = ""
+    role: str = CLIENT_ROLE
+    is_superuser: bool = False
+    is_active: bool = True
+    locale: str = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class UserChanges:
+    """What to change in a user; None leaves a field as it is."""
+
+    email: str | None = None
+    username: str | None = None
+    password_hash: str | None = None
+    full_name: str | None = None
+    role: str | None = None
+    is_superuser: bool | None = None
+    is_active: bool | None = None
+    locale: str | None = None
+
+
+def clean_email(text: str) -> str:
+    """An e-mail address in lower case and ASCII; ``invalid`` when it is none. Nothing is looked up."""
+    try:
+        checked = validate_email(
+            text.strip() + _OUTER_DOMAIN, check_deliverability=False, allow_smtputf8=False, strict=True
+        )
+    except EmailNotValidError as exc:
+        raise _bad_field("email", "email_invalid", f"This is no e-mail address: {exc}") from exc
+    email = str(checked.ascii_email).removesuffix(_OUTER_DOMAIN).lower()
+    if len(email) > MAX_EMAIL:
+        raise _bad_field("email", "email_invalid", f"An e-mail address has at most {MAX_EMAIL} characters.")
+    return email
+
+
+def clean_username(text: str) -> str:
+    """A username in lower case; ``invalid`` when it is none."""
+    username = text.strip().lower()
+    if not USERNAME.fullmatch(username):
+        sentence = (
+            "A username has 2 to 64 of the characters a-z, 0-9, '.', '_' and '-' and begins with a letter or digit."
+        )
+        raise _bad_field("username", "username_invalid", sentence)
+    return username
+
+
+def _clean_locale(text: str) -> str:
+    if text not in LOCALES:
+        raise _bad_field("locale", "locale_unknown", f"Possible languages are {', '.join(sorted(LOCALES))}.")
+    return text
+
+
+def _bad_field(where: str, code: str, sentence: str) -> Exception:
+    return invalid(code, sentence, Problem(where, sentence, code))
+
+
+def _check_superuser(caller: Caller) -> None:
+    if not (caller.is_superuser and (caller.scopes is None or "*" in caller.scopes)):
+        raise forbidden("superuser_only", "Only a superuser may do this to or for a superuser.")
+
+
+class UserService:
+    """Business rules of users."""
+
+    def __init__(self, hasher: PasswordHasher) -> None:
+        """Take the hasher."""
+        self._hasher = hasher
+
+    async def hash_password(self, password: str, where: str = "password") -> str:
+        """Hash of a new password. Call it before a unit of work is open: it takes a quarter of a second."""
+        check_password_rules(password, where)
+        return await self._hasher.hash(password)
+
+    async def get(self, uow: ReadUnitOfWork, caller: Caller, user_id: int) -> UserRecord:
+        """A user; everybody may see themselves, others with ``user:read`` only."""
+        if user_id != caller.user_id:
+            check_visible(caller, None, Permission.USER_READ, "user", user_id)
+        return await self._stored(uow, user_id)
+
+    async def page(
+        self,
+        uow: ReadUnitOfWork,
+        caller: Caller,
+        request: PageRequest,
+        *,
+        role: str | None = None,
+        is_active: bool | None = None,
+        prefix: str | None = None,
+    ) -> Page:
+        """Users of a page (fields of UserRecord); ``prefix`` is the beginning of an e-mail address or username."""
+        caller.require(Permission.USER_READ)
+        return await uow.users.page(request, role=role, is_active=is_active, prefix=prefix)
+
+    async def create(self, uow: UnitOfWork, caller: Caller, new: NewUser) -> UserRecord:
+        """Make a user with a role whose rights the caller holds."""
+        caller.require(Permission.USER_WRITE)
+        if new.is_superuser:
+            _check_superuser(caller)
+        role = await self._role(uow, new.role)
+        check_within_rights(caller, await uow.roles.permissions(role.id), f"The role '{role.name}'")
+        user = await uow.users.add(
+            User(
+                email=clean_email(new.email),
+                username=clean_username(new.username),
+                full_name=new.full_name,
+                password_hash=new.password_hash,
+                role_id=role.id,
+                is_superuser=new.is_superuser,
+                is_active=new.is_active,
+                locale=_clean_locale(new.locale),
+                created_at=uow.clock(),
+            )
+        )
+        self._event(uow, "user.created", caller, user, role=role.name)
+        return await self._stored(uow, user.id)
+
+    async def get_for_update(self, uow: UnitOfWork, caller: Caller, user_id: int) -> UserRecord:
+        """A user that is going to be changed or deleted, locked.
+
+        Raises:
+            ParcelaError: ``forbidden`` when the user is more powerful than the caller: whoever may set somebody's
+                password or address may become them.
+        """
+        caller.require(Permission.USER_WRITE)
+        await uow.users.lock_administrators()
+        await uow.users.lock(user_id)
+        record = await self._stored(uow, user_id)
+        if record.is_superuser:
+            _check_superuser(caller)
+        check_within_rights(caller, await uow.roles.permissions(record.role_id), f"The user '{record.username}'")
+        return record
+
+    async def update(self, uow: UnitOfWork, caller: Caller, user_id: int, changes: UserChanges) -> UserRecord:
+        """Change a user; their next request is judged by the new facts."""
+        await self.get_for_update(uow, caller, user_id)
+        if changes.is_superuser:
+            _check_superuser(caller)
+        values = await self._values(uow, caller, changes)
+        user = await uow.users.get(user_id)
+        for name, value in values.items():
+            setattr(user, name, value)
+        await check_administrators_left(uow)
+        if changes.password_hash is not None:
+            await uow.tokens.revoke_of_user(user_id, kinds=ALL_KINDS)
+        elif changes.is_active is False:
+            await uow.tokens.revoke_of_user(user_id)
+        self._event(uow, "user.updated", caller, user, changed=sorted(values))
+        return await self._stored(uow, user_id)
+
+    async def me_for_update(self, uow: UnitOfWork, caller: Caller) -> UserRecord:
+        """The caller's own user, locked."""
+        if not caller.in_scope("user", write=True):
+            raise forbidden("scope_missing", "This token has no scope to change users.")
+        await uow.users.lock(caller.user_id)
+        return await self._stored(uow, caller.user_id)
+
+    async def update_me(
+        self, uow: UnitOfWork, caller: Caller, *, full_name: str | None = None, locale: str | None = None
+    ) -> UserRecord:
+        """Change what everybody may change of themselves."""
+        await self.me_for_update(uow, caller)
+        user = await uow.users.get(caller.user_id)
+        if full_name is not None:
+            user.full_name = full_name
+        if locale is not None:
+            user.locale = _clean_locale(locale)
+        await uow.flush()  # the answer is read back
+        self._event(uow, "user.updated", caller, user, changed=["profile"])
+        return await self._stored(uow, caller.user_id)
+
+    async def delete(self, uow: UnitOfWork, caller: Caller, user_id: int) -> None:
+        """Remove a user who owns nothing any more, with their tokens and the history of what they once owned."""
+        await self.get_for_update(uow, caller, user_id)
+        if await uow.users.lock_administrators() == [user_id]:
+            raise conflict("last_administrator", "This is the last active administrator; make another one first.")
+        owned = await self._owned(uow, user_id)
+        if owned:
+            text = f"The user still owns {len(owned)} thing(s), listed in 'problems'; remove them first."
+            raise conflict("user_owns_things", text, *owned)
+        user = await uow.users.get(user_id)
+        self._event(uow, "user.deleted", caller, user)
+        await uow.users.remove_with_history(user)
+
+    async def _values(self, uow: UnitOfWork, caller: Caller, changes: UserChanges) -> dict[str, Any]:
+        """Columns to set."""
+        values: dict[str, Any] = {
+            "email": None if changes.email is None else clean_email(changes.email),
+            "username": None if changes.username is None else clean_username(changes.username),
+            "locale": None if changes.locale is None else _clean_locale(changes.locale),
+            "password_hash": changes.password_hash,
+            "full_name": changes.full_name,
+            "is_superuser": changes.is_superuser,
+            "is_active": changes.is_active,
+        }
+        if changes.role is not None:
+            role = await self._role(uow, changes.role)
+            check_within_rights(caller, await uow.roles.permissions(role.id), f"The role '{role.name}'")
+            values["role_id"] = role.id
+        return {name: value for name, value in values.items() if value is not None}
+
+    @staticmethod
+    async def _role(uow: UnitOfWork, name: str) -> Role:
+        role = await uow.roles.by_name(name)
+        if role is None:
+            raise _bad_field("role", "unknown_role", f"There is no role '{name}'; see GET /roles/.")
+        return role
+
+    @staticmethod
+    async def _stored(uow: ReadUnitOfWork, user_id: int) -> UserRecord:
+        record = await uow.users.record(user_id)
+        if record is None:
+            raise not_found("user", user_id)
+        return record
+
+    @staticmethod
+    async def _owned(uow: UnitOfWork, user_id: int) -> list[Problem]:
+        """Everything that refers to a user and lives."""
+        found = (
+            ("virtual_machines", "virtual machine", await uow.vms.names_of_owner(user_id)),
+            ("slices", "slice", await uow.slices.names_of_owner(user_id)),
+            ("templates", "template", await uow.users.template_names(user_id)),
+            ("images", "image", await uow.users.image_names(user_id)),
+            ("operations", "running operation", await uow.users.unfinished_operations(user_id)),
+        )
+        return [
+            Problem(f"{where}[{row_id}]", f"The {noun} '{name}' (id {row_id}).", f"owns_{noun.replace(' ', '_')}")
+            for where, noun, rows in found
+            for row_id, name in rows
+        ]
+
+    @staticmethod
+    def _event(uow: UnitOfWork, event_type: str, caller: Caller, user: User, **data: Any) -> None:
+        facts = {"user_id": user.id, "username": user.username, **data}
+        uow.add_event(event_type, actor_id=caller.user_id, owner_id=None, data=facts)

@@ -1,0 +1,292 @@
+"""Virtual machines: those of slices, and those that stand alone, with the same engine underneath."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+from parcela.core.errors import ErrorKind, ParcelaError, Problem, conflict, invalid, not_found
+from parcela.core.lifecycle import Action, CrashPolicy, DesiredState, VmState, check_vm_action
+from parcela.core.permissions import Permission
+from parcela.core.settings import Settings
+from parcela.core.topology.catalogue import Catalogue
+from parcela.core.topology.document import TemplateVm, TopologyDocument
+from parcela.core.topology.expand import PlannedVm, expand
+from parcela.models import Nic, Operation, Segment, VirtualMachine
+from parcela.repositories.hosts import Claim
+from parcela.repositories.paging import Page, PageRequest
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
+from parcela.services.access import Caller, check_visible, check_writable
+from parcela.services.catalogue_snapshot import load_catalogue
+from parcela.services.operations import plans
+from parcela.services.operations.requests import OperationService
+from parcela.services.placing import place, resolve_zone
+from parcela.services.slices import WANTED
+from parcela.services.wiring import plan_vms, plug
+
+
+@dataclass(frozen=True, slots=True)
+class VmOrder:
+    """A stand-alone VM somebody wants.
+
+    Attributes:
+        name: RFC 1123 label.
+        cores: vCPUs, 1..128; None takes the flavour's.
+        ram: MiB, 64..1048576; None takes the flavour's.
+        disk: GiB, 1..16384; None takes the flavour's.
+        os: name of the image.
+        flavour: name of a flavour, or None when all three sizes are given.
+        public_access: a NIC with DHCP and NAT to the outside.
+        ssh_keys: authorised keys.
+        user_data: ``#!`` script or ``#cloud-config``.
+        zone: name; None for the first.
+        crash_policy: what happens when its QEMU dies.
+    """
+
+    name: str
+    os: str
+    cores: int | None = None
+    ram: int | None = None
+    disk: int | None = None
+    flavour: str | None = None
+    public_access: bool = True
+    ssh_keys: tuple[str, ...] = ()
+    user_data: str | None = None
+    zone: str | None = None
+    crash_policy: CrashPolicy = CrashPolicy.ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class VmChange:
+    """What may be changed of a VM; None leaves a value."""
+
+    name: str | None = None
+    cores: int | None = None
+    ram: int | None = None
+    disk: int | None = None
+    crash_policy: CrashPolicy | None = None
+
+
+class VmService:
+    """Business rules of VMs."""
+
+    def __init__(self, settings: Settings, operations: OperationService) -> None:
+        """Take the collaborators."""
+        self._settings = settings
+        self._operations = operations
+
+    async def create(self, uow: UnitOfWork, caller: Caller, order: VmOrder) -> tuple[VirtualMachine, Operation]:
+        """Reserve capacity for a stand-alone VM and have it built and booted; a failure undoes everything."""
+        caller.require(Permission.VM_CREATE)
+        zone = await resolve_zone(uow, order.zone)
+        planned = _plan(order, await load_catalogue(uow, caller))
+        now = uow.clock()
+        vm = await uow.vms.add(
+            VirtualMachine(
+                uuid=uuid4(),
+                name=planned.name,
+                owner_id=caller.user_id,
+                zone_id=zone.id,
+                image_id=planned.image_id,
+                flavour_id=planned.flavour_id,
+                cores=planned.vcpus,
+                memory_mib=planned.memory_mib,
+                disk_gib=planned.disk_gib,
+                state=VmState.DEFINED.value,
+                desired=DesiredState.RUNNING.value,
+                crash_policy=order.crash_policy.value,
+                user_data=planned.user_data,
+                guest={"ssh_keys": list(planned.ssh_keys), "routes": [], "dns": [], "forward": False},
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        await plug(uow, [(vm, planned)], {})
+        uow.add_event("vm.created", owner_id=vm.owner_id, actor_id=caller.user_id, vm_id=vm.id, data={"name": vm.name})
+        return vm, await self._deploy(uow, caller, vm)
+
+    async def _deploy(self, uow: UnitOfWork, caller: Caller, vm: VirtualMachine) -> Operation:
+        _, _, needs = await plan_vms(uow, [vm])
+        hosts = await place(uow, vm.zone_id, [vm], needs)
+        planned, names, _ = await plan_vms(uow, [vm], hosts)
+        return await self._operations.open(
+            uow,
+            caller,
+            "vm.deploy",
+            plans.deploy(planned, names),
+            owner_id=vm.owner_id,
+            vms=[vm],
+            undo_on_failure=True,
+        )
+
+    async def get(self, uow: ReadUnitOfWork, caller: Caller, vm_id: int) -> Mapping[str, Any]:
+        """A VM the caller may see, as a row of the list."""
+        rows = (await uow.vms.page(PageRequest(limit=1), vm_id=vm_id)).rows
+        if not rows:
+            raise not_found("virtual machine", vm_id)
+        check_visible(caller, rows[0]["owner_id"], Permission.VM_READ_ALL, "virtual machine", vm_id)
+        return rows[0]
+
+    async def nics(self, uow: ReadUnitOfWork, caller: Caller, vm_id: int) -> list[tuple[Nic, Segment | None]]:
+        """The network cards of a VM the caller may see, in guest order."""
+        await self.get(uow, caller, vm_id)
+        return await uow.segments.nics_of([vm_id])
+
+    async def page(
+        self,
+        uow: ReadUnitOfWork,
+        caller: Caller,
+        request: PageRequest,
+        *,
+        slice_id: int | None = None,
+        state: VmState | None = None,
+        name: str | None = None,
+        host_id: int | None = None,
+    ) -> Page:
+        """VMs the caller may see."""
+        return await uow.vms.page(
+            request,
+            owner_id=caller.list_filter(Permission.VM_READ_ALL),
+            slice_id=slice_id,
+            state=state.value if state else None,
+            name=name,
+            host_id=host_id,
+        )
+
+    async def _writable(self, uow: UnitOfWork, caller: Caller, vm_id: int) -> VirtualMachine:
+        row = await uow.vms.get_or_none(vm_id)
+        if row is None or row.state == VmState.DELETED.value:
+            raise not_found("virtual machine", vm_id)
+        read_all, write_all = Permission.VM_READ_ALL, Permission.VM_WRITE_ALL
+        check_writable(caller, row.owner_id, read_all, write_all, "virtual machine", vm_id)
+        if row.slice_id is not None:
+            await uow.slices.lock(
+                row.slice_id
+            )  # before its VMs, as operations on slices do: else they wait in a circle
+        return await uow.vms.lock(vm_id)
+
+    async def act(self, uow: UnitOfWork, caller: Caller, vm_id: int, action: Action) -> Operation:
+        """Start, stop, reboot, suspend, resume or reset one VM."""
+        vm = await self._writable(uow, caller, vm_id)
+        if action is Action.START and vm.state == VmState.DEFINED.value and vm.slice_id is None:
+            await uow.vms.update_fields([vm.id], desired=DesiredState.RUNNING.value, error="")
+            return await self._deploy(uow, caller, vm)
+        check_vm_action(action, VmState(vm.state))
+        _check_free(vm)
+        await uow.vms.update_fields([vm.id], desired=WANTED[action].value)
+        planned, names, _ = await plan_vms(uow, [vm])
+        broken = {vm.id} if vm.state == VmState.ERROR.value else set()
+        steps = plans.act(action, planned, broken, names)
+        return await self._operations.open(uow, caller, f"vm.{action.value}", steps, owner_id=vm.owner_id, vms=[vm])
+
+    async def update(
+        self, uow: UnitOfWork, caller: Caller, vm_id: int, change: VmChange
+    ) -> tuple[VirtualMachine, Operation | None]:
+        """Change a VM: name and policy at any time, sizes only when it is off.
+
+        Returns:
+            (row, operation that changes the definition on the host, or None when there is nothing to do there).
+
+        Raises:
+            ParcelaError: kind ``conflict`` naming the fields that need a stop; ``no_capacity``.
+        """
+        vm = await self._writable(uow, caller, vm_id)
+        sizes = {"cores": change.cores, "memory_mib": change.ram, "disk_gib": change.disk}
+        wanted: dict[str, int | str | None] = {**sizes, "name": change.name}
+        changed = {key: value for key, value in wanted.items() if value is not None and value != getattr(vm, key)}
+        if changed:
+            _check_free(vm)
+            _check_off(vm, changed)
+        image = await uow.images.get(vm.image_id)
+        _check_disk(vm, change, image.min_disk_gib)
+        policy = change.crash_policy.value if change.crash_policy else vm.crash_policy
+        before = {key: getattr(vm, key) for key in changed}
+        await uow.vms.update_fields([vm.id], crash_policy=policy, **changed)
+        vm = await uow.vms.lock(vm.id)
+        if changed and vm.host_id is not None:
+            await self._reserve_both(uow, vm, vm.host_id, before)
+        operation = None
+        if changed and vm.state != VmState.DEFINED.value:
+            planned, _, _ = await plan_vms(uow, [vm])
+            steps = [replace(step, args={"before": before}) for step in plans.act(Action.UPDATE, planned, set(), {})]
+            operation = await self._operations.open(uow, caller, "vm.update", steps, owner_id=vm.owner_id, vms=[vm])
+        uow.add_event(
+            "vm.changed", owner_id=vm.owner_id, actor_id=caller.user_id, vm_id=vm.id, slice_id=vm.slice_id, data=changed
+        )
+        return vm, operation
+
+    @staticmethod
+    async def _reserve_both(uow: UnitOfWork, vm: VirtualMachine, host_id: int, before: Mapping[str, Any]) -> None:
+        """Reserve the larger of what it has and what it gets, until the operation has ended either way."""
+        await uow.hosts.release(vm.id)
+        most = {key: max(getattr(vm, key), before.get(key, 0)) for key in ("cores", "memory_mib", "disk_gib")}
+        claim = Claim(vm.id, most["cores"], most["memory_mib"], most["disk_gib"])
+        if not await uow.hosts.try_reserve(host_id, [claim]):
+            host = await uow.hosts.lock(host_id)
+            free = (
+                f"{host.vcpus_limit - host.used_vcpus} vCPUs, {host.memory_limit_mib - host.used_memory_mib} MiB and "
+                f"{host.disk_limit_gib - host.used_disk_gib} GiB"
+            )
+            raise _no_room(host.name, free)
+
+    async def destroy(self, uow: UnitOfWork, caller: Caller, vm_id: int) -> Operation:
+        """Remove a stand-alone VM; VMs of slices go with their slice."""
+        vm = await self._writable(uow, caller, vm_id)
+        if vm.slice_id is not None:
+            raise conflict("vm_in_slice", f"The VM belongs to slice {vm.slice_id}; destroy the slice instead.")
+        check_vm_action(Action.DESTROY, VmState(vm.state))
+        _check_free(vm)
+        planned, names, _ = await plan_vms(uow, [vm])
+        await uow.vms.update_fields([vm.id], desired=DesiredState.DELETED.value)
+        steps = plans.destroy(planned, names) if vm.host_id is not None else []
+        return await self._operations.open(uow, caller, "vm.destroy", steps, owner_id=vm.owner_id, vms=[vm])
+
+
+def _plan(order: VmOrder, catalogue: Catalogue) -> PlannedVm:
+    """A stand-alone VM is a topology of one, so it obeys the same rules."""
+    document = TopologyDocument(
+        vms=(
+            TemplateVm(
+                name=order.name,
+                image=order.os,
+                flavour=order.flavour,
+                vcpus=order.cores,
+                memory_mib=order.ram,
+                disk_gib=order.disk,
+                public_access=order.public_access,
+                user_data=order.user_data,
+                ssh_keys=order.ssh_keys,
+            ),
+        )
+    )
+    return expand(document, catalogue).vms[0]
+
+
+def _check_free(vm: VirtualMachine) -> None:
+    if vm.operation_id is not None:
+        raise conflict("busy", f"Operation {vm.operation_id} is working on this VM; wait for it or cancel it.")
+
+
+def _check_off(vm: VirtualMachine, changed: Mapping[str, object]) -> None:
+    if vm.state in {VmState.STOPPED.value, VmState.DEFINED.value}:
+        return
+    names = {"memory_mib": "ram", "disk_gib": "disk"}
+    problems = [
+        Problem(f"body.{names.get(key, key)}", "Can be changed only when the VM is stopped.", "needs_stop")
+        for key in changed
+    ]
+    raise conflict("vm_must_be_stopped", f"The VM is {vm.state}; stop it first to change this.", *problems)
+
+
+def _check_disk(vm: VirtualMachine, change: VmChange, min_disk_gib: int) -> None:
+    if change.disk is None:
+        return
+    least = max(min_disk_gib, vm.disk_gib if vm.state != VmState.DEFINED.value else 1)
+    if change.disk < least:
+        text = f"A disk can only grow; this one has at least {least} GiB."
+        raise invalid("disk_too_small", text, Problem("body.disk", text, "disk_too_small"))
+
+
+def _no_room(host: str, free: str) -> ParcelaError:
+    sentence = f"The VM does not fit on its host {host} any more; without it, the host has {free} free."
+    return ParcelaError(ErrorKind.NO_CAPACITY, "no_capacity", sentence)

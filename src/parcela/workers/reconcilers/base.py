@@ -1,0 +1,90 @@
+"""What reconcilers share, and the loop that runs them on a timer and on a signal.
+
+A reconciler takes no input, is idempotent, and says in its header what it repairs and what it must not touch.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+import structlog
+
+from parcela.core.errors import ParcelaError
+from parcela.hypervisors.driver import Driver
+from parcela.models import Host
+from parcela.repositories.uow import UnitOfWorkFactory
+from parcela.services.drivers import HostDrivers
+
+log = structlog.get_logger(__name__)
+
+
+class Reconciler(Protocol):
+    """Repairs one condition."""
+
+    name: str
+
+    async def run(self) -> int:
+        """Look at the world once; how many things were repaired."""
+        ...
+
+
+class DrivenHosts:
+    """The hosts this process can drive, each with its driver."""
+
+    def __init__(self, uows: UnitOfWorkFactory, drivers: HostDrivers) -> None:
+        """Take the collaborators."""
+        self._uows = uows
+        self._drivers = drivers
+
+    async def each(self) -> AsyncIterator[tuple[Host, Driver]]:
+        """Hosts one by one."""
+        async with self._uows.read() as uow:
+            hosts = await uow.hosts.with_provider()
+        for host, provider in hosts:
+            if self._drivers.drives(provider):
+                yield host, await self._drivers.get(provider, host.name)
+
+
+class ReconcilerLoop:
+    """Runs all reconcilers one after the other: on a timer, and soon after a signal."""
+
+    def __init__(self, reconcilers: Sequence[Reconciler], interval_s: float) -> None:
+        """``interval_s``: seconds between two rounds without a signal."""
+        self._reconcilers = reconcilers
+        self._interval_s = interval_s
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def signal(self) -> None:
+        """Something happened: look now."""
+        self._wake.set()
+
+    async def round(self) -> dict[str, int]:
+        """Run each once; repairs by name. One that fails does not stop the others."""
+        repairs: dict[str, int] = {}
+        for reconciler in self._reconcilers:
+            try:
+                repairs[reconciler.name] = await reconciler.run()
+            except ParcelaError as exc:
+                log.warning("reconciler.failed", reconciler=reconciler.name, reason=exc.message, internal=exc.internal)
+            except Exception:
+                log.exception("reconciler.crashed", reconciler=reconciler.name)
+        return repairs
+
+    async def _for_ever(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._interval_s)
+            self._wake.clear()
+            await self.round()
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = asyncio.create_task(self._for_ever())
+
+    async def aclose(self) -> None:
+        """Stop."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)

@@ -1,0 +1,80 @@
+"""Host liveness.
+
+Repairs: what rows say of a host's reachability, capabilities and hypervisor; the capacity of a host whose capacity was
+never known.
+
+Must not touch: what the administrator set (state, overcommit, capacity once it is known); VMs.
+"""
+
+import math
+
+from parcela.hypervisors.driver import Driver
+from parcela.hypervisors.errors import DriverError
+from parcela.hypervisors.spec import HostFacts
+from parcela.models import Host
+from parcela.repositories.uow import UnitOfWorkFactory
+from parcela.workers.reconcilers.base import DrivenHosts
+
+
+def facts_row(facts: HostFacts) -> dict[str, object]:
+    """Facts as they are stored with a host."""
+    return {
+        "hypervisor": facts.hypervisor,
+        "acceleration": facts.acceleration.value,
+        "acceleration_reason": facts.acceleration_reason,
+        "capabilities": sorted(capability.value for capability in facts.capabilities),
+        "vcpus": facts.vcpus,
+        "memory_mib": facts.memory_mib,
+        "disk_gib": facts.disk_gib,
+    }
+
+
+class HostLiveness:
+    """See the module."""
+
+    name = "host_liveness"
+
+    def __init__(self, uows: UnitOfWorkFactory, hosts: DrivenHosts) -> None:
+        """Take the collaborators."""
+        self._uows = uows
+        self._hosts = hosts
+
+    async def run(self) -> int:
+        """Ask every host once."""
+        changes = 0
+        async for host, driver in self._hosts.each():
+            changes += await self._host(host, driver)
+        return changes
+
+    async def _host(self, host: Host, driver: Driver) -> int:
+        facts: HostFacts | None = None
+        error = ""
+        try:
+            facts = await driver.probe()
+        except DriverError as exc:
+            error = exc.message
+        changed = host.reachable != (facts is not None)
+        known = facts is None or facts_row(facts) == host.facts
+        recent = host.last_seen_at is not None and (self._uows.clock() - host.last_seen_at).total_seconds() < 30
+        if not changed and known and (recent or facts is None):
+            return 0
+        async with self._uows.write() as uow:
+            row = await uow.hosts.lock(host.id)
+            if facts is not None:
+                row.last_seen_at = uow.clock()
+                _take_facts(row, facts)
+            row.reachable, row.last_error = facts is not None, error[:500]
+            if changed:
+                kind = "host.reachable" if facts is not None else "host.unreachable"
+                uow.add_event(kind, data={"host": host.name, "host_id": host.id, "error": error})
+            await uow.commit()
+        return int(changed)
+
+
+def _take_facts(row: Host, facts: HostFacts) -> None:
+    if not row.facts:
+        row.vcpus, row.memory_mib, row.disk_gib = facts.vcpus, facts.memory_mib, facts.disk_gib
+        row.vcpus_limit = math.floor(facts.vcpus * row.cpu_overcommit)
+        row.memory_limit_mib = math.floor(facts.memory_mib * row.memory_overcommit)
+        row.disk_limit_gib = math.floor(facts.disk_gib * row.disk_overcommit)
+    row.facts = facts_row(facts)

@@ -1,0 +1,82 @@
+"""Leftovers in the database.
+
+Repairs: reservations of VMs that are on no host (capacity leaks); operations whose undoing got stuck (they get another
+try); expired console tickets and kept answers.
+
+Must not touch: reservations of VMs that an operation works on; operations that somebody holds.
+"""
+
+from datetime import timedelta
+
+from parcela.repositories.uow import UnitOfWorkFactory
+from parcela.services.operations.requests import OperationService
+from parcela.workers.reconcilers.base import log
+
+STUCK_RETRY = timedelta(seconds=30)
+
+
+class ReservationLeaks:
+    """Gives capacity back that nothing stands for any more."""
+
+    name = "reservation_leaks"
+
+    def __init__(self, uows: UnitOfWorkFactory) -> None:
+        """Take the store."""
+        self._uows = uows
+
+    async def run(self) -> int:
+        """Release leaked reservations."""
+        async with self._uows.read() as uow:
+            if not await uow.hosts.leaked_reservations():
+                return 0
+        async with self._uows.write() as uow:
+            leaked = await uow.hosts.leaked_reservations()
+            for vm_id in leaked:
+                await uow.hosts.release(vm_id)
+                log.warning("reservation.leak_released", vm_id=vm_id)
+            await uow.commit()
+        return len(leaked)
+
+
+class StuckOperations:
+    """Lets stuck operations try to undo again."""
+
+    name = "stuck_operations"
+
+    def __init__(self, uows: UnitOfWorkFactory, operations: OperationService) -> None:
+        """Take the collaborators."""
+        self._uows = uows
+        self._operations = operations
+
+    async def run(self) -> int:
+        """Reopen those that ended half a minute ago or earlier."""
+        async with self._uows.read() as uow:
+            stuck = await uow.operations.stuck()
+        due = [o for o in stuck if o.finished_at is None or o.finished_at + STUCK_RETRY <= self._uows.clock()]
+        reopened = 0
+        for operation in due:
+            async with self._uows.write() as uow:
+                reopened += await self._operations.reopen_stuck(uow, operation.id)
+                await uow.commit()
+        return reopened
+
+
+class Housekeeping:
+    """Forgets what has run out."""
+
+    name = "housekeeping"
+
+    def __init__(self, uows: UnitOfWorkFactory) -> None:
+        """Take the store."""
+        self._uows = uows
+        self._next = uows.clock()
+
+    async def run(self) -> int:
+        """Purge, at most once in ten minutes."""
+        if self._uows.clock() < self._next:
+            return 0
+        self._next = self._uows.clock() + timedelta(minutes=10)
+        async with self._uows.write() as uow:
+            purged = await uow.console_tickets.purge() + await uow.idempotency.purge()
+            await uow.commit()
+        return purged

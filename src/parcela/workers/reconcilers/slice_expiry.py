@@ -1,0 +1,39 @@
+"""Slice expiry.
+
+Repairs: slices past ``expires_at``: they are destroyed, as their owners were told when they got them.
+
+Must not touch: slices an operation works on (the next round takes them), slices without an expiry.
+"""
+
+from parcela.core.errors import ParcelaError
+from parcela.repositories.uow import UnitOfWorkFactory
+from parcela.services.access import SYSTEM
+from parcela.services.slices import SliceService
+from parcela.workers.reconcilers.base import log
+
+
+class SliceExpiry:
+    """See the module."""
+
+    name = "slice_expiry"
+
+    def __init__(self, uows: UnitOfWorkFactory, slices: SliceService) -> None:
+        """Take the collaborators."""
+        self._uows = uows
+        self._slices = slices
+
+    async def run(self) -> int:
+        """Destroy what is past its end."""
+        async with self._uows.read() as uow:
+            expired = await uow.slices.expired(uow.clock())
+        ended = 0
+        for row in expired:
+            try:
+                async with self._uows.write() as uow:
+                    await self._slices.destroy(uow, SYSTEM, row.id)
+                    uow.add_event("slice.expired", owner_id=row.owner_id, slice_id=row.id, data={"name": row.name})
+                    await uow.commit()
+                ended += 1
+            except ParcelaError as exc:
+                log.info("slice_expiry.later", slice_id=row.id, reason=exc.message)
+        return ended
