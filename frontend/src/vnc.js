@@ -1,0 +1,24 @@
+// The screen of a machine in noVNC.
+import RFB from "@novnc/novnc";
+
+export function makeIsland(area) {
+  let rfb = null;
+  return {
+    open(url, { opened, over }) {
+      rfb?.disconnect();
+      let code = 0;
+      const socket = new WebSocket(url);
+      socket.binaryType = "arraybuffer";
+      socket.addEventListener("close", (event) => (code = event.code));
+      const mine = new RFB(area, socket, { shared: true });
+      rfb = mine;
+      mine.scaleViewport = true;
+      mine.background = "#101418";
+      mine.addEventListener("connect", () => {
+        opened();
+        mine.focus();
+      });
+      mine.addEventListener("disconnect", () => mine === rfb && over(code));
+    },
+  };
+}

@@ -1,0 +1,67 @@
+"""Puts the routers together."""
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from parcela.api.dependencies.bodies import refuse_repeated_keys
+from parcela.api.errors import ProblemDetails, install_error_handlers
+from parcela.api.routers import (
+    auth,
+    consoles,
+    events,
+    flavours,
+    hosts,
+    images,
+    operations,
+    roles,
+    slices,
+    system,
+    templates,
+    tokens,
+    users,
+    vms,
+    zones,
+)
+
+ROUTERS = (
+    auth,
+    users,
+    roles,
+    tokens,
+    flavours,
+    images,
+    zones,
+    hosts,
+    templates,
+    slices,
+    vms,
+    consoles,
+    operations,
+    events,
+    system,
+)
+
+
+def include_api(app: FastAPI) -> None:
+    """Attach ``/api/v1`` and the error handlers."""
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_repeated_keys)])
+    for module in ROUTERS:
+        api.include_router(module.router)
+    app.include_router(api)
+    install_error_handlers(app)
+    _document_problems(app)
+
+
+def _document_problems(app: FastAPI) -> None:
+    """Put the schema of problem details, which every route's errors refer to, into the OpenAPI document."""
+    plain = app.openapi
+
+    def openapi() -> dict[str, object]:
+        document = plain()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        if "ProblemDetails" not in schemas:
+            schema = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(schema.pop("$defs", {}))
+            schemas["ProblemDetails"] = schema
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,50 @@
+"""Who is calling: bearer token or nothing. Rights are ``Annotated`` dependencies, never URL text."""
+
+from typing import Annotated
+
+from fastapi import Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection, Request
+
+from parcela.api.dependencies.uow import AppServices
+from parcela.core.errors import unauthenticated
+from parcela.core.permissions import Permission
+from parcela.services.access import Caller
+
+_bearer = HTTPBearer(auto_error=False, description="A session token from `POST /api/v1/login`, or a personal token")
+
+
+def client_address(connection: HTTPConnection) -> str:
+    """Address of the client; the middleware has already believed the trusted proxies only."""
+    return connection.client.host if connection.client else "unknown"
+
+
+async def get_current_user(
+    request: Request,
+    services: AppServices,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+) -> Caller:
+    """The caller behind the bearer token.
+
+    Raises:
+        ParcelaError: kind ``unauthenticated`` when it is missing, forged, expired or revoked.
+    """
+    if credentials is None:
+        raise unauthenticated("token_missing", "Log in first: send 'Authorization: Bearer <token>'.")
+    return await services.auth.authenticate(credentials.credentials, address=client_address(request))
+
+
+CurrentCaller = Annotated[Caller, Depends(get_current_user)]
+
+
+class Requires:
+    """Dependency that lets only callers with a right through, and gives the caller."""
+
+    def __init__(self, permission: Permission) -> None:
+        """Name the right."""
+        self.permission = permission
+
+    def __call__(self, caller: CurrentCaller) -> Caller:
+        """Check it."""
+        caller.require(self.permission)
+        return caller

@@ -1,0 +1,148 @@
+"""The one table error kind -> HTTP status, and the handlers that write problem details (RFC 9457)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from parcela.core.errors import ErrorKind, ParcelaError
+
+log = structlog.get_logger(__name__)
+
+STATUS: Mapping[ErrorKind, int] = {
+    ErrorKind.INVALID: 422,
+    ErrorKind.UNAUTHENTICATED: 401,
+    ErrorKind.FORBIDDEN: 403,
+    ErrorKind.NOT_FOUND: 404,
+    ErrorKind.CONFLICT: 409,
+    ErrorKind.PRECONDITION_FAILED: 412,
+    ErrorKind.TOO_LARGE: 413,
+    ErrorKind.UNSUPPORTED: 501,
+    ErrorKind.RATE_LIMITED: 429,
+    ErrorKind.NO_CAPACITY: 507,
+    ErrorKind.UNAVAILABLE: 503,
+    ErrorKind.INTERNAL: 500,
+}
+TITLES: Mapping[int, str] = {
+    400: "Bad request",
+    401: "Not logged in",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    412: "Changed meanwhile",
+    413: "Too large",
+    415: "Wrong media type",
+    422: "Invalid",
+    429: "Too many requests",
+    500: "Internal error",
+    501: "Not supported here",
+    503: "Unavailable",
+    507: "No capacity",
+}
+MEDIA_TYPE = "application/problem+json"
+
+
+class ProblemItem(BaseModel):
+    """One thing that is wrong."""
+
+    where: str = Field(description="Path of the value", examples=["vms[2].disk_gib"])
+    what: str = Field(description="What is wrong and what is allowed")
+    code: str = Field(examples=["unknown_flavour"])
+
+
+class ProblemDetails(BaseModel):
+    """Body of every error (RFC 9457); ``code`` is stable."""
+
+    type: str = Field(examples=["urn:parcela:problem:slice_not_found"])
+    title: str = Field(examples=["Not found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["There is no slice 7."])
+    code: str = Field(examples=["slice_not_found"])
+    instance: str = Field(description="Id of the request, also in the log", examples=["0f3c..."])
+    problems: list[ProblemItem] = Field(default_factory=list)
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """``responses=`` of a route: its documented errors."""
+    return {
+        status: {
+            "description": TITLES[status],
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+        }
+        for status in sorted(statuses)
+    }
+
+
+def problem_response(
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    problems: list[ProblemItem] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """Write one problem document."""
+    body = ProblemDetails(
+        type=f"urn:parcela:problem:{code}",
+        title=TITLES.get(status, "Error"),
+        status=status,
+        detail=detail,
+        code=code,
+        instance=str(request.scope.get("request_id", "")),
+        problems=problems or [],
+    )
+    return JSONResponse(body.model_dump(), status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+async def _on_parcela_error(request: Request, exc: ParcelaError) -> JSONResponse:
+    status = STATUS[exc.kind]
+    if exc.internal or status >= 500:
+        log.warning("request.error", code=exc.code, status=status, internal=exc.internal)
+    headers: dict[str, str] = {}
+    if exc.retry_after_s is not None:
+        headers["Retry-After"] = str(exc.retry_after_s)
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="parcela"'
+    items = [ProblemItem(where=p.where, what=p.what, code=p.code) for p in exc.problems]
+    return problem_response(request, status, exc.code, exc.message, problems=items, headers=headers)
+
+
+async def _on_validation_error(request: Request, exc: RequestValidationError) -> JSONResponse:
+    items = [
+        ProblemItem(where=".".join(str(part) for part in error["loc"]), what=str(error["msg"]), code=str(error["type"]))
+        for error in exc.errors()
+    ]
+    detail = "The request has the wrong shape; see 'problems' for every place."
+    return problem_response(request, 422, "request_invalid", detail, problems=items)
+
+
+async def _on_http_error(request: Request, exc: StarletteHTTPException) -> JSONResponse:
+    codes = {400: "bad_request", 404: "route_not_found", 405: "method_not_allowed", 413: "body_too_large"}
+    code = codes.get(exc.status_code, f"http_{exc.status_code}")
+    return problem_response(request, exc.status_code, code, str(exc.detail), headers=exc.headers)
+
+
+async def _on_unexpected(request: Request, exc: Exception) -> JSONResponse:
+    log.error("request.crash", exc_info=exc)
+    detail = "Something went wrong on our side; the log has the details under the request id in 'instance'."
+    standing: Mapping[str, str] = request.scope.get("standing_headers", {})
+    return problem_response(request, 500, "internal_error", detail, headers=standing)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Attach the handlers."""
+    handlers: dict[Any, Any] = {
+        ParcelaError: _on_parcela_error,
+        RequestValidationError: _on_validation_error,
+        StarletteHTTPException: _on_http_error,
+        Exception: _on_unexpected,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)

@@ -1,0 +1,42 @@
+"""ETags: the hash of the bytes of the answer."""
+
+import hashlib
+from typing import Annotated
+
+from fastapi import Depends, Header
+from pydantic import BaseModel
+
+from parcela.core.errors import ErrorKind, ParcelaError
+
+
+def etag_of(body: bytes) -> str:
+    """ETag of an answer's bytes."""
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+
+def matches(header: str, etag: str) -> bool:
+    """Whether an If-Match / If-None-Match header names the tag (weak marks are ignored, ``*`` fits all)."""
+    tags = {tag.strip().removeprefix("W/") for tag in header.split(",")}
+    return "*" in tags or etag in tags
+
+
+class IfMatch:
+    """Precondition of a write: the client names the version it has seen."""
+
+    def __init__(self, if_match: Annotated[str | None, Header(max_length=500)] = None) -> None:
+        """Read the header; without it every write goes."""
+        self._header = if_match
+
+    def check(self, current: BaseModel) -> None:
+        """Raise ``precondition_failed`` when the resource (its read schema) is no longer the version that was seen."""
+        if self._header is None:
+            return
+        if not matches(self._header, etag_of(current.model_dump_json().encode())):
+            raise ParcelaError(
+                ErrorKind.PRECONDITION_FAILED,
+                "changed_meanwhile",
+                "It was changed since you read it; read it again and repeat the change.",
+            )
+
+
+Precondition = Annotated[IfMatch, Depends()]

@@ -1,0 +1,209 @@
+"""Answers of lists, kept as bytes per scope and version and given out before FastAPI sees the request.
+
+A *scope* is what the body of a list depends on besides the query: the owner it is filtered by, or None for everybody's.
+Every committed event moves the versions of the scopes it may concern, so an answer is never older than the last write
+of this process; sixty seconds are the backstop for a write whose event got lost (a task cancelled inside its commit).
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from parcela.api.etags import matches
+from parcela.core.errors import ParcelaError
+from parcela.core.permissions import Permission
+from parcela.repositories.events import EventRecord
+from parcela.services.access import Caller
+from parcela.services.container import Services
+
+KEPT_FOR_S = 60.0
+MAX_BODY_BYTES = 262_144
+MAX_BYTES = 33_554_432
+NOBODY = 0
+"""No user has this id."""
+OWNED = frozenset({"vm", "slice", "operation"})
+"""First words of events that concern the lists of their owner, and those that show everybody's things."""
+UNSEEN = frozenset({"auth", "token", "template", "role", "console"})
+"""First words of events that change no cached list; whatever is neither here nor above concerns all of them."""
+CACHED_LISTS: Mapping[str, Permission] = MappingProxyType({"/api/v1/virtual-machines/": Permission.VM_READ_ALL})
+"""Path of a list -> the right that shows everybody's things."""
+Version = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What an answer depends on. ``owner_id`` is the scope."""
+
+    path: str
+    owner_id: int | None
+    query: bytes
+    gzip: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A 200 as it went over the wire."""
+
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    answer: Answer
+    version: Version
+    until: float
+
+
+class ListCache:
+    """Answers by key, the least used thrown out first; safe because everything happens on one event loop."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic, max_bytes: int = MAX_BYTES) -> None:
+        """Begin empty. ``now`` counts seconds."""
+        self._now = now
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._everything = 0
+        self._versions: dict[int | None, int] = {}
+
+    def on_events(self, records: Sequence[EventRecord]) -> None:
+        """Take committed events. They must come here before the writer gets its answer."""
+        for record in records:
+            area = record.type.partition(".")[0]
+            if area in UNSEEN:
+                continue
+            if area in OWNED and record.owner_id is not None:
+                self._bump(record.owner_id)
+                self._bump(None)
+            else:
+                self._everything += 1
+                self._versions.clear()
+
+    def _bump(self, owner_id: int | None) -> None:
+        self._versions[owner_id] = self._versions.get(owner_id, 0) + 1
+
+    def version(self, owner_id: int | None) -> Version:
+        """Version of a scope; take it before the database is read."""
+        return self._everything, self._versions.get(owner_id, 0)
+
+    def get(self, key: Key) -> Answer | None:
+        """The answer, while nothing of its scope has changed."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if entry.version != self.version(key.owner_id) or entry.until <= self._now():
+            self._drop(key)
+            return None
+        self._entries.move_to_end(key)
+        return entry.answer
+
+    def put(self, key: Key, answer: Answer, version: Version) -> None:
+        """Keep an answer that was read at ``version``, unless its scope has changed since."""
+        if version != self.version(key.owner_id) or len(answer.body) > min(MAX_BODY_BYTES, self._max_bytes):
+            return
+        self._drop(key)
+        self._entries[key] = _Entry(answer, version, self._now() + KEPT_FOR_S)
+        self._bytes += len(answer.body)
+        while self._bytes > self._max_bytes:
+            self._drop(next(iter(self._entries)))
+
+    def _drop(self, key: Key) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= len(entry.answer.body)
+
+
+class CachedLists:
+    """ASGI middleware: stands outside compression, so that kept answers are compressed once.
+
+    Only good answers of known lists are kept; everything else, and every doubt, goes on to the application.
+    ``Cache-Control: no-cache`` reads afresh. The cache is ``app.state.lists``; without one, nothing is kept.
+    """
+
+    def __init__(self, app: ASGIApp, lists: Mapping[str, Permission]) -> None:
+        """``lists``: path -> the right that shows everybody's things."""
+        self._app = app
+        self._lists = lists
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from the cache, or watch the application answer."""
+        read_all = self._lists.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "GET" else None
+        cache: ListCache | None = getattr(scope["app"].state, "lists", None) if read_all else None
+        if read_all is None or cache is None:
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        caller = await _caller(scope, headers)
+        owner_id = NOBODY if caller is None else _owner(caller, read_all)
+        if owner_id == NOBODY:
+            await self._app(scope, receive, send)
+            return
+        gzip = "gzip" in headers.get("accept-encoding", "")
+        key = Key(scope["path"], owner_id, scope["query_string"], gzip)
+        found = None if "no-cache" in headers.get("cache-control", "") else cache.get(key)
+        if found is None:
+            await self._app(scope, receive, _Recorder(cache, key, send))
+        else:
+            await _answer(found, headers.get("if-none-match"), send)
+
+
+async def _caller(scope: Scope, headers: Headers) -> Caller | None:
+    """Who asks; None where the application has to say what is wrong."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        return None
+    services: Services = scope["app"].state.services
+    client = scope.get("client")
+    try:
+        return await services.auth.authenticate(token, address=client[0] if client else "unknown")
+    except ParcelaError:
+        return None
+
+
+def _owner(caller: Caller, read_all: Permission) -> int | None:
+    """The scope of the caller's list; NOBODY where the application has to refuse."""
+    try:
+        return caller.list_filter(read_all)
+    except ParcelaError:
+        return NOBODY
+
+
+async def _answer(found: Answer, asked: str | None, send: Send) -> None:
+    """Send a kept answer, or 304 when the client has these bytes already."""
+    headers, body, status = list(found.headers), found.body, 200
+    if asked and found.etag and matches(asked, found.etag):
+        headers = [header for header in headers if header[0] != b"content-length"]
+        body, status = b"", 304
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class _Recorder:
+    """Passes an answer on and keeps it when it is whole."""
+
+    def __init__(self, cache: ListCache, key: Key, send: Send) -> None:
+        self._cache = cache
+        self._key = key
+        self._version = cache.version(key.owner_id)
+        self._send = send
+        self._headers: list[tuple[bytes, bytes]] | None = None
+        self._body = bytearray()
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 200:
+            self._headers = list(message["headers"])
+        elif message["type"] == "http.response.body" and self._headers is not None:
+            self._body += message.get("body", b"")
+            if len(self._body) > MAX_BODY_BYTES:
+                self._headers = None
+            elif not message.get("more_body", False):
+                etag = Headers(raw=self._headers).get("etag", "")
+                self._cache.put(self._key, Answer(tuple(self._headers), bytes(self._body), etag), self._version)
+        await self._send(message)

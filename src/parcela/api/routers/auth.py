@@ -1,0 +1,34 @@
+"""Logging in and out."""
+
+from fastapi import APIRouter, Request, Response
+
+from parcela.api.dependencies.caller import CurrentCaller, client_address
+from parcela.api.dependencies.uow import AppServices
+from parcela.api.errors import problem_responses
+from parcela.api.schemas.auth import LoginRequest, RefreshRequest, TokenPairRead
+
+router = APIRouter(tags=["auth"])
+NO_STORE = {"Cache-Control": "no-store"}
+"""Answers that hold a secret are kept by nobody on the way."""
+
+
+@router.post("/login", responses=problem_responses(400, 401, 413, 422, 429))
+async def login(body: LoginRequest, request: Request, response: Response, services: AppServices) -> TokenPairRead:
+    """Log in with an e-mail address or username and a password."""
+    response.headers.update(NO_STORE)
+    pair = await services.auth.login(body.identifier, body.password, client_address(request))
+    return TokenPairRead.model_validate(pair)
+
+
+@router.post("/token/refresh", responses=problem_responses(400, 401, 413, 422))
+async def refresh(body: RefreshRequest, request: Request, response: Response, services: AppServices) -> TokenPairRead:
+    """Exchange a refresh token for new tokens. Using one twice ends the session."""
+    response.headers.update(NO_STORE)
+    pair = await services.auth.refresh(body.refresh_token, client_address(request))
+    return TokenPairRead.model_validate(pair)
+
+
+@router.post("/logout", status_code=204, responses=problem_responses(401, 403))
+async def logout(caller: CurrentCaller, services: AppServices) -> None:
+    """End the session: its tokens are worth nothing from now on."""
+    await services.auth.logout(caller)

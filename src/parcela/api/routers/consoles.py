@@ -1,0 +1,61 @@
+"""Console WebSockets: binary frames are the console's bytes, both ways."""
+
+from typing import Annotated
+
+import anyio
+from fastapi import APIRouter, Path, Query, WebSocket, WebSocketDisconnect
+
+from parcela.api.dependencies.sockets import accept, refuse
+from parcela.api.dependencies.uow import AppServices
+from parcela.core.errors import ParcelaError
+from parcela.services.consoles import ConsoleKind, ConsoleStream
+
+router = APIRouter(prefix="/virtual-machines", tags=["consoles"])
+ENDED = 4410
+
+
+@router.websocket("/{vm_id}/console/{kind}")
+async def console_socket(
+    socket: WebSocket,
+    services: AppServices,
+    vm_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
+    kind: ConsoleKind,
+    ticket: Annotated[str, Query(max_length=200)] = "",
+) -> None:
+    """Needs a ticket from `POST /virtual-machines/{vm_id}/console`; the hypervisor's ports never face the user."""
+    try:
+        stream = await services.consoles.open(ticket, vm_id, kind)
+    except ParcelaError as exc:
+        await refuse(socket, exc)
+        return
+    await accept(socket)
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_to_guest, socket, stream, tasks.cancel_scope)
+            await _to_user(socket, stream)
+            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await stream.aclose()
+
+
+async def _to_user(socket: WebSocket, stream: ConsoleStream) -> None:
+    try:
+        while data := await stream.read():
+            await socket.send_bytes(data)
+        await socket.close(ENDED, "the console has ended")
+    except (WebSocketDisconnect, RuntimeError):
+        return  # the user went away
+
+
+async def _to_guest(socket: WebSocket, stream: ConsoleStream, scope: anyio.CancelScope) -> None:
+    try:
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                break
+            data = message.get("bytes")
+            await stream.write(data if data is not None else str(message.get("text") or "").encode())
+    except (ConnectionError, RuntimeError):
+        pass  # the console ended, or the socket did
+    scope.cancel()

@@ -1,0 +1,113 @@
+"""Events: as a list, as server-sent events and over a WebSocket, all with the same numbers."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Annotated
+
+import anyio
+from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
+from fastapi.responses import StreamingResponse
+from pydantic import Field
+
+from parcela.api.dependencies.caller import CurrentCaller
+from parcela.api.dependencies.sockets import LAGGED, accept, authenticate, refuse
+from parcela.api.dependencies.uow import AppServices, ReadUow
+from parcela.api.errors import problem_responses
+from parcela.api.schemas.operations import EventList, EventRead
+from parcela.core.errors import ParcelaError
+from parcela.services.access import Caller
+from parcela.services.catalogue_rules import TEXT_PATTERN
+from parcela.services.container import Services
+from parcela.services.events import StreamLaggedError
+
+router = APIRouter(prefix="/events", tags=["events"])
+Since = Annotated[int | None, Query(ge=0, le=2**63 - 1, description="Number of the last event you have")]
+SliceFilter = Annotated[int | None, Query(ge=1, le=2**63 - 1, description="Only events of this slice")]
+
+TypeFilter = Annotated[str, Field(max_length=64, pattern=TEXT_PATTERN)]
+
+
+@router.get("", summary="List events", responses=problem_responses(401, 422))
+async def list_events(
+    services: AppServices,
+    caller: CurrentCaller,
+    uow: ReadUow,
+    since: Since = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    slice_id: SliceFilter = None,
+    type: Annotated[list[TypeFilter] | None, Query(max_length=20)] = None,  # noqa: A002 (the name users know)
+) -> EventList:
+    """Events after `since`, oldest first; own ones, all of them with `event:read_all`."""
+    after_id = since or 0
+    records = await services.events.since(
+        uow, caller, after_id, limit=limit, slice_id=slice_id, types=tuple(type or ())
+    )
+    items = [EventRead.model_validate(record) for record in records]
+    return EventList(items=items, last_id=items[-1].id if items else after_id)
+
+
+async def _sse(services: Services, caller: Caller, since: int | None, slice_id: int | None) -> AsyncIterator[str]:
+    yield ": hello\n\n"
+    try:
+        async with aclosing(services.events.stream(caller, since, slice_id=slice_id)) as records:
+            async for record in records:
+                read = EventRead.model_validate(record)
+                yield f"id: {read.id}\nevent: {read.type}\ndata: {read.model_dump_json()}\n\n"
+    except StreamLaggedError as exc:
+        yield f"event: lagged\ndata: {exc.last_id}\n\n"
+
+
+@router.get(
+    "/stream",
+    summary="Stream events (server-sent events)",
+    response_class=StreamingResponse,
+    responses=problem_responses(401, 422)
+    | {200: {"description": "Events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+async def stream_events(
+    services: AppServices,
+    caller: CurrentCaller,
+    since: Since = None,
+    slice_id: SliceFilter = None,
+    last_event_id: Annotated[int | None, Header(ge=0, le=2**63 - 1)] = None,
+) -> StreamingResponse:
+    """Without end. `Last-Event-ID` (sent by browsers on reconnect) or `since` resumes; without them: from now on."""
+    start = last_event_id if last_event_id is not None else since
+    return StreamingResponse(
+        _sse(services, caller, start, slice_id),
+        media_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+@router.websocket("/ws")
+async def events_socket(
+    socket: WebSocket, services: AppServices, since: Since = None, slice_id: SliceFilter = None
+) -> None:
+    """One JSON text frame per event. Closed with 4408 when the client does not keep up: resume with `since`."""
+    try:
+        caller = await authenticate(socket, services)
+    except ParcelaError as exc:
+        await refuse(socket, exc)
+        return
+    await accept(socket)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_until_gone, socket, tasks.cancel_scope)
+        try:
+            async with aclosing(services.events.stream(caller, since, slice_id=slice_id)) as records:
+                async for record in records:
+                    await socket.send_text(EventRead.model_validate(record).model_dump_json())
+        except StreamLaggedError as exc:
+            await socket.close(LAGGED, f"too slow; resume with since={exc.last_id}")
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # it went away while we wrote
+        tasks.cancel_scope.cancel()
+
+
+async def _until_gone(socket: WebSocket, scope: anyio.CancelScope) -> None:
+    """Notice a client that leaves; what it says is ignored."""
+    try:
+        while True:
+            await socket.receive_text()
+    except (WebSocketDisconnect, KeyError, RuntimeError):
+        scope.cancel()

@@ -1,0 +1,142 @@
+"""Users."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from parcela.api.dependencies.caller import CurrentCaller, Requires
+from parcela.api.dependencies.paging import Paging
+from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
+from parcela.api.errors import problem_responses
+from parcela.api.etags import Precondition
+from parcela.api.schemas.common import PageRead
+from parcela.api.schemas.flavours import RowId
+from parcela.api.schemas.users import (
+    NO_CONTROLS,
+    MeRead,
+    MeUpdate,
+    PasswordChange,
+    UserCreate,
+    UserRead,
+    UserUpdate,
+)
+from parcela.core.permissions import Permission
+from parcela.repositories.users import UserRecord
+from parcela.services.access import Caller
+from parcela.services.users import NewUser, UserChanges
+
+router = APIRouter(prefix="/users", tags=["users"])
+UserReader = Annotated[Caller, Depends(Requires(Permission.USER_READ))]
+UserWriter = Annotated[Caller, Depends(Requires(Permission.USER_WRITE))]
+RoleFilter = Annotated[str | None, Query(max_length=64, pattern=NO_CONTROLS, description="Name of a role")]
+PrefixFilter = Annotated[
+    str | None, Query(max_length=254, pattern=NO_CONTROLS, description="Beginning of an e-mail address or username")
+]
+
+
+async def _hashed(body: UserCreate, _caller: UserWriter, services: AppServices) -> str:
+    return await services.users.hash_password(body.password)
+
+
+async def _hashed_if_new(body: UserUpdate, _caller: UserWriter, services: AppServices) -> str | None:
+    return None if body.password is None else await services.users.hash_password(body.password)
+
+
+# Dependencies, placed before the unit of work: hashing takes a quarter of a second, in which an open unit of work would
+# keep every other writer of a SQLite installation waiting.
+PasswordHash = Annotated[str, Depends(_hashed)]
+NewPasswordHash = Annotated[str | None, Depends(_hashed_if_new)]
+
+
+@router.get("/", responses=problem_responses(401, 403, 422))
+async def list_users(
+    caller: UserReader,
+    paging: Paging,
+    services: AppServices,
+    uow: ReadUow,
+    role: RoleFilter = None,
+    is_active: bool | None = None,
+    q: PrefixFilter = None,
+) -> PageRead[UserRead]:
+    """List users. Sortable by id, email, username, created_at."""
+    page = await services.users.page(uow, caller, paging, role=role, is_active=is_active, prefix=q)
+    items = [UserRead.model_validate(dict(row)) for row in page.rows]
+    return PageRead[UserRead](items=items, next_cursor=page.next_cursor)
+
+
+# No Idempotency-Key: its fingerprint would be a fast hash over the password. A repeat is a 409 by the e-mail address.
+@router.post("/", status_code=201, responses=problem_responses(400, 401, 403, 409, 413, 422))
+async def create_user(
+    body: UserCreate,
+    caller: UserWriter,
+    password_hash: PasswordHash,
+    services: AppServices,
+    uow: WriteUow,
+    response: Response,
+) -> UserRead:
+    """Create a user with a role that has no more permissions than you have."""
+    new = NewUser(**body.model_dump(exclude={"password"}), password_hash=password_hash)
+    user = await services.users.create(uow, caller, new)
+    response.headers["Location"] = f"/api/v1/users/{user.id}"
+    return UserRead.model_validate(user)
+
+
+@router.get("/me", responses=problem_responses(401, 404))
+async def read_me(caller: CurrentCaller, services: AppServices, uow: ReadUow) -> MeRead:
+    """Show who you are and what you may do."""
+    return _me(caller, await services.users.get(uow, caller, caller.user_id))
+
+
+@router.patch("/me", responses=problem_responses(400, 401, 403, 404, 412, 413, 422))
+async def update_me(
+    body: MeUpdate, caller: CurrentCaller, services: AppServices, uow: WriteUow, precondition: Precondition
+) -> MeRead:
+    """Change your name or language."""
+    precondition.check(_me(caller, await services.users.me_for_update(uow, caller)))
+    return _me(caller, await services.users.update_me(uow, caller, **body.model_dump()))
+
+
+@router.post("/me/password", status_code=204, responses=problem_responses(400, 401, 403, 404, 413, 422, 429))
+async def change_password(body: PasswordChange, caller: CurrentCaller, services: AppServices) -> None:
+    """Change your password; your other sessions end."""
+    await services.auth.change_password(caller, body.old_password, body.new_password)
+
+
+@router.get("/{user_id}", responses=problem_responses(401, 404, 422))
+async def read_user(user_id: RowId, caller: CurrentCaller, services: AppServices, uow: ReadUow) -> UserRead:
+    """Show a user: yourself, or with the permission `user:read` anybody."""
+    return UserRead.model_validate(await services.users.get(uow, caller, user_id))
+
+
+@router.patch("/{user_id}", responses=problem_responses(400, 401, 403, 404, 409, 412, 413, 422))
+async def update_user(
+    user_id: RowId,
+    body: UserUpdate,
+    caller: UserWriter,
+    password_hash: NewPasswordHash,
+    services: AppServices,
+    uow: WriteUow,
+    precondition: Precondition,
+) -> UserRead:
+    """Change a user that has no more permissions than you have. It works from the user's next request on."""
+    current = await services.users.get_for_update(uow, caller, user_id)
+    precondition.check(UserRead.model_validate(current))
+    changes = UserChanges(**body.model_dump(exclude={"password"}), password_hash=password_hash)
+    return UserRead.model_validate(await services.users.update(uow, caller, user_id, changes))
+
+
+@router.delete("/{user_id}", status_code=204, responses=problem_responses(401, 403, 404, 409, 412, 422))
+async def delete_user(
+    user_id: RowId, caller: UserWriter, services: AppServices, uow: WriteUow, precondition: Precondition
+) -> None:
+    """Remove a user who owns nothing any more; otherwise the answer lists what stands in the way."""
+    current = await services.users.get_for_update(uow, caller, user_id)
+    precondition.check(UserRead.model_validate(current))
+    await services.users.delete(uow, caller, user_id)
+
+
+def _me(caller: Caller, record: UserRecord) -> MeRead:
+    """The answer about the caller."""
+    facts = {name: getattr(record, name) for name in UserRead.model_fields}
+    scopes = None if caller.scopes is None else sorted(caller.scopes)
+    return MeRead(**facts, permissions=sorted(caller.permissions), scopes=scopes)

@@ -1,0 +1,104 @@
+"""Templates on the wire."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Query
+from pydantic import Field
+
+from parcela.api.schemas.common import Body, Schema
+from parcela.api.schemas.flavours import Description
+from parcela.api.schemas.images import Visibility
+from parcela.core.topology.document import TopologyDocument, dump_document
+from parcela.core.topology.sample import one_vm_topology
+from parcela.services.catalogue_rules import TEXT_PATTERN
+from parcela.services.templates import TemplateDraft
+
+TemplateName = Annotated[str, Field(min_length=1, max_length=100, pattern=TEXT_PATTERN)]
+TemplateFormat = Annotated[
+    Literal["native", "cloud"],
+    Query(description="`native`: name, description and document; `cloud`: the older topologia/recursos/subred"),
+]
+EXAMPLE_DOCUMENT = dump_document(one_vm_topology())
+# Any JSON: the document has its own reader, which counts before it looks and reports every problem with its place.
+Document = Annotated[
+    Any,
+    Field(
+        description="A topology: `vms`, `networks` and `edges`",
+        examples=[EXAMPLE_DOCUMENT],
+        json_schema_extra={"type": "object"},
+    ),
+]
+
+
+class TemplateCreate(Body):
+    """A template to be saved."""
+
+    name: Annotated[TemplateName, Field(examples=["Two routers"])]
+    description: Description = ""
+    visibility: Visibility = "private"
+    document: Document
+
+    def to_draft(self) -> TemplateDraft:
+        """As the service takes it."""
+        return TemplateDraft(self.name, self.document, self.description, self.visibility)
+
+
+class TemplateUpdate(TemplateCreate):
+    """A template that replaces the saved one; a changed document makes a new version."""
+
+
+class TemplateItem(Schema):
+    """A template in a list."""
+
+    id: int = Field(examples=[7])
+    name: str = Field(examples=["Two routers"])
+    description: str
+    owner_id: int
+    owner: str = Field(description="Username of the owner", examples=["maria"])
+    visibility: Visibility
+    version: int = Field(description="Newest version", examples=[1])
+    created_at: datetime
+    updated_at: datetime
+
+
+class TemplateRead(TemplateItem):
+    """A template with its newest document."""
+
+    document: TopologyDocument
+
+
+class TemplateVersionItem(Schema):
+    """A version in a list."""
+
+    template_id: int
+    version: int
+    created_by: int | None = Field(description="User who saved it; null when they are gone")
+    created_at: datetime
+
+
+class TemplateVersionRead(TemplateVersionItem):
+    """A version with its document."""
+
+    document: TopologyDocument
+
+
+class TemplateCheck(Body):
+    """A document to be checked."""
+
+    document: Document
+
+
+class TemplateProblem(Schema):
+    """One thing that is wrong with a document."""
+
+    where: str = Field(examples=["vms[0].flavour"])
+    what: str
+    code: str = Field(examples=["unknown_flavour"])
+
+
+class TemplateVerdict(Schema):
+    """Whether a document can be saved and launched."""
+
+    valid: bool
+    problems: list[TemplateProblem]

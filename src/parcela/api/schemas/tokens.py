@@ -1,0 +1,62 @@
+"""Personal tokens."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field
+
+from parcela.api.schemas.common import Body, Schema
+from parcela.api.schemas.roles import Right
+from parcela.api.schemas.users import Line
+
+
+def _text_only(value: object) -> object:
+    """Refuse numbers, which pydantic would take for seconds or milliseconds since 1970, as it likes."""
+    if value is not None and not isinstance(value, str):
+        raise ValueError("a time is written as text, e.g. 2031-01-31T00:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_text_only)]
+
+
+class PersonalTokenCreate(Body):
+    """A new personal token."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"name": "laptop", "scopes": ["vm:*"], "expires_at": "2031-01-31T00:00:00Z"}}
+    )
+
+    name: Annotated[Line, Field(min_length=1, max_length=100, examples=["laptop"])]
+    scopes: Annotated[
+        list[Right],
+        Field(
+            min_length=1,
+            max_length=100,
+            description="What the token may do at most: permissions you hold, or the wildcards `*` and `noun:*`",
+        ),
+    ]
+    expires_at: Moment | None = Field(default=None, description="With time zone; null for never")
+
+
+class PersonalTokenRead(Schema):
+    """A personal token, without its secret."""
+
+    id: int = Field(examples=[12])
+    name: str = Field(examples=["laptop"])
+    scopes: list[str] = Field(examples=[["vm:*"]])
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None = Field(description="To about a minute")
+    ip: str = Field(description="Address of the last use; empty before the first", examples=["192.0.2.7"])
+
+
+class PersonalTokenCreated(Schema):
+    """A new personal token with its secret, which is shown this once."""
+
+    id: int = Field(examples=[12])
+    name: str = Field(examples=["laptop"])
+    scopes: list[str] = Field(examples=[["vm:*"]])
+    created_at: datetime
+    expires_at: datetime | None
+    token: str = Field(description="Send it as `Authorization: Bearer`", examples=["pcl_..."])

@@ -1,0 +1,5 @@
+"""The ``parcela`` command."""
+
+from parcela.cli.app import main
+
+__all__ = ["main"]

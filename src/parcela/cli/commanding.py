@@ -1,0 +1,96 @@
+"""How a command is declared: a function whose first argument is a ``Cli``, and ``--json`` for every one of them."""
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Annotated, Any, Self
+
+import typer
+
+from parcela.cli.client import Api, find_place
+from parcela.cli.credentials import CredentialFile, config_path
+from parcela.cli.output import Output
+from parcela.cli.root import Root
+
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Watch until it has ended, or return at once.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Print so many at most; all when left out.")]
+JSON_HELP = "Print one JSON document on stdout, and errors as a problem document on stderr."
+
+
+@dataclass
+class Cli:
+    """What a command works with; the connection is made on first use."""
+
+    out: Output
+    url: str | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    _api: Api | None = None
+
+    @property
+    def saved(self) -> CredentialFile:
+        """The saved sessions."""
+        return CredentialFile(config_path(self.environ))
+
+    @property
+    def api(self) -> Api:
+        """The server."""
+        if self._api is None:
+            self._api = Api(find_place(self.url, self.environ, self.saved), self.saved)
+        return self._api
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._api is not None:
+            self._api.close()
+
+    def sure(self, question: str, *, yes: bool) -> None:
+        """Ask a person at a terminal back before something is lost; scripts are not asked."""
+        if yes or self.out.as_json or not (sys.stdin.isatty() and self.out.stderr.is_terminal):
+            return
+        typer.confirm(question, abort=True, err=True)
+
+
+def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add a function as a command.
+
+    Its first parameter is a ``Cli``, which is opened and closed around it; the others are typer's. Its docstring is the
+    help text.
+    """
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def run(ctx: typer.Context, as_json: bool, **values: Any) -> None:
+            root = ctx.find_root().ensure_object(Root)
+            root.as_json = as_json or root.as_json
+            with Cli(Output(as_json=root.as_json), root.url) as cli:
+                function(cli, **values)
+
+        del run.__wrapped__
+        _give_signature(run, function)
+        app.command(name, **options)(run)
+        return function
+
+    return register
+
+
+def _give_signature(run: Any, function: Callable[..., None]) -> None:
+    """Typer reads the signature: ``ctx``, what the function has beside its ``Cli``, and ``--json``."""
+    _cli, *others = inspect.signature(function).parameters.values()
+    json_type = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        inspect.Parameter("ctx", keyword, annotation=typer.Context),
+        *(parameter.replace(kind=keyword) for parameter in others),
+        inspect.Parameter("as_json", keyword, default=False, annotation=json_type),
+    ]
+    run.__signature__ = inspect.Signature(parameters)
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -1,0 +1,59 @@
+"""What slices and VMs have in common: start, stop, reset ... are one POST each, and then an operation to watch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from parcela.cli.client import Api, Json
+from parcela.cli.commanding import Cli, Wait, Yes, command
+from parcela.cli.watching import wait_for
+
+Ref = Annotated[str, typer.Argument(metavar="NAME", help="Id or name; a VM also as SLICE/VM.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An action.
+
+    Attributes:
+        name: last part of its path, and of the command.
+        done: end of the sentence that says it is done.
+        help: what it does.
+        loses: data is lost, so a person is asked back.
+    """
+
+    name: str
+    done: str
+    help: str
+    loses: bool = False
+
+
+def finish(cli: Cli, operation: Json, *, wait: bool, done: str) -> None:
+    """Watch an operation to its end when asked to, and print it."""
+    if wait:
+        operation = wait_for(cli.api, cli.out, operation["id"])
+    text = done if wait else f"Operation {operation['id']}: 'parcela operation watch {operation['id']}' shows it."
+    cli.out.result(operation, text)
+
+
+def add_action(app: typer.Typer, act: Act, noun: str, path: str, find: Callable[[Api, str], Json]) -> None:
+    """Add an action as a command."""
+
+    def run(cli: Cli, ref: Ref, wait: Wait = True) -> None:
+        _run(cli, act, noun, path, find(cli.api, ref), wait=wait)
+
+    def ask_and_run(cli: Cli, ref: Ref, wait: Wait = True, yes: Yes = False) -> None:
+        found = find(cli.api, ref)
+        cli.sure(f"{noun} '{found['name']}': {act.help} Go on?", yes=yes)
+        _run(cli, act, noun, path, found, wait=wait)
+
+    chosen = ask_and_run if act.loses else run
+    chosen.__doc__ = act.help
+    command(app, act.name)(chosen)
+
+
+def _run(cli: Cli, act: Act, noun: str, path: str, found: Json, *, wait: bool) -> None:
+    operation = cli.api.post(f"{path}/{found['id']}/{act.name}")
+    finish(cli, operation, wait=wait, done=f"{noun} {found['id']} '{found['name']}' {act.done}.")

@@ -1,0 +1,41 @@
+"""``parcela flavour``."""
+
+from typing import Annotated
+
+import typer
+
+from parcela.cli.commanding import Cli, Yes, command
+from parcela.cli.lookup import find
+
+app = typer.Typer(no_args_is_help=True, help="Flavours: named sizes of VMs.")
+COLUMNS = (("id", "id"), ("name", "name"), ("vcpus", "vcpus"), ("ram mib", "memory_mib"), ("disk gib", "disk_gib"))
+
+
+@command(app, "list")
+def list_flavours(cli: Cli) -> None:
+    """List the flavours."""
+    cli.out.table(cli.api.pages("/flavours/", sort="memory_mib"), COLUMNS, empty="No flavours.")
+
+
+@command(app, "add")
+def add(
+    cli: Cli,
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    vcpus: Annotated[int, typer.Option("--vcpus", "--cores", min=1, help="Virtual processors.")],
+    memory_mib: Annotated[int, typer.Option("--ram", min=1, help="Memory in MiB.")],
+    disk_gib: Annotated[int, typer.Option("--disk", min=1, help="Disk in GiB.")],
+) -> None:
+    """Add a flavour."""
+    body = {"name": name, "vcpus": vcpus, "memory_mib": memory_mib, "disk_gib": disk_gib}
+    cli.out.record(cli.api.create("/flavours/", body), COLUMNS)
+
+
+@command(app, "delete")
+def delete(
+    cli: Cli, ref: Annotated[str, typer.Argument(metavar="FLAVOUR", help="Id or name.")], yes: Yes = False
+) -> None:
+    """Remove a flavour; VMs made with it keep their size."""
+    flavour = find(cli.api, "flavour", "/flavours", ref, {"name": ref[:100]})
+    cli.sure(f"Delete the flavour '{flavour['name']}'?", yes=yes)
+    cli.api.change("DELETE", f"/flavours/{flavour['id']}")
+    cli.out.result(flavour, f"Flavour {flavour['id']} '{flavour['name']}' is deleted.")

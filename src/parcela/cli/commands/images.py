@@ -1,0 +1,189 @@
+"""``parcela image``."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import uuid4
+
+import httpx2
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from parcela.cli.client import Json
+from parcela.cli.commanding import Cli, Limit, Yes, command
+from parcela.cli.exits import Exit, fail
+from parcela.cli.lookup import find
+from parcela.cli.output import size_text, when
+
+app = typer.Typer(no_args_is_help=True, help="Images: what VMs boot.")
+ImageRef = Annotated[str, typer.Argument(metavar="IMAGE", help="Id or name of the image.")]
+Name = Annotated[str | None, typer.Option(help="Its name; the file's name without ending when left out.")]
+Description = Annotated[str, typer.Option(help="A sentence about it.")]
+OsType = Annotated[str, typer.Option(help="linux, windows, ...")]
+OsVersion = Annotated[str, typer.Option(help="For people, e.g. 'Debian 12'.")]
+Public = Annotated[bool, typer.Option("--public", help="Everybody may use it.")]
+MinRam = Annotated[int, typer.Option(min=64, help="Least memory of a VM in MiB.")]
+MinDisk = Annotated[int, typer.Option(min=1, help="Least disk of a VM in GiB.")]
+Sha256 = Annotated[str | None, typer.Option(help="Digest the file must have.")]
+CHUNK_BYTES = 1024 * 1024
+UPLOAD_TIMEOUT = httpx2.Timeout(300.0, connect=5.0)
+"""The server looks through the whole file before it answers."""
+COLUMNS = (
+    ("id", "id"),
+    ("name", "name"),
+    ("os", lambda row: f"{row['os_type']} {row['os_version']}".strip()),
+    ("format", "format"),
+    ("file", lambda row: size_text(row["size_bytes"])),
+    ("disk", lambda row: size_text(row["virtual_size_bytes"])),
+    ("min ram mib", "min_memory_mib"),
+    ("visibility", "visibility"),
+    ("created", when("created_at")),
+)
+DETAILS = (*COLUMNS, ("min disk gib", "min_disk_gib"), ("sha256", "sha256"), ("description", "description"))
+
+
+@command(app, "list")
+def list_images(cli: Cli, limit: Limit = None) -> None:
+    """List public images and your own."""
+    cli.out.table(cli.api.pages("/images/", limit), COLUMNS, empty="No images.")
+
+
+@command(app, "show")
+def show(cli: Cli, ref: ImageRef) -> None:
+    """Show an image."""
+    cli.out.record(_find(cli, ref), DETAILS)
+
+
+def _find(cli: Cli, ref: str) -> Json:
+    return find(cli.api, "image", "/images", ref, {"name": ref[:100]})
+
+
+@command(app, "upload")
+def upload(
+    cli: Cli,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A qcow2, raw or ISO 9660 file on this machine.")],
+    name: Name = None,
+    description: Description = "",
+    os_type: OsType = "linux",
+    os_version: OsVersion = "",
+    public: Public = False,
+    min_ram: MinRam = 64,
+    min_disk: MinDisk = 1,
+    sha256: Sha256 = None,
+) -> None:
+    """Upload an image. Its digest is computed here first, and the server refuses a file that came differently."""
+    size = _size_of(file)
+    with _progress(cli) as progress:
+        bar = progress.add_task("Reading", total=size)
+        digest = hashlib.sha256()
+        for chunk in _chunks(file, size):
+            digest.update(chunk)
+            progress.advance(bar, len(chunk))
+        if sha256 is not None and digest.hexdigest() != sha256.strip().lower():
+            raise fail(
+                Exit.INVALID, "sha256_differs", f"{file} has the digest {digest.hexdigest()}, not the one given."
+            )
+        fields = _fields(name or file.stem, description, os_type, os_version, public, min_ram, min_disk)
+        made = _send(cli, file, size, {**fields, "sha256": digest.hexdigest()}, progress)
+    if made["sha256"] != digest.hexdigest():
+        raise fail(Exit.UNEXPECTED, "sha256_differs", f"The server has image {made['id']} with another digest.")
+    cli.out.record(made, DETAILS)
+
+
+def _send(cli: Cli, file: Path, size: int, fields: Json, progress: Progress) -> Json:
+    bar = progress.add_task("Sending", total=size)
+
+    def body() -> Iterator[bytes]:
+        progress.reset(bar)
+        for chunk in _chunks(file, size):
+            yield chunk
+            progress.advance(bar, len(chunk))
+
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(size),
+        "Idempotency-Key": uuid4().hex,
+    }
+    answer = cli.api.request("POST", "/images/", params=fields, headers=headers, content=body, timeout=UPLOAD_TIMEOUT)
+    made: Json = answer.json()
+    return made
+
+
+def _fields(
+    name: str, description: str, os_type: str, os_version: str, public: bool, min_ram: int, min_disk: int
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "description": description,
+        "os_type": os_type,
+        "os_version": os_version,
+        "visibility": "public" if public else "private",
+        "min_memory_mib": min_ram,
+        "min_disk_gib": min_disk,
+    }
+
+
+def _size_of(file: Path) -> int:
+    try:
+        if not file.is_file():
+            raise fail(Exit.USAGE, "file_unreadable", f"{file} is no file.")
+        return file.stat().st_size
+    except OSError as error:
+        raise fail(Exit.USAGE, "file_unreadable", f"{file} cannot be read: {error.strerror}") from error
+
+
+def _chunks(file: Path, size: int) -> Iterator[bytes]:
+    """Exactly ``size`` bytes; a file that changes while it is read is an error."""
+    left = size
+    try:
+        with file.open("rb") as stream:
+            while left and (chunk := stream.read(min(CHUNK_BYTES, left))):
+                left -= len(chunk)
+                yield chunk
+    except OSError as error:
+        raise fail(Exit.USAGE, "file_unreadable", f"{file} cannot be read: {error.strerror}") from error
+    if left:
+        raise fail(Exit.USAGE, "file_changed", f"{file} became shorter while it was read.")
+
+
+def _progress(cli: Cli) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=cli.out.stderr,
+        disable=cli.out.as_json or not cli.out.stderr.is_terminal,
+    )
+
+
+@command(app, "import")
+def import_file(
+    cli: Cli,
+    path: Annotated[str, typer.Argument(help="Absolute path on the server, below DATA_DIR/import.")],
+    name: Name = None,
+    description: Description = "",
+    os_type: OsType = "linux",
+    os_version: OsVersion = "",
+    public: Public = False,
+    min_ram: MinRam = 64,
+    min_disk: MinDisk = 1,
+    sha256: Sha256 = None,
+) -> None:
+    """Make an image of a file that is on the server already; it is copied."""
+    fields = _fields(name or Path(path).stem, description, os_type, os_version, public, min_ram, min_disk)
+    body = {**fields, "path": path, "sha256": sha256}
+    headers = {"Idempotency-Key": uuid4().hex}
+    answer = cli.api.request("POST", "/images/import", json=body, headers=headers, timeout=UPLOAD_TIMEOUT)
+    cli.out.record(answer.json(), DETAILS)
+
+
+@command(app, "delete")
+def delete(cli: Cli, ref: ImageRef, yes: Yes = False) -> None:
+    """Remove an image that no VM uses."""
+    image = _find(cli, ref)
+    cli.sure(f"Delete the image '{image['name']}'?", yes=yes)
+    cli.api.change("DELETE", f"/images/{image['id']}")
+    cli.out.result(image, f"Image {image['id']} '{image['name']}' is deleted.")

@@ -1,0 +1,135 @@
+"""``parcela slice``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from parcela.cli.client import Json
+from parcela.cli.commanding import Cli, Limit, Wait, Yes, command
+from parcela.cli.commands.actions import Act, add_action, finish
+from parcela.cli.durations import Duration
+from parcela.cli.lookup import find_slice, find_template
+from parcela.cli.output import when
+from parcela.cli.watching import wait_for
+
+app = typer.Typer(no_args_is_help=True, help="Slices: running copies of templates, isolated from all others.")
+SliceRef = Annotated[str, typer.Argument(metavar="SLICE", help="Id or name of the slice.")]
+COLUMNS = (
+    ("id", "id"),
+    ("name", "name"),
+    ("state", "state"),
+    ("vms", "vm_count"),
+    ("template", "template"),
+    ("owner", "owner"),
+    ("zone", "zone"),
+    ("expires", when("expires_at")),
+    ("error", "error"),
+)
+VM_COLUMNS = (
+    ("id", "id"),
+    ("vm", "name"),
+    ("status", "status"),
+    ("host", "host"),
+    ("vcpus", "cores"),
+    ("ram mib", "ram"),
+    ("addresses", lambda row: addresses(row["nics"])),
+    ("error", "error"),
+)
+
+
+def addresses(nics: list[Json]) -> str:
+    """Addresses of a VM in the order of its network cards; ``eth1=10.0.0.2``."""
+    known = ((nic["position"], nic["address"] or nic["leased_address"]) for nic in nics)
+    return "  ".join(f"eth{position}={address}" for position, address in known if address) or "-"
+
+
+def vms_of(cli: Cli, slice_id: int) -> list[Json]:
+    """VMs of a slice, each with its network cards under ``nics``."""
+    vms = cli.api.get(f"/slices/{slice_id}/vms")
+    return [{**vm, "nics": cli.api.get(f"/virtual-machines/{vm['id']}/nics")} for vm in vms]
+
+
+@command(app, "list")
+def list_slices(
+    cli: Cli,
+    state: Annotated[str | None, typer.Option(help="Only those in this state; 'destroyed' shows the past.")] = None,
+    limit: Limit = None,
+) -> None:
+    """List your slices; administrators see all."""
+    rows = cli.api.pages("/slices/", limit, state=state)
+    cli.out.table(rows, COLUMNS, empty="No slices: 'parcela slice deploy TEMPLATE' launches one.")
+
+
+@command(app, "show")
+def show(cli: Cli, ref: SliceRef) -> None:
+    """Show a slice and its VMs with their addresses."""
+    found = cli.api.get(f"/slices/{find_slice(cli.api, ref)['id']}")
+    _print(cli, found, {})
+
+
+@command(app, "deploy")
+def deploy(
+    cli: Cli,
+    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="Id or name of the template.")],
+    name: Annotated[str | None, typer.Option(help="Name of the slice; that of the template when left out.")] = None,
+    zone: Annotated[str | None, typer.Option(help="Name of the zone; the first one when left out.")] = None,
+    paused: Annotated[bool, typer.Option("--paused", help="Make all VMs but let none of them run yet.")] = False,
+    expires_in: Annotated[Duration | None, Duration.option("Destroy it after this time, e.g. 90m, 8h or 3d.")] = None,
+    wait: Wait = True,
+) -> None:
+    """Launch a slice of a template and show every step; then print its VMs with their addresses."""
+    body = {
+        "template_id": find_template(cli.api, template)["id"],
+        "name": name,
+        "zone": zone,
+        "expires_in_s": expires_in.seconds if expires_in else None,
+    }
+    made = cli.api.create("/slices/", body)
+    operation = cli.api.post(f"/slices/{made['id']}/deploy", {"paused": paused})
+    cli.out.note(f"Slice {made['id']} '{made['name']}': operation {operation['id']}")
+    if wait:
+        operation = wait_for(cli.api, cli.out, operation["id"])
+    _print(cli, cli.api.get(f"/slices/{made['id']}"), {"operation": operation})
+
+
+def _print(cli: Cli, found: Json, more: dict[str, Any]) -> None:
+    vms = vms_of(cli, found["id"])
+    if cli.out.as_json:
+        cli.out.document({"slice": found, **more, "vms": vms})
+        return
+    cli.out.record(found, COLUMNS)
+    cli.out.table(vms, VM_COLUMNS, empty="It has no VMs.")
+
+
+@command(app, "extend")
+def extend(
+    cli: Cli,
+    ref: SliceRef,
+    expires_in: Annotated[
+        Duration | None, Duration.option("New life, counted from now: 90m, 8h, 3d. The usual one when left out.")
+    ] = None,
+) -> None:
+    """Set a new end of life."""
+    found = find_slice(cli.api, ref)
+    body = {"expires_in_s": expires_in.seconds if expires_in else None}
+    cli.out.record(cli.api.post(f"/slices/{found['id']}/extend", body), COLUMNS)
+
+
+@command(app, "destroy")
+def destroy(cli: Cli, ref: SliceRef, wait: Wait = True, yes: Yes = False) -> None:
+    """Remove a slice and everything in it."""
+    found = find_slice(cli.api, ref)
+    cli.sure(f"Destroy the slice '{found['name']}' with its {found['vm_count']} VMs?", yes=yes)
+    operation = cli.api.change("DELETE", f"/slices/{found['id']}")
+    finish(cli, operation, wait=wait, done=f"Slice {found['id']} '{found['name']}' is destroyed.")
+
+
+for act in (
+    Act("start", "runs", "Boot the VMs that are off."),
+    Act("stop", "is stopped", "Shut all VMs down; those that do not react are switched off."),
+    Act("reboot", "was restarted", "Restart every running VM."),
+    Act("suspend", "is paused", "Pause every running VM; memory stays."),
+    Act("resume", "runs", "Let paused VMs go on."),
+    Act("reset", "is as new", "Give all VMs fresh disks: what was on them is lost.", loses=True),
+):
+    add_action(app, act, "Slice", "/slices", find_slice)

@@ -1,0 +1,60 @@
+"""``parcela token``."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from parcela.cli.commanding import Cli, command
+from parcela.cli.durations import Duration
+from parcela.cli.exits import Exit, fail
+from parcela.cli.lookup import ambiguous
+from parcela.cli.output import when
+
+app = typer.Typer(no_args_is_help=True, help="Personal tokens: let programs act for you (PARCELA_TOKEN).")
+COLUMNS = (
+    ("id", "id"),
+    ("name", "name"),
+    ("scopes", "scopes"),
+    ("created", when("created_at")),
+    ("expires", when("expires_at")),
+    ("last used", when("last_used_at")),
+    ("from", "ip"),
+)
+
+
+@command(app, "list")
+def list_tokens(cli: Cli) -> None:
+    """List your personal tokens."""
+    cli.out.table(cli.api.pages("/tokens/"), COLUMNS, empty="No tokens.")
+
+
+@command(app, "create")
+def create(
+    cli: Cli,
+    name: Annotated[str, typer.Argument(help="What it is for, e.g. laptop.")],
+    scope: Annotated[
+        list[str] | None, typer.Option(help="What it may do at most, e.g. vm:* (may be given again); all: '*'.")
+    ] = None,
+    expires_in: Annotated[Duration | None, Duration.option("End of its life, e.g. 30d; never when left out.")] = None,
+) -> None:
+    """Make a personal token. Its secret is printed this once, on stdout."""
+    until = datetime.now(UTC) + timedelta(seconds=expires_in.seconds) if expires_in else None
+    body = {"name": name, "scopes": scope or ["*"], "expires_at": until.isoformat() if until else None}
+    made = cli.api.post("/tokens/", body)
+    cli.out.note(f"Token {made['id']} '{made['name']}'; keep it, it is not shown again:")
+    cli.out.result(made, made["token"])
+
+
+@command(app, "revoke")
+def revoke(cli: Cli, ref: Annotated[str, typer.Argument(metavar="TOKEN", help="Id or name.")]) -> None:
+    """Make a personal token worthless from now on."""
+    rows = cli.api.pages("/tokens/")
+    found = [row for row in rows if str(row["id"]) == ref] or [row for row in rows if row["name"] == ref]
+    if not found:
+        raise fail(Exit.REFUSED, "token_not_found", f"There is no token '{ref}'; 'parcela token list' prints yours.")
+    if len(found) > 1:
+        raise ambiguous("token", ref, found)
+    token = found[0]
+    cli.api.change("DELETE", f"/tokens/{token['id']}")
+    cli.out.result(token, f"Token {token['id']} '{token['name']}' is revoked.")

@@ -1,0 +1,87 @@
+"""``parcela user``."""
+
+from typing import Annotated
+
+import typer
+
+from parcela.cli.commanding import Cli, Limit, Yes, command
+from parcela.cli.lookup import find_user
+from parcela.cli.output import when
+from parcela.cli.passwords import PasswordStdin, read_password
+
+app = typer.Typer(no_args_is_help=True, help="Accounts.")
+UserRef = Annotated[str, typer.Argument(metavar="USER", help="Id, e-mail address or username.")]
+COLUMNS = (
+    ("id", "id"),
+    ("email", "email"),
+    ("username", "username"),
+    ("name", "full_name"),
+    ("role", "role"),
+    ("superuser", "is_superuser"),
+    ("active", "is_active"),
+    ("last login", when("last_login_at")),
+)
+
+
+@command(app, "list")
+def list_users(
+    cli: Cli,
+    role: Annotated[str | None, typer.Option(help="Only those with this role.")] = None,
+    begins: Annotated[str | None, typer.Option("--search", help="Beginning of the address or username.")] = None,
+    limit: Limit = None,
+) -> None:
+    """List the users."""
+    cli.out.table(cli.api.pages("/users/", limit, role=role, q=begins), COLUMNS, empty="No users.")
+
+
+@command(app, "create")
+def create(
+    cli: Cli,
+    email: Annotated[str, typer.Argument(help="E-mail address.")],
+    username: Annotated[str | None, typer.Option(help="The part before the @ when left out.")] = None,
+    full_name: Annotated[str, typer.Option("--name", help="Full name.")] = "",
+    role: Annotated[str, typer.Option(help="Name of the role.")] = "client",
+    superuser: Annotated[bool, typer.Option("--superuser", help="May do everything.")] = False,
+    password_stdin: PasswordStdin = False,
+) -> None:
+    """Create a user; asks for the password."""
+    password = read_password(f"Password for {email}", from_stdin=password_stdin, confirm=True)
+    body = {
+        "email": email,
+        "username": username or email.partition("@")[0],
+        "password": password,
+        "full_name": full_name,
+        "role": role,
+        "is_superuser": superuser,
+    }
+    cli.out.record(cli.api.post("/users/", body), COLUMNS)
+
+
+@command(app, "delete")
+def delete(cli: Cli, ref: UserRef, yes: Yes = False) -> None:
+    """Remove a user who owns nothing any more."""
+    user = find_user(cli.api, ref)
+    cli.sure(f"Delete the user '{user['username']}'?", yes=yes)
+    cli.api.change("DELETE", f"/users/{user['id']}")
+    cli.out.result(user, f"User {user['id']} '{user['username']}' is deleted.")
+
+
+@command(app, "password")
+def password(
+    cli: Cli,
+    ref: Annotated[str | None, typer.Argument(metavar="USER", help="Another user; you when left out.")] = None,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read from stdin: for yourself the old one first, a line each.")
+    ] = False,
+) -> None:
+    """Change your password, or set another user's (their sessions and tokens end)."""
+    if ref is None:
+        old = read_password("Old password", from_stdin=password_stdin)
+        new = read_password("New password", from_stdin=password_stdin, confirm=True)
+        cli.api.post("/users/me/password", {"old_password": old, "new_password": new})
+        cli.out.result({"changed": True}, "Your password is changed.")
+        return
+    user = find_user(cli.api, ref)
+    new = read_password(f"New password for {user['email']}", from_stdin=password_stdin, confirm=True)
+    changed = cli.api.change("PATCH", f"/users/{user['id']}", {"password": new})
+    cli.out.result(changed, f"The password of '{user['username']}' is changed; their sessions have ended.")

@@ -1,0 +1,45 @@
+"""``parcela zone``."""
+
+from typing import Annotated
+
+import typer
+
+from parcela.cli.commanding import Cli, Yes, command
+from parcela.cli.lookup import find
+from parcela.cli.output import when
+
+app = typer.Typer(no_args_is_help=True, help="Availability zones: named sets of hosts with one provider.")
+COLUMNS = (
+    ("id", "id"),
+    ("name", "name"),
+    ("provider", "provider"),
+    ("description", "description"),
+    ("created", when("created_at")),
+)
+
+
+@command(app, "list")
+def list_zones(cli: Cli) -> None:
+    """List the zones."""
+    cli.out.table(cli.api.pages("/zones/"), COLUMNS, empty="No zones.")
+
+
+@command(app, "add")
+def add(
+    cli: Cli,
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    provider: Annotated[str, typer.Option(help="libvirt, openstack or simulated; it never changes.")],
+    description: Annotated[str, typer.Option(help="A sentence about it.")] = "",
+) -> None:
+    """Add a zone."""
+    body = {"name": name, "provider": provider, "description": description}
+    cli.out.record(cli.api.create("/zones/", body), COLUMNS)
+
+
+@command(app, "delete")
+def delete(cli: Cli, ref: Annotated[str, typer.Argument(metavar="ZONE", help="Id or name.")], yes: Yes = False) -> None:
+    """Remove a zone that has no hosts."""
+    zone = find(cli.api, "zone", "/zones", ref, {"name": ref[:100]})
+    cli.sure(f"Delete the zone '{zone['name']}'?", yes=yes)
+    cli.api.change("DELETE", f"/zones/{zone['id']}")
+    cli.out.result(zone, f"Zone {zone['id']} '{zone['name']}' is deleted.")

@@ -1,0 +1,308 @@
+"""Composition root of the API: settings -> FastAPI application. Every object is built here, none at import."""
+
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+
+import structlog
+from fastapi import FastAPI
+from fastapi.middleware.gzip import GZipMiddleware
+from starlette.middleware.cors import CORSMiddleware
+
+from parcela.api.app import include_api
+from parcela.api.list_cache import CACHED_LISTS, CachedLists, ListCache
+from parcela.api.middleware import EXPOSED_HEADERS, BodyLimit, EntityTags, RequestContext
+from parcela.core.clock import Clock, utc_now
+from parcela.core.logs import configure_logging
+from parcela.core.passwords import PasswordHasher
+from parcela.core.settings import Hypervisor, Settings, load_settings
+from parcela.core.tokens import TokenSigner
+from parcela.db.database import Database, ProcessLock
+from parcela.hypervisors.registry import DriverFactory, DriverRegistry
+from parcela.hypervisors.simulated import SimulatedDriver, SimulatedWorld
+from parcela.hypervisors.spec import DriverEvent
+from parcela.repositories.events import EventRecord
+from parcela.repositories.uow import UnitOfWorkFactory
+from parcela.services.auth import AuthService
+from parcela.services.bootstrap import Bootstrap, FirstAdmin
+from parcela.services.consoles import ConsoleService
+from parcela.services.container import Services
+from parcela.services.drivers import HostDrivers
+from parcela.services.events import EventHub, EventService
+from parcela.services.flavours import FlavourService
+from parcela.services.health import HealthService
+from parcela.services.hosts import HostService
+from parcela.services.idempotency import IdempotencyService
+from parcela.services.image_store import ImageStore
+from parcela.services.images import ImageService
+from parcela.services.operations.journal import Journal
+from parcela.services.operations.requests import OperationService
+from parcela.services.retries import RetryService
+from parcela.services.roles import RoleService
+from parcela.services.signals import Signal
+from parcela.services.slices import SliceService
+from parcela.services.templates import TemplateService
+from parcela.services.users import UserService
+from parcela.services.vms import VmService
+from parcela.services.zones import ZoneService
+from parcela.web.app import include_web
+from parcela.workers.embedded import EmbeddedEngine
+from parcela.workers.executor import OperationExecutor
+from parcela.workers.limits import HostLimits
+from parcela.workers.reconcilers.base import DrivenHosts, Reconciler, ReconcilerLoop
+from parcela.workers.reconcilers.host_liveness import HostLiveness
+from parcela.workers.reconcilers.leftovers import Housekeeping, ReservationLeaks, StuckOperations
+from parcela.workers.reconcilers.orphan_sweep import OrphanSweep
+from parcela.workers.reconcilers.slice_expiry import SliceExpiry
+from parcela.workers.reconcilers.vm_drift import VmDrift
+
+log = structlog.get_logger(__name__)
+Listener = Callable[[Sequence[EventRecord]], None]
+RegistryFactory = Callable[[Settings, str], DriverRegistry]
+"""(settings, installation id) -> drivers; tests give one whose drivers they can break."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The background half of the process."""
+
+    engine: EmbeddedEngine
+    reconcilers: ReconcilerLoop
+
+
+def signing_secret(settings: Settings) -> str:
+    """The configured key, or one generated into the data folder at the first start (readable by us only)."""
+    if settings.secret_key:
+        return settings.secret_key.get_secret_value()
+    path = settings.data_dir / "secret.key"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as key_file:
+            key_file.write(secrets.token_urlsafe(48))
+    return path.read_text().strip()
+
+
+def _bundled_kernel(settings: Settings) -> tuple[str, str] | None:
+    kernel, initrd = settings.guest_dir / "vmlinuz", settings.guest_dir / "initrd.gz"
+    return (str(kernel.resolve()), str(initrd.resolve())) if kernel.exists() and initrd.exists() else None
+
+
+def default_registry(settings: Settings, installation: str) -> DriverRegistry:
+    """The drivers of this process: libvirt when it is what the settings say, simulated only when they say so."""
+    factories: dict[str, DriverFactory] = {}
+    if settings.hypervisor is Hypervisor.SIMULATED:
+        world = SimulatedWorld()
+        factories["simulated"] = lambda name: SimulatedDriver(world, name, installation)
+    else:
+        # An optional dependency: an API on a machine without libvirt-python can still serve simulated hosts.
+        from parcela.hypervisors.libvirt.driver import LibvirtDriver
+
+        factories["libvirt"] = lambda name: LibvirtDriver(
+            name,
+            installation,
+            settings.resolved_libvirt_uri,
+            settings.data_dir / "hypervisor",
+            acceleration=settings.acceleration.value,
+            probe_kernel=_bundled_kernel(settings),
+            nat_prefixes=settings.nat_prefixes,
+            nat_blocked=settings.nat_blocked,
+        )
+    return DriverRegistry(factories)
+
+
+def _nobody(_records: Sequence[EventRecord]) -> None:
+    """Listen to nothing."""
+
+
+def build_services(
+    settings: Settings,
+    uows: UnitOfWorkFactory,
+    drivers: HostDrivers,
+    engine: Signal,
+    hasher: PasswordHasher,
+    *,
+    listen: Listener = _nobody,
+) -> Services:
+    """Wire the services; ``listen`` gets every committed event before the streams do."""
+    hub = EventHub()
+    auth = AuthService(uows, hasher, TokenSigner(signing_secret(settings), uows.clock), settings, uows.clock)
+
+    def publish(records: Sequence[EventRecord]) -> None:
+        auth.on_events(records)
+        listen(records)
+        hub.publish(records)
+
+    uows.publish_to(publish)
+    operations = OperationService(engine)
+    templates = TemplateService()
+    slices = SliceService(settings, operations, templates)
+    vms = VmService(settings, operations)
+    return Services(
+        settings=settings,
+        clock=uows.clock,
+        uows=uows,
+        drivers=drivers,
+        hub=hub,
+        auth=auth,
+        users=UserService(hasher),
+        roles=RoleService(),
+        flavours=FlavourService(),
+        images=ImageService(uows, settings, ImageStore(settings.data_dir)),
+        zones=ZoneService(),
+        hosts=HostService(),
+        templates=templates,
+        slices=slices,
+        vms=vms,
+        operations=operations,
+        retries=RetryService(operations, slices, vms),
+        consoles=ConsoleService(uows, drivers),
+        events=EventService(uows, hub),
+        idempotency=IdempotencyService(),
+        health=HealthService(uows),
+    )
+
+
+def build_workers(services: Services, engine_signal: Signal) -> Workers:
+    """Wire engine and reconcilers."""
+    settings, uows = services.settings, services.uows
+    journal = Journal(uows, settings, owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
+    limits = HostLimits(settings.boots_per_host)
+    executor = OperationExecutor(journal, services.drivers, limits, heartbeat_s=settings.lease_ttl_s / 3)
+    engine = EmbeddedEngine(journal, executor, settings.sweep_interval_s)
+    engine_signal.connect(engine.notify)
+    hosts = DrivenHosts(uows, services.drivers)
+    reconcilers: list[Reconciler] = [
+        HostLiveness(uows, hosts),
+        VmDrift(uows, hosts, services.vms),
+        OrphanSweep(uows, hosts),
+        SliceExpiry(uows, services.slices),
+        ReservationLeaks(uows),
+        StuckOperations(uows, services.operations),
+        Housekeeping(uows),
+    ]
+    loop = ReconcilerLoop(reconcilers, settings.sweep_interval_s)
+
+    def on_driver_event(host_name: str, event: DriverEvent) -> None:
+        log.debug("driver.event", host=host_name, kind=event.kind.value, vm=str(event.vm_uuid))
+        loop.signal()
+
+    services.drivers.listen(on_driver_event)
+    return Workers(engine, loop)
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings,
+    registry_factory: RegistryFactory = default_registry,
+    *,
+    clock: Clock = utc_now,
+    listen: Listener = _nobody,
+) -> AsyncIterator[tuple[Services, Workers, FirstAdmin | None]]:
+    """Everything but HTTP: opened in order, closed in reverse. The schema must be migrated already."""
+    async with AsyncExitStack() as stack:
+        # Tokens' hashes, disks and consoles' logs are nobody else's business; QEMU's user has to pass through.
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.chmod(0o711)
+        database = Database(settings.resolved_database_url)
+        stack.push_async_callback(database.aclose)
+        if database.is_sqlite:
+            lock = ProcessLock(settings.data_dir)
+            lock.acquire()
+            stack.callback(lock.release)
+        uows = UnitOfWorkFactory(database, clock)
+        async with uows.write() as uow:
+            installation = await uow.installation()
+            if database.is_sqlite:
+                await uow.operations.drop_all_leases()  # we hold the lock, so whoever held them is dead
+            await uow.commit()
+        drivers = HostDrivers(registry_factory(settings, installation))
+        stack.push_async_callback(drivers.aclose)
+        hasher = PasswordHasher()
+        stack.callback(hasher.close)
+        signal = Signal()
+        services = build_services(settings, uows, drivers, signal, hasher, listen=listen)
+        stack.push_async_callback(services.auth.aclose)
+        stack.push_async_callback(services.images.aclose)
+        admin = await Bootstrap(uows, settings, hasher, services.users, services.images).run()
+        workers = build_workers(services, signal)
+        await workers.reconcilers.round()
+        workers.reconcilers.start()
+        stack.push_async_callback(workers.reconcilers.aclose)
+        await workers.engine.start()
+        stack.push_async_callback(workers.engine.aclose)
+        yield services, workers, admin
+
+
+def create_app(
+    settings: Settings,
+    registry_factory: RegistryFactory = default_registry,
+    *,
+    on_ready: Callable[[FirstAdmin | None], None] = lambda _admin: None,
+) -> FastAPI:
+    """The application; its lifespan opens and closes everything else."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        lists = ListCache()
+        async with running(settings, registry_factory, listen=lists.on_events) as (services, workers, admin):
+            app.state.services = services
+            # Other processes on a database server write without telling us, so there nothing is kept.
+            app.state.lists = lists if services.uows.database.is_sqlite else None
+            app.state.workers = workers
+            on_ready(admin)
+            yield
+
+    app = FastAPI(
+        title="Parcela",
+        summary="A self-hosted lab cloud",
+        version=version(),
+        lifespan=lifespan,
+    )
+    include_api(app)
+    include_web(app)
+    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(EntityTags)
+    app.add_middleware(GZipMiddleware, minimum_size=1024)
+    app.add_middleware(CachedLists, lists=CACHED_LISTS)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=list(EXPOSED_HEADERS),
+        )
+    app.add_middleware(RequestContext, server_id=socket.gethostname())
+    return app
+
+
+def app_from_environment() -> FastAPI:
+    """The application for ``uvicorn --factory``; what a person needs to know is printed once it answers."""
+    settings = load_settings()
+    configure_logging(level=settings.log_level, as_json=settings.log_json)
+    return create_app(settings, on_ready=lambda admin: _greet(settings, admin))
+
+
+def _greet(settings: Settings, admin: FirstAdmin | None) -> None:
+    kept = settings.data_dir / "first-password"
+    if admin and admin.password:
+        handle = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as password_file:
+            password_file.write(f"{admin.email}\n{admin.password}\n")
+    lines = [f"Parcela answers on http://{settings.listen_host}:{settings.listen_port}"]
+    if kept.exists():
+        email, password = kept.read_text().splitlines()[:2]
+        lines += [f"  administrator  {email}", f"  password       {password}   (the first one, kept in {kept})"]
+    if settings.hypervisor is Hypervisor.SIMULATED:
+        lines.append("  hypervisor     SIMULATED: nothing real runs")
+    print("\n" + "\n".join(lines) + "\n", flush=True)  # noqa: T201 (for the person at the terminal, never a log)
+
+
+def version() -> str:
+    """Version of the installed package."""
+    return installed_version("parcela")

@@ -1,0 +1,22 @@
+"""Puts the pages together."""
+
+from fastapi import FastAPI
+
+from parcela.web.assets import URL, Assets, ImmutableFiles
+from parcela.web.errors import install_error_pages
+from parcela.web.pages import consoles, events, home, language, login, slices, templates, vms
+from parcela.web.rendering import Renderer
+from parcela.web.site import build_site
+
+PAGES = (login, home, templates, slices, vms, consoles, events, language)
+
+
+def include_web(app: FastAPI) -> None:
+    """Attach the pages. Call it after ``include_api``: errors of pages wrap the handlers of the JSON edge."""
+    assets = Assets()
+    renderer = Renderer(assets)
+    app.state.site = build_site(app, renderer, install_error_pages(app, renderer).status_of)
+    for module in PAGES:
+        app.include_router(module.router)
+    if assets.built:
+        app.mount(URL, ImmutableFiles(directory=assets.folder), name="static")

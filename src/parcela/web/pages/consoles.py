@@ -1,0 +1,43 @@
+"""The console of a machine; its bytes travel over the WebSocket of the API, opened with a ticket from here."""
+
+from typing import Annotated
+
+from fastapi import Form, Path
+from fastapi.responses import HTMLResponse, JSONResponse
+
+from parcela.core.lifecycle import VM_ON, VmState
+from parcela.services.consoles import ConsoleKind
+from parcela.web.dependencies.caller import Reader, Writer
+from parcela.web.dependencies.uow import AppServices, ReadUow, WriteUow
+from parcela.web.dependencies.view import ReaderView
+from parcela.web.routes import web_router
+
+router = web_router()
+VmId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+
+
+@router.get("/vms/{vm_id}/console")
+async def console(
+    vm_id: VmId,
+    services: AppServices,
+    caller: Reader,
+    uow: ReadUow,
+    view: ReaderView,
+    kind: ConsoleKind = ConsoleKind.SERIAL,
+) -> HTMLResponse:
+    """A page that is all console, with the way to its sisters in the same slice."""
+    row = await services.vms.get(uow, caller, vm_id)
+    slice_id = row["slice_id"]
+    sisters = await services.slices.vms(uow, caller, slice_id) if slice_id else ()
+    is_on = VmState(row["state"]) in VM_ON | {VmState.STARTING}
+    return view.page("console.html", vm=row, kind=kind.value, sisters=sisters, is_on=is_on)
+
+
+@router.post("/vms/{vm_id}/console/ticket")
+async def ticket(
+    vm_id: VmId, services: AppServices, caller: Writer, uow: WriteUow, kind: Annotated[ConsoleKind, Form()]
+) -> JSONResponse:
+    """The address to open within half a minute, once."""
+    made = await services.consoles.ticket(uow, caller, vm_id, kind)
+    address = f"/api/v1/virtual-machines/{vm_id}/console/{kind.value}?ticket={made.secret}"
+    return JSONResponse({"url": address}, status_code=201, headers={"Cache-Control": "no-store"})

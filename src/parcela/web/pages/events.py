@@ -1,0 +1,72 @@
+"""Live updates: which page should look again. Pages hold the truth; the stream only says when."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Annotated
+
+from fastapi import Header, Query, Request
+from fastapi.responses import StreamingResponse
+
+from parcela.repositories.events import EventRecord
+from parcela.services.access import Caller
+from parcela.services.container import Services
+from parcela.services.events import StreamLaggedError
+from parcela.web.dependencies.caller import Reader
+from parcela.web.dependencies.uow import AppServices
+from parcela.web.routes import web_router
+from parcela.web.site import who
+
+router = web_router()
+HEARTBEAT_S = 15.0
+SHOWN = ("slice.", "vm.", "operation.", "template.")
+"""Events that change what a page shows."""
+EventId = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
+
+
+@router.get("/events/stream")
+async def stream_events(
+    request: Request,
+    services: AppServices,
+    caller: Reader,
+    slice_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
+    since: EventId = None,
+    last_event_id: Annotated[int | None, Header(ge=0, le=2**63 - 1)] = None,
+) -> StreamingResponse:
+    """Events of the reader, or of one slice; ``Last-Event-ID`` (sent by browsers on reconnect) resumes."""
+    start = last_event_id if last_event_id is not None else since
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    body = _stream(request, services, caller, start, slice_id)
+    return StreamingResponse(body, media_type="text/event-stream", headers=headers)
+
+
+async def _stream(
+    request: Request, services: Services, caller: Caller, start: int | None, slice_id: int | None
+) -> AsyncIterator[str]:
+    records = services.events.stream(caller, start, slice_id=slice_id)
+    pending: asyncio.Future[EventRecord] = asyncio.ensure_future(anext(records))
+    loop = asyncio.get_running_loop()
+    check_at = loop.time() + HEARTBEAT_S
+    yield "retry: 2000\n\n"
+    try:
+        while True:
+            done, _ = await asyncio.wait({pending}, timeout=max(0.0, check_at - loop.time()))
+            if loop.time() >= check_at:
+                # The session may have ended meanwhile, and a proxy closes what is silent.
+                if await who(request) is None:
+                    return
+                check_at = loop.time() + HEARTBEAT_S
+                yield ": still here\n\n"
+            if done:
+                record = pending.result()
+                pending = asyncio.ensure_future(anext(records))
+                if record.type.startswith(SHOWN):
+                    facts = {"type": record.type, "slice_id": record.slice_id, "vm_id": record.vm_id}
+                    yield f"id: {record.id}\ndata: {json.dumps(facts)}\n\n"
+    except StreamLaggedError:
+        return  # the browser comes back with the number of its last event
+    finally:
+        pending.cancel()
+        await asyncio.wait({pending})
+        if isinstance(records, AsyncGenerator):
+            await records.aclose()

@@ -1,0 +1,118 @@
+"""Signing in and out."""
+
+import secrets
+from typing import Annotated
+
+from fastapi import Form, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.services.container import Services
+from parcela.web.dependencies.caller import Writer
+from parcela.web.dependencies.uow import AppServices
+from parcela.web.dependencies.view import StrangerView, View, see_other
+from parcela.web.errors import words_of
+from parcela.web.rendering import NOTICE_COOKIE
+from parcela.web.routes import web_router
+from parcela.web.session import (
+    CSRF_FIELD,
+    LOGIN_COOKIE,
+    LOGIN_PATH,
+    REFRESH_COOKIE,
+    check_csrf,
+    csrf_token,
+    forget_session,
+    keep_login_secret,
+    keep_session,
+    local_path,
+)
+from parcela.web.site import client_address, site_of, who
+
+router = web_router()
+SHOWN_IN_FORM = frozenset({ErrorKind.UNAUTHENTICATED, ErrorKind.RATE_LIMITED})
+
+
+@router.get("/login")
+async def login_page(
+    request: Request, services: AppServices, view: StrangerView, wanted: Annotated[str, Query(alias="next")] = "/"
+) -> Response:
+    """The form; whoever has a session, or can renew one, is sent on without it."""
+    target = local_path(wanted)
+    if await who(request):
+        return see_other(target)
+    return await _renewed(request, services, target) or _form(request, view, target)
+
+
+async def _renewed(request: Request, services: Services, target: str) -> Response | None:
+    token = request.cookies.get(REFRESH_COOKIE)
+    if not token:
+        return None
+    try:
+        pair = await site_of(request).refresher(token, client_address(request))
+    except ParcelaError:
+        return None
+    response = see_other(target)
+    keep_session(request, response, pair, services.settings.refresh_token_ttl_s)
+    return response
+
+
+def _form(
+    request: Request,
+    view: View,
+    target: str,
+    *,
+    identifier: str = "",
+    words: str = "",
+    status: int = 200,
+) -> HTMLResponse:
+    # There is no session yet, so the form is signed with a secret of this browser (double submit).
+    secret = request.cookies.get(LOGIN_COOKIE) or secrets.token_urlsafe(32)
+    csrf = csrf_token(secret)
+    response = view.page("login.html", status=status, csrf=csrf, target=target, identifier=identifier, words=words)
+    keep_login_secret(request, response, secret)
+    if not words:
+        # The refresh token that brought somebody here is spent, revoked or expired.
+        response.delete_cookie(REFRESH_COOKIE, path=LOGIN_PATH)
+    return response
+
+
+@router.post("/login")
+async def login(
+    request: Request,
+    services: AppServices,
+    view: StrangerView,
+    identifier: Annotated[str, Form(max_length=254)] = "",
+    password: Annotated[str, Form(max_length=1024)] = "",
+    wanted: Annotated[str, Form(alias="next")] = "/",
+    token: Annotated[str, Form(alias=CSRF_FIELD, max_length=200)] = "",
+) -> Response:
+    """Open a session."""
+    check_csrf(request.cookies.get(LOGIN_COOKIE, ""), token)
+    target = local_path(wanted)
+    try:
+        pair = await services.auth.login(identifier, password, client_address(request))
+    except ParcelaError as exc:
+        return await _refused(request, view, target, identifier, exc)
+    response = see_other(target)
+    keep_session(request, response, pair, services.settings.refresh_token_ttl_s)
+    return response
+
+
+async def _refused(request: Request, view: View, target: str, identifier: str, error: ParcelaError) -> Response:
+    if error.kind not in SHOWN_IN_FORM:
+        raise error
+    status = await site_of(request).status_of(request, error)
+    response = _form(request, view, target, identifier=identifier, words=words_of(view.t, error), status=status)
+    if error.retry_after_s:
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+@router.post("/logout")
+async def logout(caller: Writer, services: AppServices) -> Response:
+    """End the session everywhere, not only in this browser's cookies."""
+    await services.auth.logout(caller)
+    response = see_other(LOGIN_PATH)
+    forget_session(response)
+    response.set_cookie(NOTICE_COOKIE, "signed_out", max_age=60, httponly=True, samesite="lax")
+    return response
