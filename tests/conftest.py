@@ -1,0 +1,37 @@
+"""What all tests share: the fixtures of ``tests.support``, and the rule that CI skips nothing real."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+from tests.support.fixtures import (
+    any_lab_url,
+    anyio_backend,
+    faulty,
+    faulty_anywhere,
+    furnished,
+    snapshots,
+    sqlite_lab_url,
+)
+
+__all__ = ["any_lab_url", "anyio_backend", "faulty", "faulty_anywhere", "furnished", "snapshots", "sqlite_lab_url"]
+REAL = ("libvirt", "guest", "database")
+"""Marks of tests that need a real component; in CI one that is missing is a failure."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "database: needs a database server (those of the test lab)")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    real = [mark for mark in REAL if item.get_closest_marker(mark)]
+    if os.environ.get("CI") and real and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"CI must not skip a test of something real ({', '.join(real)}): {reason}"
+    return report

@@ -1,0 +1,123 @@
+"""Contract: what needs a booted guest. A boot costs seconds on a real host, so each test checks all it can with one."""
+
+import asyncio
+
+import pytest
+
+from parcela.hypervisors.spec import PowerState, VmEventKind
+from tests.contract.labs import BOOT_TIMEOUT_S, Lab, nic
+from tests.contract.watching import TIMEOUT_S, read_to_end, shell, watching
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_ready_and_then_shut_down(lab: Lab) -> None:
+    spec = await lab.running()
+    assert await lab.driver.wait_ready(spec.uuid, lab.marker, timeout_s=BOOT_TIMEOUT_S)
+    assert await lab.driver.wait_ready(spec.uuid, lab.marker, timeout_s=0.001), "at once when it already did"
+    with watching(lab.driver) as watcher:
+        assert await lab.driver.shut_down(spec.uuid, timeout_s=TIMEOUT_S)
+        await watcher.wait_for(VmEventKind.STOPPED, spec.uuid)
+    assert await lab.power(spec.uuid) is PowerState.STOPPED
+    assert not await lab.driver.wait_ready(spec.uuid, lab.marker, timeout_s=30), "only since it was last started"
+
+
+async def test_waiting_ends_when_the_vm_stops(lab: Lab) -> None:
+    spec = await lab.running()
+    waiting = asyncio.create_task(lab.driver.wait_ready(spec.uuid, "no guest prints this", timeout_s=600))
+    # Give it its turn, so that it really waits when the plug is pulled; correct in any order.
+    await asyncio.sleep(0)
+    await lab.driver.power_off(spec.uuid)
+    async with asyncio.timeout(TIMEOUT_S):
+        assert not await waiting
+
+
+async def test_a_reboot_boots_again(lab: Lab) -> None:
+    spec = await lab.ready()
+    with watching(lab.driver) as watcher:
+        await lab.driver.reboot(spec.uuid)
+        await watcher.wait_for(VmEventKind.REBOOTED, spec.uuid)
+    assert await lab.power(spec.uuid) is PowerState.RUNNING
+    assert await lab.driver.wait_ready(spec.uuid, lab.marker, timeout_s=BOOT_TIMEOUT_S)
+
+
+async def test_the_serial_line(lab: Lab) -> None:
+    spec = await lab.ready()
+    async with shell(lab.driver, spec.uuid, "web") as first:
+        assert "web" in (await first.run("hostname")).splitlines()[1]
+        second = await lab.driver.open_serial(spec.uuid)
+        await read_to_end(first.stream)
+        with pytest.raises(ConnectionError):
+            await first.stream.write(b"hostname\n")
+        history = await second.read()
+        while lab.marker.encode() not in history:
+            history += await second.read()
+        await lab.driver.power_off(spec.uuid)
+        await read_to_end(second)
+        with pytest.raises(ConnectionError):
+            await second.write(b"hostname\n")
+        await second.aclose()
+        await second.aclose()
+
+
+async def test_a_reset_disk_forgets_and_the_machine_stays_the_same(lab: Lab) -> None:
+    segment = await lab.segment()
+    card = nic(segment, 0, "10.0.7.1/24")
+    spec = await lab.ready(card)
+    async with shell(lab.driver, spec.uuid, "web") as before:
+        await before.run("echo kept > /data/mark")
+        await before.run("sync")
+        assert "kept" in (await before.run("cat /data/mark")).splitlines()[1]
+    await lab.driver.power_off(spec.uuid)
+    await lab.driver.create_vm(spec)
+    await lab.driver.start_vm(spec.uuid)
+    assert await lab.driver.wait_ready(spec.uuid, lab.marker, timeout_s=BOOT_TIMEOUT_S)
+    async with shell(lab.driver, spec.uuid, "web") as again:
+        assert "kept" in (await again.run("cat /data/mark")).splitlines()[1], "a repeated creation keeps the disk"
+    await lab.driver.power_off(spec.uuid)
+    await lab.driver.reset_disk(spec)
+    await lab.driver.start_vm(spec.uuid)
+    assert await lab.driver.wait_ready(spec.uuid, lab.marker, timeout_s=BOOT_TIMEOUT_S)
+    async with shell(lab.driver, spec.uuid, "web") as after:
+        assert "No such file" in await after.run("cat /data/mark")
+        cards = await after.run("ip addr")
+        assert card.mac in cards
+        assert "10.0.7.1/24" in cards
+
+
+async def test_two_guests_of_an_edge_reach_each_other(lab: Lab) -> None:
+    segment = await lab.segment()
+    one = await lab.running(nic(segment, 0, "10.0.8.1/24"), name="one")
+    two = await lab.running(nic(segment, 1, "10.0.8.2/24"), name="two")
+    for spec in (one, two):
+        assert await lab.driver.wait_ready(spec.uuid, lab.marker, timeout_s=BOOT_TIMEOUT_S)
+    async with shell(lab.driver, one.uuid, "one") as line:
+        assert await line.pings("10.0.8.2")
+        assert not await line.pings("10.0.8.3")
+        await lab.driver.suspend(two.uuid)
+        assert not await line.pings("10.0.8.2")
+        await lab.driver.resume(two.uuid)
+        assert await line.pings("10.0.8.2")
+
+
+async def test_the_screen_speaks_rfb(lab: Lab) -> None:
+    spec = await lab.running()
+    stream = await lab.driver.open_vnc(spec.uuid)
+    greeting = b""
+    while len(greeting) < 12:
+        greeting += await stream.read()
+    assert greeting == b"RFB 003.008\n"
+    await stream.write(greeting)
+    kinds = b""
+    while len(kinds) < 2:
+        kinds += await stream.read()
+    assert 1 in kinds[1:], "no authentication"
+    await stream.write(b"\x01")
+    result = b""
+    while len(result) < 4:
+        result += await stream.read()
+    assert result == bytes(4)
+    await lab.driver.power_off(spec.uuid)
+    await read_to_end(stream)
+    await stream.aclose()
+    await stream.aclose()

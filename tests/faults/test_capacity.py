@@ -1,0 +1,106 @@
+"""More slices than there is room for, all at once: exactly those that fit run, the others learn what is missing."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.models import Host, Operation, Reservation
+from tests.support.checks import check_consistent
+from tests.support.furnish import ALICE_ID, STUDENTS, student
+from tests.support.lab import Lab, deploy, make_slice, open_lab
+
+pytestmark = pytest.mark.anyio
+SLICES = 60
+VMS = 2  # of the template ``duo``
+HOSTS = 3
+ROOM = SLICES * VMS // 2 // HOSTS  # vCPUs of a host: half of what is asked for
+LACKING = re.compile(r"no host has room: .* (has|have) 0 vCPUs, .* free, so \d vCPUs? are lacking")
+
+
+@pytest.fixture
+async def small(any_lab_url: str, tmp_path: Path, anyio_backend: str) -> AsyncIterator[Lab]:
+    async with open_lab(any_lab_url, tmp_path, hosts=HOSTS, vcpus=ROOM) as lab:
+        yield lab
+
+
+class Watch:
+    """Looks at the books after every event until it is told to stop."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self.looks = 0
+
+    async def run(self) -> None:
+        events = self._lab.stack.services.hub.subscribe()
+        while True:
+            await events.queue.get()
+            while not events.queue.empty():
+                events.queue.get_nowait()
+            await self._look()
+
+    async def _look(self) -> None:
+        reserved = (
+            select(func.coalesce(func.sum(Reservation.vcpus), 0))
+            .where(Reservation.host_id == Host.id)
+            .correlate(Host)
+            .scalar_subquery()
+        )
+        async with self._lab.stack.database.read_session() as session:
+            rows = (await session.execute(select(Host.name, Host.used_vcpus, Host.vcpus_limit, reserved))).all()
+        for name, used, limit, held in rows:
+            assert used == held, name
+            assert used <= limit, name
+            assert self._lab.world.host(name).usage.vcpus <= used, name
+        self.looks += 1
+
+
+async def launch(lab: Lab, slice_id: int, number: int) -> Operation | ParcelaError:
+    try:
+        return await deploy(lab, slice_id, caller=student(number % STUDENTS))
+    except ParcelaError as refused:
+        return refused
+
+
+async def test_more_slices_than_there_is_room_for(small: Lab) -> None:
+    lab = small
+    made = [await make_slice(lab, "duo", caller=student(number % STUDENTS)) for number in range(SLICES)]
+    watch = Watch(lab)
+    watching = asyncio.create_task(watch.run())
+    answers = await asyncio.gather(*(launch(lab, slice_id, number) for number, slice_id in enumerate(made)))
+    await lab.stack.settle()
+    refused = [answer for answer in answers if isinstance(answer, ParcelaError)]
+    assert len(refused) == SLICES // 2
+    assert {error.kind for error in refused} == {ErrorKind.NO_CAPACITY}
+    for error in refused:
+        assert LACKING.search(error.message), error.message
+    rows = await check_consistent(lab)
+    assert sorted(row.state for row in rows.slices) == ["draft"] * (SLICES // 2) + ["running"] * (SLICES // 2)
+    assert [host.used_vcpus for host in rows.hosts] == [ROOM] * HOSTS
+    assert [lab.world.peak(host.name).vcpus for host in rows.hosts] == [ROOM] * HOSTS
+
+    # Five go, and all who were refused ask again.
+    winners = [slice_id for slice_id, answer in zip(made, answers, strict=True) if isinstance(answer, Operation)]
+    losers = [slice_id for slice_id in made if slice_id not in winners]
+    await asyncio.gather(*(_give_back(lab, slice_id) for slice_id in winners[:5]))
+    await lab.stack.settle()
+    again = await asyncio.gather(*(launch(lab, slice_id, made.index(slice_id)) for slice_id in losers))
+    await lab.stack.settle()
+    assert sum(isinstance(answer, Operation) for answer in again) == 5
+    rows = await check_consistent(lab)
+    assert [lab.world.peak(host.name).vcpus for host in rows.hosts] == [ROOM] * HOSTS
+    watching.cancel()
+    assert isinstance((await asyncio.gather(watching, return_exceptions=True))[0], asyncio.CancelledError)
+    assert watch.looks > 0
+
+
+async def _give_back(lab: Lab, slice_id: int) -> None:
+    row = await lab.slice(slice_id)
+    async with lab.stack.uows.write() as uow:
+        caller = student(row.owner_id - ALICE_ID)
+        await lab.stack.services.slices.destroy(uow, caller, slice_id)
+        await uow.commit()

@@ -1,0 +1,99 @@
+"""Every migration runs up and down on every database we support, and agrees with the models."""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import create_engine, inspect, make_url, text
+from sqlalchemy.engine import URL
+
+from parcela.db import migrate
+from parcela.db.engine import make_engine
+from parcela.models import Base
+
+SERVERS = {
+    "postgresql": ("PARCELA_TEST_POSTGRES_URL", "PARCELA_TEST_POSTGRES_SKIP"),
+    "mariadb": ("PARCELA_TEST_MARIADB_URL", "PARCELA_TEST_MARIADB_SKIP"),
+}
+
+
+def _server(name: str) -> URL:
+    variable, skip_variable = SERVERS[name]
+    value = os.environ.get(variable)
+    if not value:
+        reason = os.environ.get(skip_variable) or f"{variable} is not set: run under the test lab"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return make_url(value)
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'migrations.db'}"
+        return
+    server = _server(request.param)
+    name = f"migrations_{secrets.token_hex(4)}"
+    _administer(server, f"CREATE DATABASE {name}")
+    yield server.set(database=name).render_as_string(hide_password=False)
+    _administer(server, f"DROP DATABASE {name}")
+
+
+def _administer(server: URL, command: str) -> None:
+    """Run a command of the server itself, with a driver that needs no event loop."""
+    if server.get_backend_name() == "postgresql":
+        _administer_postgres(server, command)
+        return
+    engine = create_engine(server.set(drivername="mysql+pymysql"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(command))
+    engine.dispose()
+
+
+def _administer_postgres(server: URL, command: str) -> None:
+    async def run() -> None:
+        connection = await asyncpg.connect(server.set(drivername="postgresql").render_as_string(hide_password=False))
+        await connection.execute(command)
+        await connection.close()
+
+    asyncio.run(run())
+
+
+def _tables(url: str) -> set[str]:
+    async def run() -> set[str]:
+        engine = make_engine(url)
+        try:
+            async with engine.connect() as connection:
+                return set(await connection.run_sync(lambda c: inspect(c).get_table_names()))
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(run())
+
+
+def test_up_agrees_with_the_models(url: str) -> None:
+    migrate.upgrade(url)
+    migrate.check(url)
+    assert _tables(url) == {table.name for table in Base.metadata.sorted_tables} | {"alembic_version"}
+
+
+def test_down_to_nothing_and_up_again(url: str) -> None:
+    migrate.upgrade(url)
+    migrate.downgrade(url, "base")
+    assert _tables(url) == {"alembic_version"}
+    migrate.upgrade(url)
+    migrate.check(url)
+
+
+def test_every_step_goes_down_and_up_again(url: str) -> None:
+    migrate.upgrade(url)
+    for revision in migrate.revisions()[:-1]:
+        migrate.downgrade(url, revision)
+        migrate.upgrade(url)
+    migrate.check(url)

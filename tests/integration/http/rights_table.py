@@ -1,0 +1,176 @@
+"""Who may call what: one line per route, with the status each kind of caller gets.
+
+Callers: *anonymous* sends nothing; *stranger* and *owner* are clients, and the target is the owner's; *admin* has every
+right; *reader* is a personal token of the administrator that may look at everything and change nothing.
+
+The target says what the id in the path (or the body) belongs to, see ``rights_targets.py``; ``-`` is no target. The
+statuses of WebSockets are 101 for one that opens and the close code for one that is refused.
+
+A stranger gets 404 for somebody else's things. 403 is said where the *kind* of action is closed to the caller whatever
+the id is, and so gives nothing away.
+"""
+
+from dataclasses import dataclass
+
+CALLERS = ("anonymous", "stranger", "owner", "admin", "reader")
+
+TABLE = """
+# route                                            target         anonymous stranger owner admin reader
+GET    /openapi.json                               -              200 200 200 200 200
+GET    /docs                                       -              200 200 200 200 200
+GET    /docs/oauth2-redirect                       -              200 200 200 200 200
+GET    /redoc                                      -              200 200 200 200 200
+GET    /api/v1/system/health                       -              200 200 200 200 200
+
+POST   /api/v1/login                               -              200 200 200 200 200
+POST   /api/v1/token/refresh                       -              200 200 200 200 200
+POST   /api/v1/logout                              fresh_login    401 204 204 204 403
+
+GET    /api/v1/users/                              -              401 403 403 200 200
+POST   /api/v1/users/                              -              401 403 403 201 403
+GET    /api/v1/users/me                            -              401 200 200 200 200
+PATCH  /api/v1/users/me                            -              401 200 200 200 403
+POST   /api/v1/users/me/password                   fresh_login    401 204 204 204 403
+GET    /api/v1/users/{user_id}                     own_user       401 404 200 200 200
+PATCH  /api/v1/users/{user_id}                     user           401 403 403 200 403
+DELETE /api/v1/users/{user_id}                     user           401 403 403 204 403
+
+GET    /api/v1/permissions                         -              401 200 200 200 200
+GET    /api/v1/roles/                              -              401 403 403 200 200
+POST   /api/v1/roles/                              -              401 403 403 201 403
+GET    /api/v1/roles/{role_id}                     role           401 403 403 200 200
+PATCH  /api/v1/roles/{role_id}                     role           401 403 403 200 403
+DELETE /api/v1/roles/{role_id}                     role           401 403 403 204 403
+
+GET    /api/v1/tokens/                             -              401 200 200 200 403
+POST   /api/v1/tokens/                             -              401 201 201 201 403
+DELETE /api/v1/tokens/{token_id}                   token          401 404 204 404 403
+
+GET    /api/v1/flavours/                           -              401 200 200 200 200
+POST   /api/v1/flavours/                           -              401 403 403 201 403
+GET    /api/v1/flavours/{flavour_id}               flavour        401 200 200 200 200
+PATCH  /api/v1/flavours/{flavour_id}               flavour        401 403 403 200 403
+DELETE /api/v1/flavours/{flavour_id}               flavour        401 403 403 204 403
+
+GET    /api/v1/images/                             -              401 200 200 200 200
+POST   /api/v1/images/                             -              401 201 201 201 403
+POST   /api/v1/images/import                       -              401 403 403 201 403
+GET    /api/v1/images/{image_id}                   image          401 404 200 200 404
+PATCH  /api/v1/images/{image_id}                   image          401 404 200 200 404
+DELETE /api/v1/images/{image_id}                   image          401 404 204 204 404
+
+GET    /api/v1/zones/                              -              401 200 200 200 200
+POST   /api/v1/zones/                              -              401 403 403 201 403
+GET    /api/v1/zones/{zone_id}                     zone           401 200 200 200 200
+PATCH  /api/v1/zones/{zone_id}                     zone           401 403 403 200 403
+DELETE /api/v1/zones/{zone_id}                     zone           401 403 403 204 403
+
+GET    /api/v1/hosts/                              -              401 403 403 200 200
+POST   /api/v1/hosts/                              zone           401 403 403 201 403
+GET    /api/v1/hosts/{host_id}                     host           401 403 403 200 200
+PATCH  /api/v1/hosts/{host_id}                     host           401 403 403 200 403
+DELETE /api/v1/hosts/{host_id}                     host           401 403 403 204 403
+
+GET    /api/v1/templates/                          -              401 200 200 200 200
+POST   /api/v1/templates/                          -              401 201 201 201 403
+POST   /api/v1/templates/import                    -              401 201 201 201 403
+POST   /api/v1/templates/validate                  -              401 200 200 200 200
+GET    /api/v1/templates/{template_id}             template       401 404 200 200 200
+PUT    /api/v1/templates/{template_id}             template       401 404 200 200 403
+DELETE /api/v1/templates/{template_id}             template       401 404 204 204 403
+GET    /api/v1/templates/{template_id}/versions    template       401 404 200 200 200
+GET    /api/v1/templates/{template_id}/versions/{version}  template  401 404 200 200 200
+GET    /api/v1/templates/{template_id}/export      template       401 404 200 200 200
+
+GET    /api/v1/slices/                             -              401 200 200 200 200
+POST   /api/v1/slices/                             template       401 404 201 201 403
+GET    /api/v1/slices/{slice_id}                   slice_draft    401 404 200 200 200
+GET    /api/v1/slices/{slice_id}/vms               slice_draft    401 404 200 200 200
+POST   /api/v1/slices/{slice_id}/deploy            slice_draft    401 404 202 202 403
+POST   /api/v1/slices/{slice_id}/extend            slice_draft    401 404 200 200 403
+DELETE /api/v1/slices/{slice_id}                   slice_running  401 404 202 202 403
+POST   /api/v1/slices/{slice_id}/start             slice_stopped  401 404 202 202 403
+POST   /api/v1/slices/{slice_id}/stop              slice_running  401 404 202 202 403
+POST   /api/v1/slices/{slice_id}/reboot            slice_running  401 404 202 202 403
+POST   /api/v1/slices/{slice_id}/suspend           slice_running  401 404 202 202 403
+POST   /api/v1/slices/{slice_id}/resume            slice_paused   401 404 202 202 403
+POST   /api/v1/slices/{slice_id}/reset             slice_running  401 404 202 202 403
+
+GET    /api/v1/virtual-machines/                   -              401 200 200 200 200
+POST   /api/v1/virtual-machines/                   -              401 201 201 201 403
+GET    /api/v1/virtual-machines/{vm_id}            vm_running     401 404 200 200 200
+PUT    /api/v1/virtual-machines/{vm_id}            vm_stopped     401 404 200 200 403
+DELETE /api/v1/virtual-machines/{vm_id}            vm_running     401 404 202 202 403
+GET    /api/v1/virtual-machines/{vm_id}/nics       vm_running     401 404 200 200 200
+POST   /api/v1/virtual-machines/{vm_id}/console    vm_running     401 404 201 201 403
+POST   /api/v1/virtual-machines/{vm_id}/start      vm_stopped     401 404 202 202 403
+POST   /api/v1/virtual-machines/{vm_id}/stop       vm_running     401 404 202 202 403
+POST   /api/v1/virtual-machines/{vm_id}/reboot     vm_running     401 404 202 202 403
+POST   /api/v1/virtual-machines/{vm_id}/suspend    vm_running     401 404 202 202 403
+POST   /api/v1/virtual-machines/{vm_id}/resume     vm_paused      401 404 202 202 403
+POST   /api/v1/virtual-machines/{vm_id}/reset      vm_running     401 404 202 202 403
+WS     /api/v1/virtual-machines/{vm_id}/console/{kind}  vm_running  4401 4401 101 101 4401
+
+GET    /api/v1/operations/                         -              401 200 200 200 200
+GET    /api/v1/operations/{operation_id}           operation      401 404 200 200 200
+POST   /api/v1/operations/{operation_id}/cancel    operation_held    401 404 202 202 403
+POST   /api/v1/operations/{operation_id}/retry     operation_failed  401 404 202 202 403
+
+GET    /api/v1/events                              -              401 200 200 200 200
+GET    /api/v1/events/stream                       -              401 200 200 200 200
+WS     /api/v1/events/ws                           -              4401 101 101 101 101
+"""
+PAGES = """
+# Pages know people by the cookie of their session; a personal token in it counts as nobody. 303 sends nobody to the
+# login page, and everybody else to where a write can be seen.
+GET    /                                           -              303 200 200 200 303
+GET    /login                                      -              200 303 303 303 200
+POST   /login                                      -              303 303 303 303 303
+POST   /logout                                     fresh_login    303 303 303 303 303
+GET    /language/{locale}                          -              303 303 303 303 303
+GET    /events/stream                              -              303 200 200 200 303
+GET    /templates/{template_id}                    template       303 404 200 200 303
+POST   /templates/{template_id}/launch             template       303 404 303 303 303
+GET    /slices/{slice_id}                          slice_running  303 404 200 200 303
+GET    /slices/{slice_id}/confirm/{action}         slice_running  303 404 200 200 303
+POST   /slices/{slice_id}/extend                   slice_running  303 404 303 303 303
+POST   /slices/{slice_id}/cancel/{operation_id}    operation_held 303 404 303 303 303
+POST   /slices/{slice_id}/{action}                 slice_running  303 404 303 303 303
+GET    /vms/{vm_id}/confirm/reset                  vm_running     303 404 200 200 303
+POST   /vms/{vm_id}/{action}                       vm_running     303 404 303 303 303
+GET    /vms/{vm_id}/console                        vm_running     303 404 200 200 303
+POST   /vms/{vm_id}/console/ticket                 vm_running     303 404 201 201 303
+MOUNT  /static                                     -              404 404 404 404 404
+"""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of the table."""
+
+    method: str
+    path: str
+    target: str | None
+    statuses: dict[str, int]
+
+    @property
+    def route(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+def parse(table: str) -> dict[str, Rule]:
+    """The lines by route."""
+    rules: dict[str, Rule] = {}
+    for line in table.splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        method, path, target, *numbers = line.split()
+        statuses = dict(zip(CALLERS, map(int, numbers), strict=True))
+        rule = Rule(method, path, None if target == "-" else target, statuses)
+        assert rule.route not in rules, f"{rule.route} is in the table twice"
+        rules[rule.route] = rule
+    return rules
+
+
+RULES = parse(TABLE)
+PAGE_RULES = parse(PAGES)

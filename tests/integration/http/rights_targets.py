@@ -1,0 +1,96 @@
+"""What the requests of the rights table need: things to act on, and bodies."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from tests.integration.catalogue.disks import raw_disk
+from tests.integration.http.lab import ONE_VM, PASSWORD, Lab
+
+Made = dict[str, Any]
+
+
+async def _own_user(lab: Lab) -> Made:
+    return {"id": lab.people["owner"].id}
+
+
+TARGETS: dict[str, Callable[[Lab], Awaitable[Made]]] = {
+    "own_user": _own_user,
+    "user": Lab.user,
+    "role": Lab.role,
+    "token": Lab.token,
+    "flavour": Lab.flavour,
+    "zone": Lab.zone,
+    "host": Lab.host,
+    "image": Lab.image,
+    "template": Lab.template,
+    "operation": Lab.operation,
+    **{f"operation_{state}": partial(Lab.operation, state=state) for state in ("held", "failed")},
+    **{f"vm_{state}": partial(Lab.vm, state=state) for state in ("running", "stopped", "paused")},
+    **{f"slice_{state}": partial(Lab.slice_, state=state) for state in ("draft", "running", "stopped", "paused")},
+}
+"""All of them belong to the owner, where they belong to somebody."""
+
+
+async def _refresh(lab: Lab, _made: Made) -> Made:
+    return {"refresh_token": (await lab.login("owner"))["refresh_token"]}
+
+
+async def _import(lab: Lab, _made: Made) -> Made:
+    path = lab.services.settings.data_dir / f"{lab.unique('import')}.img"
+    path.write_bytes(raw_disk())
+    return {"name": lab.unique("image"), "path": str(path)}
+
+
+def _fixed(**body: Any) -> Callable[[Lab, Made], Awaitable[Made]]:
+    async def make(lab: Lab, made: Made) -> Made:
+        names = {"unique": lab.unique("thing"), "target": made.get("id")}
+        return {
+            key: names[value[1:]] if isinstance(value, str) and value.startswith("$") else value
+            for key, value in body.items()
+        }
+
+    return make
+
+
+async def _user(lab: Lab, _made: Made) -> Made:
+    name = lab.unique("user")
+    return {"email": f"{name}@class.example", "username": name, "password": PASSWORD}
+
+
+BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
+    "POST /api/v1/login": _fixed(email="owner", password=PASSWORD),
+    "POST /api/v1/token/refresh": _refresh,
+    "POST /api/v1/users/": _user,
+    "PATCH /api/v1/users/me": _fixed(full_name="Somebody"),
+    "POST /api/v1/users/me/password": _fixed(old_password=PASSWORD, new_password="another one, long enough"),
+    "PATCH /api/v1/users/{user_id}": _fixed(full_name="Somebody"),
+    "POST /api/v1/roles/": _fixed(name="$unique", permissions=["host:read"]),
+    "PATCH /api/v1/roles/{role_id}": _fixed(description="Changed"),
+    "POST /api/v1/tokens/": _fixed(name="laptop", scopes=["*"]),
+    "POST /api/v1/flavours/": _fixed(name="$unique", vcpus=1, memory_mib=128, disk_gib=1),
+    "PATCH /api/v1/flavours/{flavour_id}": _fixed(vcpus=2),
+    "POST /api/v1/images/import": _import,
+    "PATCH /api/v1/images/{image_id}": _fixed(description="Changed"),
+    "POST /api/v1/zones/": _fixed(name="$unique", provider="simulated"),
+    "PATCH /api/v1/zones/{zone_id}": _fixed(description="Changed"),
+    "POST /api/v1/hosts/": _fixed(name="$unique", zone_id="$target", vcpus=1, memory_mib=1024, disk_gib=10),
+    "PATCH /api/v1/hosts/{host_id}": _fixed(state="draining"),
+    "POST /api/v1/templates/": _fixed(name="$unique", document=ONE_VM),
+    "POST /api/v1/templates/import": _fixed(name="$unique", document=ONE_VM),
+    "POST /api/v1/templates/validate": _fixed(document=ONE_VM),
+    "PUT /api/v1/templates/{template_id}": _fixed(name="$unique", document=ONE_VM),
+    "POST /api/v1/slices/": _fixed(template_id="$target"),
+    "POST /api/v1/slices/{slice_id}/extend": _fixed(expires_in_s=3600),
+    "POST /api/v1/virtual-machines/": _fixed(name="$unique", os="tiny", flavour="tiny"),
+    "PUT /api/v1/virtual-machines/{vm_id}": _fixed(cores=2),
+    "POST /api/v1/virtual-machines/{vm_id}/console": _fixed(kind="serial"),
+}
+"""JSON bodies by route; the others have none (uploads have theirs in ``request_of``)."""
+
+
+async def request_of(lab: Lab, route: str, made: Made) -> dict[str, Any]:
+    """What to give to the HTTP client for a route: body and query."""
+    if route == "POST /api/v1/images/":
+        return {"content": raw_disk(), "params": {"name": lab.unique("image")}}
+    return {"json": await BODIES[route](lab, made)} if route in BODIES else {}

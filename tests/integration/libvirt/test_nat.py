@@ -1,0 +1,92 @@
+"""The way out: addresses by DHCP, and no way to the host or to each other."""
+
+import socket
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from parcela.hypervisors.libvirt.driver import LibvirtDriver
+from parcela.hypervisors.libvirt.names import bridge_name
+from parcela.hypervisors.spec import ImageSpec, NicSpec, SegmentKind, SegmentSpec
+from tests.integration.libvirt.harness import BOOT_TIMEOUT_S, Shell, make_mac, make_segment, make_vm, virsh
+
+pytestmark = [pytest.mark.anyio, pytest.mark.libvirt, pytest.mark.guest, pytest.mark.slow]
+
+
+def nat_segment() -> SegmentSpec:
+    return SegmentSpec(uuid4(), None, SegmentKind.NAT, 1)
+
+
+async def test_nat_segment_can_be_made_and_removed_again(driver: LibvirtDriver, uri: str) -> None:
+    before = virsh(uri, "net-list", "--all")
+    segment = nat_segment()
+    for _ in range(2):
+        await driver.ensure_segment(segment)
+    (found,) = (await driver.inventory()).segments
+    assert (found.uuid, found.kind) == (segment.uuid, SegmentKind.NAT)
+    for _ in range(2):
+        await driver.remove_segment(segment.uuid)
+    assert (await driver.inventory()).segments == ()
+    assert virsh(uri, "net-list", "--all") == before
+
+
+async def test_public_vms_get_addresses_and_reach_neither_host_nor_each_other(
+    driver: LibvirtDriver, image: ImageSpec
+) -> None:
+    nat, edge = nat_segment(), make_segment()
+    await driver.ensure_segment(nat)
+    await driver.ensure_segment(edge)
+    vms = [
+        make_vm(image, NicSpec(make_mac(), nat, i, dhcp=True), NicSpec(make_mac(), edge, i, f"10.9.0.{i + 1}/24"))
+        for i in (0, 1)
+    ]
+    for vm in vms:
+        await driver.create_vm(vm)
+        await driver.start_vm(vm.uuid)
+    for vm in vms:
+        assert await driver.wait_ready(vm.uuid, "PARCELA READY", timeout_s=BOOT_TIMEOUT_S)
+    console = Shell(await driver.open_serial(vms[0].uuid))
+    await console.stream.write(b"\n")
+    waited, output = await console.run(
+        "for i in $(seq 60); do ip route | grep -q default && break; sleep 1; done", timeout_s=70
+    )
+    assert waited == 0, output
+
+    leases = {vm.uuid: dict(vm.addresses) for vm in (await driver.inventory()).vms}
+    mine = leases[vms[0].uuid][vms[0].nics[0].mac]
+    _, output = await console.run("ip -4 addr show dev eth0")
+    assert mine in output
+    gateway = ".".join([*mine.split(".")[:2], "0", "1"])
+
+    with closing(socket.create_server(("0.0.0.0", 0))) as server:  # noqa: S104 - a service of the host, in the lab
+        port = server.getsockname()[1]
+        # By its address on the NAT bridge, and over the private bridge, where the host has no address but a MAC.
+        for target in (gateway, "10.9.0.250"):
+            status, output = await console.run(f"nc -w 3 {target} {port} < /dev/null")
+            assert status != 0, output
+        bridge_mac = _host_mac(driver, edge)
+        command = f"ip route add {gateway}/32 via 10.9.0.250 dev eth1; arp -s 10.9.0.250 {bridge_mac}"
+        await console.run(command)
+        status, output = await console.run(f"nc -w 3 {gateway} {port} < /dev/null")
+        assert status != 0, output
+        await console.run(f"ip route del {gateway}/32")
+    status, output = await console.run(f"ping -c 1 -W 2 {gateway}")
+    assert status != 0, output
+    # DNS of the host answers (refused or not found is an answer too: only a timeout is none).
+    _, output = await console.run(f"nslookup localhost {gateway}")
+    assert "timed out" not in output
+    other = leases[vms[1].uuid].get(vms[1].nics[0].mac)
+    if other is not None:
+        status, output = await console.run(f"ping -c 1 -W 2 {other}")
+        assert status != 0, output
+    # Over their own edge they do see each other.
+    status, output = await console.run("ping -c 1 -W 5 10.9.0.2")
+    assert status == 0, output
+    await console.stream.aclose()
+
+
+def _host_mac(driver: LibvirtDriver, segment: SegmentSpec) -> str:
+    name = bridge_name(driver._host.installation, segment.uuid)
+    return Path(f"/sys/class/net/{name}/address").read_text(encoding="ascii").strip()

@@ -1,0 +1,37 @@
+"""Entity tags."""
+
+import pytest
+from pydantic import BaseModel
+
+from parcela.api.etags import IfMatch, etag_of, matches
+from parcela.core.errors import ErrorKind, ParcelaError
+
+TAG = etag_of(b'{"name":"a"}')
+
+
+class Thing(BaseModel):
+    name: str
+
+
+@pytest.mark.parametrize("header", [TAG, f"W/{TAG}", f'"x", {TAG}', f'"x",W/{TAG}', "*"])
+def test_header_names_the_tag(header: str) -> None:
+    assert matches(header, TAG)
+
+
+@pytest.mark.parametrize("header", ["", '"x"', TAG.strip('"'), TAG + "x", TAG[:-2] + '"'])
+def test_header_names_another(header: str) -> None:
+    assert not matches(header, TAG)
+
+
+def test_a_write_without_a_header_goes() -> None:
+    IfMatch(None).check(Thing(name="b"))
+
+
+def test_a_write_of_the_version_that_was_seen_goes() -> None:
+    IfMatch(TAG).check(Thing(name="a"))
+
+
+def test_a_write_of_another_version_does_not() -> None:
+    with pytest.raises(ParcelaError) as caught:
+        IfMatch(TAG).check(Thing(name="b"))
+    assert (caught.value.kind, caught.value.code) == (ErrorKind.PRECONDITION_FAILED, "changed_meanwhile")

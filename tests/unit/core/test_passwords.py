@@ -1,0 +1,110 @@
+import asyncio
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.core.passwords import MAX_PASSWORD_BYTES, PasswordHasher, check_password_rules
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def hasher() -> Iterator[PasswordHasher]:
+    made = PasswordHasher(rounds=4)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("password", ["x" * 8, "x" * 72, "ñ" * 36, "€" * 24, "pass word"])
+async def test_good_ones(hasher: PasswordHasher, password: str) -> None:
+    hashed = await hasher.hash(password)
+    assert hashed.startswith("$2b$04$")
+    assert await hasher.verify(password, hashed)
+    assert not await hasher.verify(password + "x", hashed)
+    assert not await hasher.verify("x" + password, hashed)
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("x" * 73, "password_too_long"),
+        ("ñ" * 36 + "x", "password_too_long"),
+        ("😀" * 19, "password_too_long"),
+        ("x" * 7, "password_too_short"),
+        ("ñ" * 7, "password_too_short"),
+        ("", "password_too_short"),
+        ("abcdefgh\x00", "password_invalid"),
+        ("abcdefgh\ud800", "password_invalid"),
+    ],
+)
+async def test_bad_ones(hasher: PasswordHasher, password: str, code: str) -> None:
+    with pytest.raises(ParcelaError) as caught:
+        await hasher.hash(password)
+    assert (caught.value.kind, caught.value.code) == (ErrorKind.INVALID, code)
+    assert [problem.code for problem in caught.value.problems] == [code]
+    assert not await hasher.verify(password, await hasher.hash("good enough"))
+
+
+def test_the_number_of_bytes_is_told() -> None:
+    with pytest.raises(ParcelaError, match=r"at most 72 bytes .* has 74\.") as caught:
+        check_password_rules("ñ" * 37, "new_password")
+    assert caught.value.problems[0].where == "new_password"
+
+
+@given(st.text(st.characters(), max_size=100))
+def test_rules_take_any_text(password: str) -> None:
+    try:
+        check_password_rules(password)
+    except ParcelaError as error:
+        assert error.kind is ErrorKind.INVALID  # noqa: PT017 (both outcomes are right; only others are not)
+    else:
+        assert 8 <= len(password.encode()) <= MAX_PASSWORD_BYTES
+
+
+async def test_no_hash_costs_the_same_and_never_fits(hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch) -> None:
+    against: list[str] = []
+    verify = hasher._hash.verify
+
+    def note(password: str, hashed: str) -> bool:
+        against.append(hashed)
+        return verify(password, hashed)
+
+    monkeypatch.setattr(hasher._hash, "verify", note)
+    real = await hasher.hash("good enough")
+    assert not await hasher.verify("good enough", None)
+    assert not await hasher.verify("x" * 73, real)
+    assert not await hasher.verify("", None)
+    assert len(against) == 3
+    assert all(hashed[:7] == real[:7] and len(hashed) == len(real) for hashed in against), "as many rounds"
+
+
+async def test_off_the_event_loop(hasher: PasswordHasher, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: set[str] = set()
+
+    def note(_password: str) -> str:
+        threads.add(threading.current_thread().name)
+        return "hash"
+
+    monkeypatch.setattr(hasher._hash, "hash", note)
+    await asyncio.gather(*(hasher.hash("good enough") for _ in range(10)))
+    assert all(name.startswith("bcrypt") for name in threads)
+
+
+def test_passwords_are_hashed_nowhere_else() -> None:
+    source = Path(__file__).parents[3] / "src" / "parcela"
+    users = {
+        path.name
+        for path in source.rglob("*.py")
+        if "pwdlib" in path.read_text() or "import bcrypt" in path.read_text()
+    }
+    assert users == {"passwords.py"}
