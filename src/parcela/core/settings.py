@@ -74,6 +74,24 @@ class Settings(BaseSettings):
         "",
         "SQLAlchemy URL: sqlite, postgresql or mysql/mariadb. Empty: a SQLite file in the data folder.",
     )
+    redis_url: SecretStr | None = _env(
+        "REDIS_URL",
+        None,
+        "redis:// or rediss:// address for the cache, sessions, rate limits and events between processes. Empty: in "
+        "process.",
+    )
+    mongo_url: SecretStr | None = _env(
+        "MONGO_URL",
+        None,
+        "mongodb:// address, with the database's name, for maintenance records and the activity log. Empty: tables of "
+        "the relational database.",
+    )
+    public_url: str = _env(
+        "PARCELA_PUBLIC_URL",
+        "",
+        "Address under which people reach Parcela, such as https://lab.example; for links in mails and for single "
+        "sign-on. Empty: what the request says.",
+    )
     listen_host: str = _env("PARCELA_HOST", "127.0.0.1", "Address the server listens on.")
     listen_port: int = _env("PARCELA_PORT", 8000, "TCP port of the server.", ge=1, le=65535)
     admin_email: str = _env("PARCELA_ADMIN_EMAIL", "admin@parcela.local", "E-mail address of the first administrator.")

@@ -1,0 +1,20 @@
+"""Projects, memberships and quotas.
+
+Revision: 0004
+After: 0003
+"""
+
+from collections.abc import Sequence
+
+revision: str = "0004"
+down_revision: str | None = "0003"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+
+def upgrade() -> None:
+    """Nothing yet: the number is taken, so that parts built side by side keep one line of migrations."""
+
+
+def downgrade() -> None:
+    """Nothing yet."""
