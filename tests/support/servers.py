@@ -3,8 +3,9 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -28,6 +29,20 @@ def why_missing(server: str) -> str:
     if server not in URLS or os.environ.get(URLS[server]):
         return ""
     return os.environ.get(f"PARCELA_TEST_{server.upper()}_SKIP") or f"{URLS[server]} is not set: run under the test lab"
+
+
+@contextmanager
+def empty_database(server: str, folder: Path) -> Iterator[str]:
+    """A database without a schema, for whoever migrates it (``parcela serve`` does); its URL."""
+    if server == "sqlite":
+        yield f"sqlite:///{folder / 'parcela.db'}"
+        return
+    name, url = f"test_{uuid4().hex[:12]}", os.environ[URLS[server]]
+    _administer(url, f"CREATE DATABASE {name}")
+    try:
+        yield _with_name(url, name)
+    finally:
+        _administer(url, f"DROP DATABASE {name}" + (" WITH (FORCE)" if server == "postgres" else ""))
 
 
 class Template(Protocol):
@@ -98,14 +113,10 @@ class _Server:
         self._administer(f"DROP DATABASE {name}")
 
     def _url_of(self, name: str) -> str:
-        return make_url(self.url).set(database=name).render_as_string(hide_password=False)
+        return _with_name(self.url, name)
 
     def _administer(self, *statements: str) -> None:
-        async def work(connection: AsyncConnection) -> None:
-            for statement in statements:
-                await connection.execute(text(statement))
-
-        _run(_connected(self.url, work))
+        _administer(self.url, *statements)
 
 
 class _PostgresTemplate(_Server):
@@ -149,6 +160,18 @@ class _MariaTemplate(_Server):
             *copies,
         )
         return self._url_of(name)
+
+
+def _with_name(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _administer(url: str, *statements: str) -> None:
+    async def work(connection: AsyncConnection) -> None:
+        for statement in statements:
+            await connection.execute(text(statement))
+
+    _run(_connected(url, work))
 
 
 async def _connected(url: str, work: Callable[[AsyncConnection], Coroutine[Any, Any, ValueT]]) -> ValueT:
