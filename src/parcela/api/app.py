@@ -23,6 +23,11 @@ from parcela.api.routers import (
 )
 
 ROUTERS = (
+    # Looked at one after the other: those that are asked all the time stand first.
+    vms,
+    slices,
+    operations,
+    events,
     auth,
     users,
     roles,
@@ -32,11 +37,7 @@ ROUTERS = (
     zones,
     hosts,
     templates,
-    slices,
-    vms,
     consoles,
-    operations,
-    events,
     system,
 )
 

@@ -23,8 +23,8 @@ def matches(header: str, etag: str) -> bool:
 class IfMatch:
     """Precondition of a write: the client names the version it has seen."""
 
-    def __init__(self, if_match: Annotated[str | None, Header(max_length=500)] = None) -> None:
-        """Read the header; without it every write goes."""
+    def __init__(self, if_match: str | None) -> None:
+        """Take the header; without it every write goes."""
         self._header = if_match
 
     def check(self, current: BaseModel) -> None:
@@ -39,4 +39,8 @@ class IfMatch:
             )
 
 
-Precondition = Annotated[IfMatch, Depends()]
+async def _if_match(if_match: Annotated[str | None, Header(max_length=500)] = None) -> IfMatch:
+    return IfMatch(if_match)
+
+
+Precondition = Annotated[IfMatch, Depends(_if_match)]

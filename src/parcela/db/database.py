@@ -24,17 +24,23 @@ class Database:
     """
 
     def __init__(self, url: str) -> None:
-        """Take any supported URL; connects on first use."""
+        """Take any supported URL; connects on first use.
+
+        Attributes:
+            engine: for writing, and for what needs a transaction.
+            reading: for statements that stand alone.
+            is_sqlite: whether all of it is one file.
+        """
         self.engine = make_engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
-        self._reading = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self.reading = make_engine(url, autocommit=True)
         self._writing = self.engine.execution_options(**{WRITE_OPTION: True})
         self._writer: AbstractAsyncContextManager[object] = asyncio.Lock() if self.is_sqlite else nullcontext()
 
     @asynccontextmanager
     async def read_session(self) -> AsyncIterator[AsyncSession]:
         """A session for reading: every statement stands alone (no BEGIN, no ROLLBACK)."""
-        async with AsyncSession(self._reading, expire_on_commit=False, autoflush=False) as session:
+        async with AsyncSession(self.reading, expire_on_commit=False, autoflush=False) as session:
             yield session
 
     @asynccontextmanager
@@ -59,6 +65,7 @@ class Database:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        await self.reading.dispose()
         await self.engine.dispose()
 
 

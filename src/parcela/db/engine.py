@@ -62,27 +62,29 @@ class TidyConnection(sqlite3.Connection):
         super().close()
 
 
-def make_engine(url: str, *, pool_size: int = POOL_SIZE) -> AsyncEngine:
+def make_engine(url: str, *, pool_size: int = POOL_SIZE, autocommit: bool = False) -> AsyncEngine:
     """Engine for one of the supported databases.
 
     Dispose of it before the loop ends: aiosqlite's threads are not daemons and would keep the process alive.
+
+    Args:
+        url: see ``async_url``.
+        pool_size: connections at most.
+        autocommit: every statement stands alone: no BEGIN, COMMIT or ROLLBACK is ever sent. An engine of its own for
+            that spares switching a shared connection there and back, which cost more than reading a page.
     """
     parsed = async_url(url)
+    options: dict[str, Any] = {"pool_size": pool_size, "max_overflow": 0}
+    if autocommit:
+        options |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
     if parsed.get_backend_name() == "sqlite":
         prepare_sqlite_file(Path(str(parsed.database)))
-        engine = create_async_engine(
-            parsed, pool_size=pool_size, max_overflow=0, connect_args={"factory": TidyConnection}
-        )
-        _tame_sqlite(engine)
+        engine = create_async_engine(parsed, connect_args={"factory": TidyConnection}, **options)
+        _tame_sqlite(engine, autocommit=autocommit)
         return engine
     # READ COMMITTED everywhere: MariaDB's REPEATABLE READ would compare-and-set against an old snapshot.
     return create_async_engine(
-        parsed,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_pre_ping=True,
-        pool_recycle=1800,
-        isolation_level="READ COMMITTED",
+        parsed, pool_pre_ping=True, pool_recycle=1800, **{"isolation_level": "READ COMMITTED", **options}
     )
 
 
@@ -92,7 +94,7 @@ def prepare_sqlite_file(path: Path) -> None:
     path.touch(mode=0o600)
 
 
-def _tame_sqlite(engine: AsyncEngine) -> None:
+def _tame_sqlite(engine: AsyncEngine, *, autocommit: bool) -> None:
     @event.listens_for(engine.sync_engine, "connect")
     def _on_connect(dbapi_connection: Any, _record: object) -> None:
         # The driver's own transaction control begins late and breaks SELECT-then-UPDATE; we say BEGIN ourselves.
@@ -104,12 +106,13 @@ def _tame_sqlite(engine: AsyncEngine) -> None:
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.close()
 
+    if autocommit:
+        return
+
     @event.listens_for(engine.sync_engine, "begin")
     def _on_begin(connection: Connection) -> None:
         # IMMEDIATE: a write transaction that begins as a reader fails with "database is locked" without waiting.
         options = connection.get_execution_options()
-        if options.get("isolation_level") == "AUTOCOMMIT":
-            return  # a read session: its statements stand alone
         connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITE_OPTION) else "BEGIN")
 
 

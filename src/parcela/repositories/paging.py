@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, and_, or_
+from sqlalchemy import ColumnElement, Select, and_, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parcela.core.errors import Problem, invalid
@@ -106,13 +106,10 @@ async def fetch_page(
             statement = statement.where(or_(past, and_(column == value, id_past)))
     order = (column.desc(), id_column.desc()) if descending else (column.asc(), id_column.asc())
     statement = statement.order_by(*(order[1:] if name == "id" else order)).limit(request.limit + 1)
-    rows: Sequence[RowMapping] = (await session.execute(statement)).mappings().all()
+    result = await session.execute(statement)
+    labels = [str(label) for label in result.keys()]  # noqa: SIM118 (a result is no dict); labels are text
+    rows: list[dict[str, Any]] = [dict(zip(labels, row, strict=True)) for row in result.all()]
     if len(rows) <= request.limit:
-        return Page(_named(rows), None)
+        return Page(rows, None)
     rows = rows[: request.limit]
-    return Page(_named(rows), _encode(request.sort, rows[-1][name], rows[-1]["id"]))
-
-
-def _named(rows: Sequence[RowMapping]) -> Sequence[Mapping[str, Any]]:
-    """Rows by column label; every SELECT of ours has text labels only."""
-    return [{str(key): value for key, value in row.items()} for row in rows]
+    return Page(rows, _encode(request.sort, rows[-1][name], rows[-1]["id"]))

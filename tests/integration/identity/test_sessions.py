@@ -46,8 +46,9 @@ class Statements:
 
     def __init__(self, identity: Identity) -> None:
         self.seen: list[str] = []
-        engine = identity.uows.database.engine.sync_engine
-        event.listen(engine, "before_cursor_execute", self._note)
+        database = identity.uows.database
+        for engine in (database.engine, database.reading):
+            event.listen(engine.sync_engine, "before_cursor_execute", self._note)
 
     def _note(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         self.seen.append(statement)

@@ -44,7 +44,7 @@ class Requires:
         """Name the right."""
         self.permission = permission
 
-    def __call__(self, caller: CurrentCaller) -> Caller:
+    async def __call__(self, caller: CurrentCaller) -> Caller:
         """Check it."""
         caller.require(self.permission)
         return caller

@@ -24,6 +24,8 @@ from pydantic import BaseModel
 from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.uow import AppServices, WriteUow
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
+from parcela.services.access import Caller
+from parcela.services.container import Services
 from parcela.services.idempotency import KeptAnswer, request_hash
 
 REPLAYED_HEADER = "Idempotency-Replayed"
@@ -42,7 +44,7 @@ IdempotencyKeyHeader = Annotated[
 class IdempotencyBase:
     """One key of one request; ``fingerprint`` says what the request asks for."""
 
-    def __init__(self, services: AppServices, caller: CurrentCaller, key: str | None) -> None:
+    def __init__(self, services: Services, caller: Caller, key: str | None) -> None:
         """Take the key, or None when the client gave none."""
         self._service = services.idempotency
         self._caller = caller
@@ -68,18 +70,9 @@ class Idempotency(IdempotencyBase):
     """The key of a request whose body is in memory, in the unit of work of its endpoint."""
 
     def __init__(
-        self,
-        request: Request,
-        services: AppServices,
-        caller: CurrentCaller,
-        uow: WriteUow,
-        idempotency_key: IdempotencyKeyHeader = None,
+        self, request: Request, services: Services, caller: Caller, uow: UnitOfWork, idempotency_key: str | None
     ) -> None:
-        """Read the header.
-
-        The caller stands before the unit of work: FastAPI resolves in this order, and looking up a token while this
-        request already held SQLite's only writer would wait for itself.
-        """
+        """Take the header and the unit of work of the endpoint."""
         super().__init__(services, caller, idempotency_key)
         self._request = request
         self._uow = uow
@@ -106,14 +99,8 @@ class Idempotency(IdempotencyBase):
 class StreamedIdempotency(IdempotencyBase):
     """The key of a request whose body is streamed: its length and the query stand for the body."""
 
-    def __init__(
-        self,
-        request: Request,
-        services: AppServices,
-        caller: CurrentCaller,
-        idempotency_key: IdempotencyKeyHeader = None,
-    ) -> None:
-        """Read the header."""
+    def __init__(self, request: Request, services: Services, caller: Caller, idempotency_key: str | None) -> None:
+        """Take the header."""
         super().__init__(services, caller, idempotency_key)
         query = request.scope.get("query_string", b"")
         length = request.headers.get("content-length", "").encode()
@@ -128,8 +115,29 @@ class StreamedIdempotency(IdempotencyBase):
         return await self.store(uow, self._fingerprint, KeptAnswer(status, location, model.model_dump(mode="json")))
 
 
-Idempotent = Annotated[Idempotency, Depends()]
-StreamedIdempotent = Annotated[StreamedIdempotency, Depends()]
+async def _idempotency(
+    request: Request,
+    services: AppServices,
+    caller: CurrentCaller,
+    uow: WriteUow,
+    idempotency_key: IdempotencyKeyHeader = None,
+) -> Idempotency:
+    """Read the header.
+
+    The caller stands before the unit of work: FastAPI resolves in this order, and looking up a token while this
+    request already held SQLite's only writer would wait for itself.
+    """
+    return Idempotency(request, services, caller, uow, idempotency_key)
+
+
+async def _streamed_idempotency(
+    request: Request, services: AppServices, caller: CurrentCaller, idempotency_key: IdempotencyKeyHeader = None
+) -> StreamedIdempotency:
+    return StreamedIdempotency(request, services, caller, idempotency_key)
+
+
+Idempotent = Annotated[Idempotency, Depends(_idempotency)]
+StreamedIdempotent = Annotated[StreamedIdempotency, Depends(_streamed_idempotency)]
 
 
 def _answer(kept: KeptAnswer, headers: dict[str, str]) -> Response:

@@ -7,7 +7,7 @@ from fastapi import Depends, Query
 from parcela.repositories.paging import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
 
 
-def _page_request(
+async def _page_request(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="Rows per page")] = DEFAULT_LIMIT,
     cursor: Annotated[
         str | None, Query(max_length=500, description="`next_cursor` of the page before; leave it out for the first")

@@ -10,8 +10,11 @@ from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.container import Services
 
 
-def get_services(connection: HTTPConnection) -> Services:
-    """The services the composition root built."""
+async def get_services(connection: HTTPConnection) -> Services:
+    """The services the composition root built.
+
+    A coroutine, as every dependency here: FastAPI would send a plain function through its thread pool.
+    """
     services: Services = connection.app.state.services
     return services
 

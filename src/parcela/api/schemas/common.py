@@ -1,9 +1,10 @@
 """Shapes that several resources share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import to_json
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
 
@@ -25,6 +26,24 @@ class PageRead(BaseModel, Generic[ItemT]):
 
     items: Sequence[ItemT]
     next_cursor: str | None = Field(description="Give it as `cursor` to get the next page; null at the end")
+
+
+class PageWriter(Generic[ItemT]):
+    """Writes a page of rows as the bytes of ``PageRead[schema]``, without building and checking a model per row.
+
+    For lists that are asked for all the time: rows of our own database need no validation, and the model cost more than
+    the query. Fields must be plain (no nested models); a test compares the bytes with those of the models.
+    """
+
+    def __init__(self, schema: type[ItemT]) -> None:
+        """Take the schema of the items; a field's label in the row is its alias, or its name."""
+        fields = schema.model_fields.items()
+        self._fields = [(name, str(field.validation_alias or name)) for name, field in fields]
+
+    def write(self, rows: Sequence[Mapping[str, Any]], next_cursor: str | None) -> bytes:
+        """The body."""
+        items = [{name: row[label] for name, label in self._fields} for row in rows]
+        return to_json({"items": items, "next_cursor": next_cursor})
 
 
 def fields_set(body: BaseModel) -> dict[str, Any]:

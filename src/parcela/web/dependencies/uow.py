@@ -10,7 +10,7 @@ from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.container import Services
 
 
-def get_services(connection: HTTPConnection) -> Services:
+async def get_services(connection: HTTPConnection) -> Services:
     """The services the composition root built."""
     services: Services = connection.app.state.services
     return services

@@ -40,11 +40,11 @@ class View:
         return self._renderer.answer(self._request, self._caller, template, **options, **facts)
 
 
-def _stranger_view(request: Request) -> View:
+async def _stranger_view(request: Request) -> View:
     return View(request)
 
 
-def _reader_view(request: Request, caller: Reader) -> View:
+async def _reader_view(request: Request, caller: Reader) -> View:
     return View(request, caller)
 
 
