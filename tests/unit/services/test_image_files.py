@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.integration.catalogue.disks import GIB, extension, iso, qcow2, qcow2_header, raw_disk
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.hypervisors.spec import ImageFormat
 from parcela.services.image_files import ImageFacts, examine
 from parcela.services.qemu_img import confirm
+from tests.integration.catalogue.disks import GIB, extension, iso, qcow2, qcow2_header, raw_disk
 
 
 def judge(folder: Path, content: bytes) -> ImageFacts:
