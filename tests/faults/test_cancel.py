@@ -173,6 +173,10 @@ async def test_what_cannot_be_cancelled(faulty: Lab) -> None:
             with pytest.raises(ParcelaError) as refused:
                 await lab.stack.services.operations.cancel(uow, caller, operation.id)
         assert refused.value.code == code
+    async with lab.stack.uows.write() as uow:
+        with pytest.raises(ParcelaError) as refused:
+            await lab.stack.services.operations.cancel(uow, ALICE, going.id, slice_id=slice_id + 1)
+    assert refused.value.code == "operation_not_found", "it belongs to another slice than the one named"
     gate.release()
     assert await lab.stack.ended(going.id) is OperationState.SUCCEEDED
 

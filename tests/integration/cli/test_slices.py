@@ -1,5 +1,6 @@
 """Slices, VMs, operations, events and consoles, from launch to destruction."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -93,6 +94,16 @@ def test_a_single_vm(admin: Server) -> None:
     assert run("vm", "create", "bad name", "--image", "tiny", "--flavour", "tiny").code == 6
     huge = run("vm", "create", "huge", "--image", "tiny", "--cores", "1", "--ram", "1000000", "--disk", "1", "--json")
     assert (huge.code, huge.problem["status"]) == (7, 507)
+
+
+def test_a_refused_deployment_leaves_no_draft(admin: Server, tmp_path: Path) -> None:
+    vms = [{"name": f"vm{number}", "image": "tiny", "flavour": "xlarge"} for number in range(20)]
+    file = tmp_path / "huge.json"
+    file.write_text(json.dumps({"vms": vms, "networks": [], "edges": []}))
+    done(run("template", "apply", str(file), "--name", "huge"))
+    refused = run("slice", "deploy", "huge", "--json")
+    assert (refused.code, refused.problem["status"]) == (7, 507)
+    assert run("slice", "show", "huge").code == 4
 
 
 def test_events(lab: dict[str, Any]) -> None:

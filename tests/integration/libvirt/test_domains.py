@@ -166,6 +166,20 @@ async def test_removing_leaves_nothing(driver: LibvirtDriver, image: ImageSpec, 
     assert "parcela_" not in output_of("nft", "list", "tables")
 
 
+async def test_flushed_firewall_rules_come_back_with_the_next_look(driver: LibvirtDriver) -> None:
+    segment = make_segment()
+    await driver.ensure_segment(segment)
+    output_of("nft", "flush", "ruleset")
+    assert "parcela_" not in output_of("nft", "list", "tables")
+    driver._firewall_checked_s = float("-inf")  # as after half a minute
+    await driver.probe()
+    assert "parcela_" in output_of("nft", "list", "tables")
+    await driver.remove_segment(segment.uuid)
+    driver._firewall_checked_s = float("-inf")
+    await driver.probe()
+    assert "parcela_" not in output_of("nft", "list", "tables"), "no segment, no table"
+
+
 async def test_images_stay_roots_while_a_guest_uses_them(driver: LibvirtDriver, image: ImageSpec, folder: Path) -> None:
     vm = make_vm(image)
     await driver.create_vm(vm)

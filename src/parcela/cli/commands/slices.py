@@ -8,6 +8,7 @@ from parcela.cli.client import Json
 from parcela.cli.commanding import Cli, Limit, Wait, Yes, command
 from parcela.cli.commands.actions import Act, add_action, finish
 from parcela.cli.durations import Duration
+from parcela.cli.exits import CliError
 from parcela.cli.lookup import find_slice, find_template
 from parcela.cli.output import when
 from parcela.cli.watching import wait_for
@@ -85,7 +86,12 @@ def deploy(
         "expires_in_s": expires_in.seconds if expires_in else None,
     }
     made = cli.api.create("/slices/", body)
-    operation = cli.api.post(f"/slices/{made['id']}/deploy", {"paused": paused})
+    try:
+        operation = cli.api.post(f"/slices/{made['id']}/deploy", {"paused": paused})
+    except CliError:
+        # Refused, for want of room say: the draft was only ever made for this, and nothing of it exists anywhere.
+        cli.api.change("DELETE", f"/slices/{made['id']}")
+        raise
     cli.out.note(f"Slice {made['id']} '{made['name']}': operation {operation['id']}")
     if wait:
         operation = wait_for(cli.api, cli.out, operation["id"])

@@ -102,6 +102,8 @@ class LibvirtDriver(VmActions, PowerActions, SegmentActions, InventoryActions, R
         hypervisor, vcpus, memory_mib = await host.watch.run("ask what the host has", work)
         verdict = await host.accelerator.decide()
         disk_gib = await host.store.run("measure the disk", lambda: _disk_gib(host.layout))
+        if not host.is_session:
+            await self.repair_firewall()
         capabilities = set(_ALWAYS)
         if not host.is_session:
             capabilities.add(Capability.LAN_SEGMENTS)

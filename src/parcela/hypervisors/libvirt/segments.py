@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address
 from uuid import UUID
 
-from parcela.hypervisors.errors import UnsupportedError
+from parcela.hypervisors.errors import DriverError, UnsupportedError
 from parcela.hypervisors.libvirt import firewall, nat
 from parcela.hypervisors.libvirt.context import HostContext
 from parcela.hypervisors.libvirt.names import BridgeMark, nat_bridge_name
@@ -74,7 +74,23 @@ class SegmentActions:
         if await firewall.is_loaded(self._host.installation):
             self._firewall_checked_s = now_s
         else:
+            log.info("the firewall table of host %s is not there: loading it", self._host.name)
             await self._load_firewall()
+
+    async def repair_firewall(self) -> None:
+        """Load our table again when somebody has flushed the host's rules while segments of ours are there.
+
+        Never fails: whoever asks how the host is must get an answer also where nft is missing.
+        """
+        host = self._host
+        if asyncio.get_running_loop().time() - self._firewall_checked_s < FIREWALL_CHECK_S:
+            return
+        try:
+            bridges = await host.store.run("list the bridges", host.bridges.inventory)
+            if bridges or await self._nat_address() is not None:
+                await self._ensure_firewall()
+        except DriverError as error:
+            log.warning("could not look after the firewall: %s", error)
 
     async def _clear_firewall(self) -> None:
         """Remove our table with the last segment of the host."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from parcela.core.errors import conflict
+from parcela.core.errors import conflict, not_found
 from parcela.core.lifecycle import OPERATION_TERMINAL, OperationState, SliceState
 from parcela.core.permissions import Permission
 from parcela.models import Operation, OperationStep, Slice, VirtualMachine
@@ -119,8 +119,16 @@ class OperationService:
             kind=kind,
         )
 
-    async def cancel(self, uow: UnitOfWork, caller: Caller, operation_id: int) -> Operation:
+    async def cancel(
+        self, uow: UnitOfWork, caller: Caller, operation_id: int, *, slice_id: int | None = None
+    ) -> Operation:
         """Ask an operation to stop: steps under way end, a deployment is undone.
+
+        Args:
+            uow: unit of work.
+            caller: who asks.
+            operation_id: which operation.
+            slice_id: the slice it must belong to, when the caller names one.
 
         Raises:
             ParcelaError: kind ``conflict`` when it has ended, or is being undone already.
@@ -128,6 +136,8 @@ class OperationService:
         operation = await uow.operations.get(operation_id)
         read_all, write_all = Permission.OPERATION_READ_ALL, Permission.OPERATION_WRITE_ALL
         check_writable(caller, operation.owner_id, read_all, write_all, "operation", operation_id)
+        if slice_id is not None and operation.slice_id != slice_id:
+            raise not_found("operation", operation_id)
         if operation.kind.endswith(".destroy"):
             raise conflict("operation_not_cancellable", "A destruction cannot be cancelled: what is gone is gone.")
         if not await uow.operations.request_cancel(operation_id):

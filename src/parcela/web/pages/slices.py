@@ -59,7 +59,7 @@ async def cancel(
     slice_id: SliceId, operation_id: SliceId, services: AppServices, caller: Writer, uow: WriteUow
 ) -> RedirectResponse:
     """Ask the operation under way to stop."""
-    await services.operations.cancel(uow, caller, operation_id)
+    await services.operations.cancel(uow, caller, operation_id, slice_id=slice_id)
     return see_other(f"/slices/{slice_id}")
 
 
