@@ -134,7 +134,7 @@ POST   /templates/{template_id}/launch             template       303 404 303 30
 GET    /slices/{slice_id}                          slice_running  303 404 200 200 303
 GET    /slices/{slice_id}/confirm/{action}         slice_running  303 404 200 200 303
 POST   /slices/{slice_id}/extend                   slice_running  303 404 303 303 303
-POST   /slices/{slice_id}/cancel/{operation_id}    operation_held 303 404 303 303 303
+POST   /slices/{slice_id}/cancel/{operation_id}    slice_operation_held 303 404 303 303 303
 POST   /slices/{slice_id}/{action}                 slice_running  303 404 303 303 303
 GET    /vms/{vm_id}/confirm/reset                  vm_running     303 404 200 200 303
 POST   /vms/{vm_id}/{action}                       vm_running     303 404 303 303 303
