@@ -29,6 +29,10 @@ class Permission(StrEnum):
     OPERATION_READ_ALL = "operation:read_all"
     OPERATION_WRITE_ALL = "operation:write_all"
     SYSTEM_READ = "system:read"
+    MACHINE_READ = "machine:read"
+    MACHINE_WRITE = "machine:write"
+    MAINTENANCE_READ = "maintenance:read"
+    MAINTENANCE_WRITE = "maintenance:write"
 
 
 ALL = "*"

@@ -14,6 +14,8 @@ _MESSAGES: dict[str, tuple[str, str, str]] = {
     "uq_images_name": ("image_exists", "name", "There is already an image with this name."),
     "uq_zones_name": ("zone_exists", "name", "There is already a zone with this name."),
     "uq_hosts_name": ("host_exists", "name", "There is already a host with this name."),
+    "uq_machines_code": ("machine_exists", "code", "There is already a machine with this code."),
+    "uq_host_machines_machine_id": ("machine_is_a_host", "machine_id", "This machine is already another host."),
     "uq_reservations_vm_id": ("already_reserved", "vm", "Capacity is already reserved for this VM."),
     "uq_idempotency_keys_user_id_key": ("idempotency_race", "Idempotency-Key", "The same request is running just now."),
     "uq_segments_tag": ("segment_tag_race", "segment", "Two segments wanted the same tag; try again."),

@@ -2,6 +2,14 @@
 
 from parcela.models.base import Base
 from parcela.models.catalogue import Flavour, Host, Image, Zone
+from parcela.models.machines import (
+    Attachment,
+    HostMachine,
+    Machine,
+    MachineStatusChange,
+    OpenMaintenance,
+)
+from parcela.models.maintenance import ActivityRow, MaintenanceChange, MaintenancePlan, MaintenanceRow
 from parcela.models.operations import (
     ConsoleTicket,
     Counter,
@@ -16,18 +24,27 @@ from parcela.models.templates import Template, TemplateVersion
 from parcela.models.users import ApiToken, LoginThrottle, Role, RolePermission, User
 
 __all__ = [
+    "ActivityRow",
     "ApiToken",
+    "Attachment",
     "Base",
     "ConsoleTicket",
     "Counter",
     "Event",
     "Flavour",
     "Host",
+    "HostMachine",
     "IdempotencyKey",
     "Image",
     "Installation",
     "LoginThrottle",
+    "Machine",
+    "MachineStatusChange",
+    "MaintenanceChange",
+    "MaintenancePlan",
+    "MaintenanceRow",
     "Nic",
+    "OpenMaintenance",
     "Operation",
     "OperationStep",
     "Reservation",

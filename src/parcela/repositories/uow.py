@@ -17,11 +17,18 @@ from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.db.constraints import is_transient, translate
 from parcela.db.database import Database
 from parcela.models import Installation
+from parcela.repositories.attachments import AttachmentRepository
 from parcela.repositories.catalogue import FlavourRepository, ImageRepository, ZoneRepository
 from parcela.repositories.consoles import ConsoleTicketRepository
 from parcela.repositories.events import EventRecord, EventRepository
 from parcela.repositories.hosts import HostRepository
 from parcela.repositories.idempotency import IdempotencyRepository
+from parcela.repositories.machine_hosts import MachineHostRepository, OpenMaintenanceRepository
+from parcela.repositories.machines import MachineRepository
+from parcela.repositories.maintenance.outside import ChangeRepository, Outside, OutsideActivity, OutsideMaintenance
+from parcela.repositories.maintenance.port import ActivityStore, MaintenanceStore
+from parcela.repositories.maintenance.sql import SqlActivityStore, SqlMaintenanceStore
+from parcela.repositories.maintenance_plans import MaintenancePlanRepository
 from parcela.repositories.operations import OperationRepository
 from parcela.repositories.roles import RoleRepository
 from parcela.repositories.segments import SegmentRepository
@@ -35,8 +42,11 @@ from parcela.repositories.vms import VmRepository
 class ReadUnitOfWork:
     """Repositories for reading."""
 
-    def __init__(self, session: AsyncSession, clock: Clock) -> None:
-        """Make the repositories of a session."""
+    maintenance: MaintenanceStore
+    activity: ActivityStore
+
+    def __init__(self, session: AsyncSession, clock: Clock, outside: Outside | None = None) -> None:
+        """Make the repositories of a session; ``outside``: where maintenance records are, when not in the database."""
         self._session = session
         self.clock = clock
         self.users = UserRepository(session, clock)
@@ -54,6 +64,15 @@ class ReadUnitOfWork:
         self.events = EventRepository(session)
         self.idempotency = IdempotencyRepository(session, clock)
         self.console_tickets = ConsoleTicketRepository(session, clock)
+        self.machines = MachineRepository(session, clock)
+        self.machine_hosts = MachineHostRepository(session, clock)
+        self.open_maintenance = OpenMaintenanceRepository(session, clock)
+        self.maintenance_plans = MaintenancePlanRepository(session, clock)
+        self.attachments = AttachmentRepository(session, clock)
+        self.maintenance_changes = ChangeRepository(session, clock)
+        self.waiting_activity = SqlActivityStore(session)
+        self.maintenance = outside.records if outside else SqlMaintenanceStore(session)
+        self.activity = OutsideActivity(outside.activity, self.waiting_activity) if outside else self.waiting_activity
 
     async def installation(self) -> str:
         """The id that marks what is ours on hypervisors; written by the migrations."""
@@ -64,11 +83,18 @@ class UnitOfWork(ReadUnitOfWork):
     """One transaction: all of it happens, or nothing."""
 
     def __init__(
-        self, session: AsyncSession, clock: Clock, publish: Callable[[Sequence[EventRecord]], None] | None
+        self,
+        session: AsyncSession,
+        clock: Clock,
+        publish: Callable[[Sequence[EventRecord]], None] | None,
+        outside: Outside | None = None,
     ) -> None:
         """Begin with an open write session."""
-        super().__init__(session, clock)
+        super().__init__(session, clock, outside)
         self._publish = publish
+        self._outside = OutsideMaintenance(outside.records, self.maintenance_changes) if outside else None
+        if self._outside:
+            self.maintenance = self._outside
         self._events: list[EventRecord] = []
         self._hooks: list[Callable[[], None]] = []
 
@@ -92,8 +118,12 @@ class UnitOfWork(ReadUnitOfWork):
             await self._session.flush()  # constraint errors first: the event counter's lock is taken last
             if self._events:
                 numbered = await self.events.append(self._events)
+            if self._outside:
+                await self._outside.agree()
             await self._session.commit()
         self._events.clear()
+        if self._outside:
+            await self._outside.committed()
         if self._publish and numbered:
             self._publish(numbered)
         hooks, self._hooks = self._hooks, []
@@ -105,6 +135,12 @@ class UnitOfWork(ReadUnitOfWork):
         self._events.clear()
         self._hooks.clear()
         await self._session.rollback()
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Forget what was noted outside the database and never committed."""
+        if self._outside:
+            await self._outside.abandoned()
 
 
 class _translated:  # noqa: N801 (used like a function)
@@ -127,9 +163,10 @@ class _translated:  # noqa: N801 (used like a function)
 class UnitOfWorkFactory:
     """Opens units of work on a database."""
 
-    def __init__(self, database: Database, clock: Clock = utc_now) -> None:
-        """Take the database; streams are attached with ``publish_to``."""
+    def __init__(self, database: Database, clock: Clock = utc_now, outside: Outside | None = None) -> None:
+        """Take the database, and the stores outside it; streams are attached with ``publish_to``."""
         self.database = database
+        self.outside = outside
         self.clock = clock
         self._publish: Callable[[Sequence[EventRecord]], None] | None = None
 
@@ -142,15 +179,19 @@ class UnitOfWorkFactory:
         """For reading: statements stand alone, nothing is locked."""
         with _connected():
             async with self.database.read_session() as session:
-                yield ReadUnitOfWork(session, self.clock)
+                yield ReadUnitOfWork(session, self.clock, self.outside)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[UnitOfWork]:
         """For writing: rolled back unless ``commit`` was called."""
         with _connected():
             async with self.database.write_session() as session:
-                with _translated():
-                    yield UnitOfWork(session, self.clock, self._publish)
+                uow = UnitOfWork(session, self.clock, self._publish, self.outside)
+                try:
+                    with _translated():
+                        yield uow
+                finally:
+                    await uow.aclose()
 
 
 class _connected:  # noqa: N801 (used like a function)
