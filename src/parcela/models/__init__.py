@@ -1,5 +1,6 @@
 """All tables; importing this package fills ``Base.metadata``."""
 
+from parcela.models.audit import AuditEntry, AuditOutcome
 from parcela.models.base import Base
 from parcela.models.catalogue import Flavour, Host, Image, Zone
 from parcela.models.machines import (
@@ -22,14 +23,18 @@ from parcela.models.operations import (
 from parcela.models.slices import Nic, Reservation, Segment, Slice, VirtualMachine
 from parcela.models.templates import Template, TemplateVersion
 from parcela.models.users import ApiToken, LoginThrottle, Role, RolePermission, User
+from parcela.models.webhooks import DeliveryState, Webhook, WebhookDelivery
 
 __all__ = [
     "ActivityRow",
     "ApiToken",
     "Attachment",
+    "AuditEntry",
+    "AuditOutcome",
     "Base",
     "ConsoleTicket",
     "Counter",
+    "DeliveryState",
     "Event",
     "Flavour",
     "Host",
@@ -56,5 +61,7 @@ __all__ = [
     "TemplateVersion",
     "User",
     "VirtualMachine",
+    "Webhook",
+    "WebhookDelivery",
     "Zone",
 ]
