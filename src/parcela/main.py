@@ -39,6 +39,9 @@ from parcela.services.hosts import HostService
 from parcela.services.idempotency import IdempotencyService
 from parcela.services.image_store import ImageStore
 from parcela.services.images import ImageService
+from parcela.services.measured import watch_process
+from parcela.services.metrics import Metrics
+from parcela.services.observing import Observing
 from parcela.services.operations.journal import Journal
 from parcela.services.operations.requests import OperationService
 from parcela.services.retries import RetryService
@@ -119,6 +122,16 @@ def _nobody(_records: Sequence[EventRecord]) -> None:
     """Listen to nothing."""
 
 
+def to_all(*listeners: Listener) -> Listener:
+    """A listener that hands committed events to others, in this order."""
+
+    def publish(records: Sequence[EventRecord]) -> None:
+        for listener in listeners:
+            listener(records)
+
+    return publish
+
+
 def build_services(
     settings: Settings,
     uows: UnitOfWorkFactory,
@@ -127,17 +140,12 @@ def build_services(
     hasher: PasswordHasher,
     *,
     listen: Listener = _nobody,
+    metrics: Metrics | None = None,
 ) -> Services:
     """Wire the services; ``listen`` gets every committed event before the streams do."""
-    hub = EventHub()
+    hub, observing = EventHub(), Observing.build(uows, metrics)
     auth = AuthService(uows, hasher, TokenSigner(signing_secret(settings), uows.clock), settings, uows.clock)
-
-    def publish(records: Sequence[EventRecord]) -> None:
-        auth.on_events(records)
-        listen(records)
-        hub.publish(records)
-
-    uows.publish_to(publish)
+    uows.publish_to(to_all(auth.on_events, listen, observing.metrics.on_events, hub.publish))
     operations = OperationService(engine)
     templates = TemplateService()
     slices = SliceService(settings, operations, templates)
@@ -164,6 +172,7 @@ def build_services(
         events=EventService(uows, hub),
         idempotency=IdempotencyService(),
         health=HealthService(uows),
+        observing=observing,
     )
 
 
@@ -185,7 +194,7 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
         StuckOperations(uows, services.operations),
         Housekeeping(uows),
     ]
-    loop = ReconcilerLoop(reconcilers, settings.sweep_interval_s)
+    loop = ReconcilerLoop(reconcilers, settings.sweep_interval_s, services.observing.metrics.on_round)
 
     def on_driver_event(host_name: str, event: DriverEvent) -> None:
         log.debug("driver.event", host=host_name, kind=event.kind.value, vm=str(event.vm_uuid))
@@ -202,6 +211,7 @@ async def running(
     *,
     clock: Clock = utc_now,
     listen: Listener = _nobody,
+    metrics: Metrics | None = None,
 ) -> AsyncIterator[tuple[Services, Workers, FirstAdmin | None]]:
     """Everything but HTTP: opened in order, closed in reverse. The schema must be migrated already."""
     async with AsyncExitStack() as stack:
@@ -225,7 +235,9 @@ async def running(
         hasher = PasswordHasher()
         stack.callback(hasher.close)
         signal = Signal()
-        services = build_services(settings, uows, drivers, signal, hasher, listen=listen)
+        services = build_services(settings, uows, drivers, signal, hasher, listen=listen, metrics=metrics)
+        watch_process(services)
+        stack.push_async_callback(services.observing.scrapes.aclose)
         stack.push_async_callback(services.auth.aclose)
         stack.push_async_callback(services.images.aclose)
         admin = await Bootstrap(uows, settings, hasher, services.users, services.images).run()
@@ -245,11 +257,15 @@ def create_app(
     on_ready: Callable[[FirstAdmin | None], None] = lambda _admin: None,
 ) -> FastAPI:
     """The application; its lifespan opens and closes everything else."""
+    server_id = socket.gethostname()
+    metrics = Metrics(server_id)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         lists = ListCache()
-        async with running(settings, registry_factory, listen=lists.on_events) as (services, workers, admin):
+        everything = running(settings, registry_factory, listen=lists.on_events, metrics=metrics)
+        async with everything as (services, workers, admin):
+            metrics.add_cache("lists", lists.counts)
             app.state.services = services
             # Other processes on a database server write without telling us, so there nothing is kept.
             app.state.lists = lists if services.uows.database.is_sqlite else None
@@ -277,7 +293,7 @@ def create_app(
             allow_headers=["*"],
             expose_headers=list(EXPOSED_HEADERS),
         )
-    app.add_middleware(RequestContext, server_id=socket.gethostname())
+    app.add_middleware(RequestContext, server_id=server_id, metrics=metrics)
     return app
 
 

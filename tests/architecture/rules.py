@@ -25,6 +25,7 @@ COMMITTERS = {
     "api/dependencies/uow.py": "the one place of the JSON edge",
     "web/dependencies/uow.py": "the one place of the HTML edge",
     "api/routers/images.py": "an upload must not hold SQLite's only writer while gigabytes arrive",
+    "services/audit.py": "a refused write is noted although its answer is an error",
     "services/auth.py": "hashing must not hold the writer, and a failed login counts although its answer is an error",
     "services/auth_cache.py": "notes last uses of tokens in the background",
     "services/bootstrap.py": "runs before there is any edge",
@@ -35,6 +36,7 @@ COMMITTERS = {
 SINGLETONS = {
     ("hypervisors/libvirt/eventloop.py", "_lock"): "libvirt's event loop can be registered only once per process",
     ("hypervisors/libvirt/eventloop.py", "_started"): "the same",
+    ("core/origin.py", "_origin"): "a context variable belongs to the task; who asks must reach every unit of work",
 }
 FACTORIES = frozenset(
     {"structlog.get_logger", "logging.getLogger", "APIRouter", "web_router", "typer.Typer", "TypeVar", "HTTPBearer"}

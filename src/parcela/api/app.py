@@ -5,12 +5,14 @@ from fastapi import APIRouter, Depends, FastAPI
 from parcela.api.dependencies.bodies import refuse_repeated_keys
 from parcela.api.errors import ProblemDetails, install_error_handlers
 from parcela.api.routers import (
+    audit,
     auth,
     consoles,
     events,
     flavours,
     hosts,
     images,
+    metrics,
     operations,
     roles,
     slices,
@@ -32,6 +34,7 @@ ROUTERS = (
     users,
     roles,
     tokens,
+    audit,
     flavours,
     images,
     zones,
@@ -48,6 +51,7 @@ def include_api(app: FastAPI) -> None:
     for module in ROUTERS:
         api.include_router(module.router)
     app.include_router(api)
+    app.include_router(metrics.router)
     install_error_handlers(app)
     _document_problems(app)
 

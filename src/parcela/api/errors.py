@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.core.origin import current_origin
 
 log = structlog.get_logger(__name__)
 
@@ -103,6 +104,8 @@ def problem_response(
 
 async def _on_parcela_error(request: Request, exc: ParcelaError) -> JSONResponse:
     status = STATUS[exc.kind]
+    if (origin := current_origin()) is not None:
+        origin.refusal_code = exc.code
     if exc.internal or status >= 500:
         log.warning("request.error", code=exc.code, status=status, internal=exc.internal)
     headers: dict[str, str] = {}

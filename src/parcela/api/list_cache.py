@@ -71,6 +71,7 @@ class ListCache:
         self._bytes = 0
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._everything = 0
+        self.hits = self.misses = 0
         self._versions: dict[int | None, int] = {}
 
     def on_events(self, records: Sequence[EventRecord]) -> None:
@@ -89,6 +90,10 @@ class ListCache:
     def _bump(self, owner_id: int | None) -> None:
         self._versions[owner_id] = self._versions.get(owner_id, 0) + 1
 
+    def counts(self) -> tuple[int, int]:
+        """Hits and misses."""
+        return self.hits, self.misses
+
     def version(self, owner_id: int | None) -> Version:
         """Version of a scope; take it before the database is read."""
         return self._everything, self._versions.get(owner_id, 0)
@@ -96,11 +101,11 @@ class ListCache:
     def get(self, key: Key) -> Answer | None:
         """The answer, while nothing of its scope has changed."""
         entry = self._entries.get(key)
-        if entry is None:
-            return None
-        if entry.version != self.version(key.owner_id) or entry.until <= self._now():
+        if entry is None or entry.version != self.version(key.owner_id) or entry.until <= self._now():
             self._drop(key)
+            self.misses += 1
             return None
+        self.hits += 1
         self._entries.move_to_end(key)
         return entry.answer
 

@@ -1,7 +1,12 @@
-"""Pure ASGI middleware: request ids, log lines, security headers, ETags, the limit of bodies."""
+"""Pure ASGI middleware: request ids, origins, log lines, metrics, security headers, ETags, the limit of bodies."""
 
+import asyncio
+import logging
 import time
 import uuid
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
@@ -11,8 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parcela.api.errors import problem_response
 from parcela.api.etags import etag_of, matches
+from parcela.api.list_cache import CACHED_LISTS
+from parcela.core.origin import Origin, originating
+from parcela.services.container import Services
+from parcela.services.metrics import Metrics
 
-log = structlog.get_logger("parcela.access")
+ACCESS = "parcela.access"
+log = structlog.get_logger(ACCESS)
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+UNROUTED = "unmatched"
 
 EXPOSED_HEADERS = (
     "ETag",
@@ -34,13 +46,45 @@ SECURITY_HEADERS = {
 MAX_ETAG_BYTES = 4_194_304
 
 
-class RequestContext:
-    """Gives every request an id, logs its start and end, and adds the headers all answers have."""
+def route_of(scope: Scope) -> str:
+    """Template of the route that took a request, e.g. ``/api/v1/slices/{slice_id}``; known once it is routed.
 
-    def __init__(self, app: ASGIApp, server_id: str) -> None:
+    Paths themselves are never used as a name: a stranger could make as many of them as they like.
+    """
+    # FastAPI keeps the whole template of an included HTTP route in the first, of a WebSocket in the second.
+    for found in (scope.get("fastapi", {}).get("effective_route_context"), scope.get("route")):
+        if path := getattr(found, "path", ""):
+            return str(path)
+    return str(scope["path"]) if scope["path"] in CACHED_LISTS else UNROUTED
+
+
+def _action_of(scope: Scope) -> tuple[str, Mapping[str, Any]]:
+    return f"{scope.get('method', 'WS')} {route_of(scope)}", scope.get("path_params") or {}
+
+
+def _origin_of(scope: Scope, request_id: str) -> Origin:
+    client = scope.get("client")
+    origin = Origin(
+        request_id,
+        address=client[0] if client else "",
+        describe=partial(_action_of, scope),
+        task=asyncio.current_task(),
+    )
+    if scope.get("method") not in READING:
+        agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+        origin.user_agent = agent[:255].decode("latin-1")
+    return origin
+
+
+class RequestContext:
+    """Gives every request an id and an origin, logs and measures it, and adds the headers all answers have."""
+
+    def __init__(self, app: ASGIApp, server_id: str, metrics: Metrics) -> None:
         """``server_id`` names this replica in ``X-Server-Id``."""
         self._app = app
         self._server_id = server_id
+        self._metrics = metrics
+        self._access = logging.getLogger(ACCESS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Wrap one request."""
@@ -52,27 +96,76 @@ class RequestContext:
         standing = {"X-Request-Id": request_id, "X-Server-Id": self._server_id, **SECURITY_HEADERS}
         # For the answer to a crash, which Starlette writes outside of all middleware.
         scope["standing_headers"] = standing
-        started = time.perf_counter()
-        status = 500
+        with originating(_origin_of(scope, request_id)) as origin:
+            if scope["type"] == "http":
+                with structlog.contextvars.bound_contextvars(request_id=request_id):
+                    await self._request(scope, receive, _Headed(scope, send, origin, standing), origin)
+            else:
+                with structlog.contextvars.bound_contextvars(request_id=request_id):
+                    await self._socket(scope, receive, send)
 
-        async def send_with_headers(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in standing.items():
-                    headers.setdefault(name, value)
-                if scope["path"].startswith("/api/"):
-                    headers.setdefault("Cache-Control", "no-cache, private")
+    async def _request(self, scope: Scope, receive: Receive, send: "_Headed", origin: Origin) -> None:
+        began = time.perf_counter()
+        method, path = scope["method"], scope["path"]
+        # A line below the level would still pass through every processor before it is dropped.
+        if self._access.isEnabledFor(logging.DEBUG):
+            log.debug("request.start", method=method, path=path)
+        try:
+            await self._app(scope, receive, send)
+        except BaseException as exc:
+            log.warning("request.error", method=method, path=path, error=type(exc).__name__, **_who(origin))
+            raise
+        finally:
+            took_s = time.perf_counter() - began
+            route = route_of(scope)
+            self._metrics.on_request(method if route != UNROUTED else "any", route, send.status, took_s)
+            if self._access.isEnabledFor(logging.INFO):
+                facts = {"method": method, "path": path, "route": route, "status": send.status, **_who(origin)}
+                log.info("request.end", duration_ms=round(took_s * 1000, 1), **facts)
+
+    async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = ""
+
+        async def counted(message: Message) -> None:
+            nonlocal route
+            if message["type"] == "websocket.accept":
+                route = route_of(scope)
+                self._metrics.on_socket(route, 1)
             await send(message)
 
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                await self._app(scope, receive, send_with_headers)
-            finally:
-                if scope["type"] == "http":
-                    took_ms = round((time.perf_counter() - started) * 1000, 1)
-                    log.info("request", method=scope["method"], path=scope["path"], status=status, took_ms=took_ms)
+        try:
+            await self._app(scope, receive, counted)
+        finally:
+            if route:
+                self._metrics.on_socket(route, -1)
+
+
+def _who(origin: Origin) -> dict[str, int | None]:
+    return {"user_id": origin.user_id or None, "token_id": origin.token_id or None}
+
+
+class _Headed:
+    """Adds the standing headers, remembers the status, and has refused writes noted before their answer leaves."""
+
+    def __init__(self, scope: Scope, send: Send, origin: Origin, standing: Mapping[str, str]) -> None:
+        self.status = 500
+        self._scope = scope
+        self._send = send
+        self._origin = origin
+        self._standing = standing
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in self._standing.items():
+                headers.setdefault(name, value)
+            if self._scope["path"].startswith("/api/"):
+                headers.setdefault("Cache-Control", "no-cache, private")
+            if self.status == 403 and self._scope["method"] not in READING:
+                services: Services = self._scope["app"].state.services
+                await services.observing.audit.refused(self._origin)
+        await self._send(message)
 
 
 class EntityTags:

@@ -33,6 +33,10 @@ class Permission(StrEnum):
     MACHINE_WRITE = "machine:write"
     MAINTENANCE_READ = "maintenance:read"
     MAINTENANCE_WRITE = "maintenance:write"
+    AUDIT_READ = "audit:read"
+    WEBHOOK_CREATE = "webhook:create"
+    WEBHOOK_READ_ALL = "webhook:read_all"
+    WEBHOOK_WRITE_ALL = "webhook:write_all"
 
 
 ALL = "*"

@@ -7,13 +7,12 @@ import difflib
 import os
 from collections.abc import Mapping
 from enum import StrEnum
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -23,6 +22,10 @@ from pydantic_settings import (
 )
 
 from parcela.core.errors import Problem, invalid
+from parcela.core.settings_fields import bad_setting as _bad
+from parcela.core.settings_fields import networks, split
+from parcela.core.settings_fields import setting as _env
+from parcela.core.settings_observe import ObserveSettings
 
 FOREIGN_NAMES = frozenset({"PARCELA_TOKEN", "PARCELA_URL", "PARCELA_CONFIG"})
 """``PARCELA_*`` variables that belong to the command-line client, not to the server."""
@@ -54,14 +57,7 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME", str(Path.home() / ".local/share"))) / "parcela"
 
 
-def _env(name: str, default: Any, help_text: str, **limits: Any) -> Any:
-    """Field with its exact environment name and its line in the reference table."""
-    if callable(default):
-        return Field(default_factory=default, validation_alias=name, description=help_text, **limits)
-    return Field(default=default, validation_alias=name, description=help_text, **limits)
-
-
-class Settings(BaseSettings):
+class Settings(ObserveSettings):
     """Settings; units are in the names. Unknown ``PARCELA_*`` variables and bad values stop the start."""
 
     model_config = SettingsConfigDict(
@@ -205,9 +201,7 @@ class Settings(BaseSettings):
     @field_validator("nat_prefixes", "nat_blocked", "cors_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip() for part in value.split(",") if part.strip())
-        return value
+        return split(value)
 
     @field_validator("database_url")
     @classmethod
@@ -219,12 +213,7 @@ class Settings(BaseSettings):
     @field_validator("nat_prefixes", "trusted_proxies")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for part in value:
-            try:
-                ip_network(part, strict=False)
-            except ValueError as exc:
-                raise _bad(f"must be IP addresses or networks separated by commas, but '{part}' is none") from exc
-        return value
+        return networks(value)
 
     @field_validator("cors_origins")
     @classmethod
@@ -263,11 +252,6 @@ class Settings(BaseSettings):
 def env_name(field_name: str) -> str:
     """Environment variable of a field."""
     return str(Settings.model_fields[field_name].validation_alias)
-
-
-def _bad(text: str) -> PydanticCustomError:
-    """A problem of a validator: the end of a sentence that begins with 'It'."""
-    return PydanticCustomError("bad_setting", "{text}", {"text": text})
 
 
 def allowed_values(field_name: str) -> str:

@@ -11,6 +11,7 @@ from typing import IO
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.pool import QueuePool
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.db.engine import WRITE_OPTION, make_engine
@@ -62,6 +63,13 @@ class Database:
             raise ParcelaError(
                 ErrorKind.UNAVAILABLE, "database_unavailable", "The database does not answer.", internal=str(exc)
             ) from exc
+
+    def pool_counts(self) -> dict[str, int]:
+        """Connections that are in use, and that are open; empty where nothing is pooled."""
+        pool = self.engine.pool
+        if not isinstance(pool, QueuePool):
+            return {}
+        return {"in_use": pool.checkedout(), "open": pool.checkedin() + pool.checkedout()}
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -14,10 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from parcela.core.clock import Clock, utc_now
 from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.core.origin import Origin, current_origin
 from parcela.db.constraints import is_transient, translate
 from parcela.db.database import Database
 from parcela.models import Installation
 from parcela.repositories.attachments import AttachmentRepository
+from parcela.repositories.audit import AuditRepository
+from parcela.repositories.audit_trail import Changes, entries_of
 from parcela.repositories.catalogue import FlavourRepository, ImageRepository, ZoneRepository
 from parcela.repositories.consoles import ConsoleTicketRepository
 from parcela.repositories.events import EventRecord, EventRepository
@@ -33,6 +36,7 @@ from parcela.repositories.operations import OperationRepository
 from parcela.repositories.roles import RoleRepository
 from parcela.repositories.segments import SegmentRepository
 from parcela.repositories.slices import SliceRepository
+from parcela.repositories.statistics import StatisticsRepository
 from parcela.repositories.templates import TemplateRepository
 from parcela.repositories.tokens import TokenRepository
 from parcela.repositories.users import UserRepository
@@ -62,6 +66,8 @@ class ReadUnitOfWork:
         self.vms = VmRepository(session, clock)
         self.operations = OperationRepository(session, clock)
         self.events = EventRepository(session)
+        self.audit = AuditRepository(session)
+        self.statistics = StatisticsRepository(session, clock)
         self.idempotency = IdempotencyRepository(session, clock)
         self.console_tickets = ConsoleTicketRepository(session, clock)
         self.machines = MachineRepository(session, clock)
@@ -88,19 +94,27 @@ class UnitOfWork(ReadUnitOfWork):
         clock: Clock,
         publish: Callable[[Sequence[EventRecord]], None] | None,
         outside: Outside | None = None,
+        origin: Callable[[], Origin | None] = current_origin,
     ) -> None:
-        """Begin with an open write session."""
+        """Begin with an open write session; ``origin`` says on whose behalf, when it is committed."""
         super().__init__(session, clock, outside)
         self._publish = publish
         self._outside = OutsideMaintenance(outside.records, self.maintenance_changes) if outside else None
         if self._outside:
             self.maintenance = self._outside
+        self._origin = origin
+        self._changes = Changes(session)
+        self._notes: list[dict[str, Any]] = []
         self._events: list[EventRecord] = []
         self._hooks: list[Callable[[], None]] = []
 
     def add_event(self, event_type: str, **facts: Any) -> None:
         """Note an event of this unit of work; the keywords are fields of EventRecord."""
         self._events.append(EventRecord(type=event_type, at=self.clock(), **facts))
+
+    def note(self, action: str, **columns: Any) -> None:
+        """Add an entry to the audit trail that no event stands for; the keywords are columns of AuditEntry."""
+        self._notes.append({"action": action, **columns})
 
     def after_commit(self, hook: Callable[[], None]) -> None:
         """Run something once the commit is done. Losing it must be harmless (DESIGN 4.3)."""
@@ -112,16 +126,19 @@ class UnitOfWork(ReadUnitOfWork):
             await self._session.flush()
 
     async def commit(self) -> None:
-        """Write the events, commit, then publish and run the hooks."""
+        """Write the audit trail and the events, commit, then publish and run the hooks."""
         numbered: list[EventRecord] = []
         with _translated():
             await self._session.flush()  # constraint errors first: the event counter's lock is taken last
+            await self._audit()
             if self._events:
                 numbered = await self.events.append(self._events)
             if self._outside:
                 await self._outside.agree()
             await self._session.commit()
         self._events.clear()
+        self._notes.clear()
+        self._changes.clear()
         if self._outside:
             await self._outside.committed()
         if self._publish and numbered:
@@ -130,9 +147,21 @@ class UnitOfWork(ReadUnitOfWork):
         for hook in hooks:
             hook()
 
+    async def _audit(self) -> None:
+        origin = self._origin()
+        entries = entries_of(self._events, self._notes, self._changes, origin, self.clock())
+        if not entries:
+            return
+        for entry in entries:
+            if entry["actor_id"] and not entry["actor_name"]:
+                entry["actor_name"] = await self.audit.username(entry["actor_id"])
+        await self.audit.append(entries)
+
     async def rollback(self) -> None:
         """Forget everything."""
         self._events.clear()
+        self._notes.clear()
+        self._changes.clear()
         self._hooks.clear()
         await self._session.rollback()
         await self.aclose()

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from parcela.core.clock import Clock
 from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid, not_found, unauthenticated
+from parcela.core.origin import identify
 from parcela.core.passwords import PasswordHasher, check_password_rules
 from parcela.core.settings import Settings
 from parcela.core.tokens import PERSONAL_PREFIX, TokenSigner, hash_token, new_personal_token
@@ -143,6 +144,9 @@ class AuthService:
         self, keys: Sequence[str], user: User | None, address: str, uow: UnitOfWork
     ) -> ParcelaError | None:
         locked, refusal = await self._throttles.count_failure(uow, keys)
+        # What was typed as a name is not kept: now and then it is somebody's password.
+        known = {"noun_id": str(user.id), "noun_name": user.username} if user else {}
+        uow.note("auth.refused", outcome="refused", noun="user", **known)
         for key in locked:
             by = "account" if key.startswith(ACCOUNT) else "address"
             facts = {"by": by, "address": address, "user_id": user.id if user else None}
@@ -198,6 +202,7 @@ class AuthService:
         if not user.is_active:
             return account_disabled()
         row.revoked_at = self._clock()
+        uow.note("auth.refreshed", actor_id=user.id, actor_name=user.username, noun="user", noun_id=str(user.id))
         return await self._issue(uow, user, row.family, address)
 
     async def logout(self, caller: Caller) -> None:
@@ -223,6 +228,7 @@ class AuthService:
         now = self._clock()
         known = self._cache.get(key, now)
         if known is not None:
+            _is_behind_this(known)
             return known
         kind = "personal"
         if not token.startswith(PERSONAL_PREFIX):
@@ -237,6 +243,7 @@ class AuthService:
         until = now + KEPT_FOR
         self._cache.put(key, caller, min(until, facts.expires_at or until), epoch=epoch)
         self._housekeeper.note_use(facts.token_id, facts.last_used_at, address)
+        _is_behind_this(caller)
         return caller
 
     async def change_password(self, caller: Caller, old: str, new: str) -> None:
@@ -334,6 +341,10 @@ class AuthService:
         """Look everybody's tokens up again on their next use."""
         self._cache.forget_all()
 
+    def cache_counts(self) -> tuple[int, int]:
+        """Hits and misses of the cache of tokens."""
+        return self._cache.hits, self._cache.misses
+
     async def purge(self) -> int:
         """Remove expired tokens and old login counters; how many rows. Done by itself once an hour."""
         return await self._housekeeper.purge()
@@ -364,6 +375,11 @@ async def _lock_user(uow: UnitOfWork, user_id: int) -> User | None:
         if exc.kind is ErrorKind.NOT_FOUND:
             return None
         raise
+
+
+def _is_behind_this(caller: Caller) -> None:
+    """Tell the audit trail and the log who the present request comes from."""
+    identify(user_id=caller.user_id, username=caller.username, role=caller.role, token_id=caller.token_id)
 
 
 def _token_event(uow: UnitOfWork, event_type: str, caller: Caller, token_id: int, **data: object) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from parcela.core.origin import detach
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.access import Caller
 from parcela.services.throttle import LoginThrottles
@@ -26,6 +27,7 @@ class CallerCache:
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
         """Begin empty."""
         self.epoch = 0
+        self.hits = self.misses = 0
         self._max_entries = max_entries
         self._entries: dict[str, tuple[Caller, datetime]] = {}
         self._by_user: dict[int, set[str]] = {}
@@ -33,11 +35,11 @@ class CallerCache:
     def get(self, key: str, now: datetime) -> Caller | None:
         """The caller, while the entry is good."""
         entry = self._entries.get(key)
-        if entry is None:
-            return None
-        if entry[1] <= now:
+        if entry is None or entry[1] <= now:
             self._drop(key)
+            self.misses += 1
             return None
+        self.hits += 1
         return entry[0]
 
     def put(self, key: str, caller: Caller, until: datetime, *, epoch: int) -> None:
@@ -111,6 +113,7 @@ class Housekeeper:
         return removed
 
     async def _write(self) -> None:
+        detach()
         while self._uses:
             uses, self._uses = self._uses, {}
             try:

@@ -14,6 +14,7 @@ from parcela.services.health import HealthService
 from parcela.services.hosts import HostService
 from parcela.services.idempotency import IdempotencyService
 from parcela.services.images import ImageService
+from parcela.services.observing import Observing
 from parcela.services.operations.requests import OperationService
 from parcela.services.retries import RetryService
 from parcela.services.roles import RoleService
@@ -49,3 +50,4 @@ class Services:
     events: EventService
     idempotency: IdempotencyService
     health: HealthService
+    observing: Observing

@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from parcela.core.errors import ParcelaError
+from parcela.core.origin import detach
 from parcela.services.operations.journal import Journal
 from parcela.workers.executor import OperationExecutor
 
@@ -39,6 +40,7 @@ class EmbeddedEngine:
         look.add_done_callback(self._looks.discard)
 
     async def _run(self, operation_id: int) -> None:
+        detach()
         structlog.contextvars.clear_contextvars()  # a task inherits the id of the request that started it
         try:
             await self._executor.run(operation_id)

@@ -46,6 +46,10 @@ GET    /api/v1/tokens/                             -              401 200 200 20
 POST   /api/v1/tokens/                             -              401 201 201 201 403
 DELETE /api/v1/tokens/{token_id}                   token          401 404 204 404 403
 
+GET    /api/v1/audit                               -              401 403 403 200 403
+GET    /api/v1/audit/export                        -              401 403 403 200 403
+GET    /metrics                                    -              401 403 403 200 200
+
 GET    /api/v1/flavours/                           -              401 200 200 200 200
 POST   /api/v1/flavours/                           -              401 403 403 201 403
 GET    /api/v1/flavours/{flavour_id}               flavour        401 200 200 200 200

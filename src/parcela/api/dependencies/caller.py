@@ -11,7 +11,7 @@ from parcela.core.errors import unauthenticated
 from parcela.core.permissions import Permission
 from parcela.services.access import Caller
 
-_bearer = HTTPBearer(auto_error=False, description="A session token from `POST /api/v1/login`, or a personal token")
+bearer = HTTPBearer(auto_error=False, description="A session token from `POST /api/v1/login`, or a personal token")
 
 
 def client_address(connection: HTTPConnection) -> str:
@@ -22,7 +22,7 @@ def client_address(connection: HTTPConnection) -> str:
 async def get_current_user(
     request: Request,
     services: AppServices,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
 ) -> Caller:
     """The caller behind the bearer token.
 

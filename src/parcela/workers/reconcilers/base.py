@@ -4,7 +4,8 @@ A reconciler takes no input, is idempotent, and says in its header what it repai
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -49,8 +50,14 @@ class DrivenHosts:
 class ReconcilerLoop:
     """Runs all reconcilers one after the other: on a timer, and soon after a signal."""
 
-    def __init__(self, reconcilers: Sequence[Reconciler], interval_s: float) -> None:
-        """``interval_s``: seconds between two rounds without a signal."""
+    def __init__(
+        self,
+        reconcilers: Sequence[Reconciler],
+        interval_s: float,
+        observe: Callable[[float, Mapping[str, int]], None] = lambda _took_s, _repairs: None,
+    ) -> None:
+        """``interval_s``: seconds between two rounds without a signal; ``observe`` gets seconds and repairs of each."""
+        self._observe = observe
         self._reconcilers = reconcilers
         self._interval_s = interval_s
         self._wake = asyncio.Event()
@@ -63,6 +70,7 @@ class ReconcilerLoop:
     async def round(self) -> dict[str, int]:
         """Run each once; repairs by name. One that fails does not stop the others."""
         repairs: dict[str, int] = {}
+        began = time.perf_counter()
         for reconciler in self._reconcilers:
             try:
                 repairs[reconciler.name] = await reconciler.run()
@@ -70,6 +78,7 @@ class ReconcilerLoop:
                 log.warning("reconciler.failed", reconciler=reconciler.name, reason=exc.message, internal=exc.internal)
             except Exception:
                 log.exception("reconciler.crashed", reconciler=reconciler.name)
+        self._observe(time.perf_counter() - began, repairs)
         return repairs
 
     async def _for_ever(self) -> None:
