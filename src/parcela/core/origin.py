@@ -44,7 +44,7 @@ class Origin:
         return self.task is not None and self.task is asyncio.current_task()
 
 
-_origin: ContextVar[Origin | None] = ContextVar("parcela_origin", default=None)
+_origin = ContextVar[Origin | None]("parcela_origin", default=None)
 
 
 def current_origin() -> Origin | None:
