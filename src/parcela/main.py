@@ -44,8 +44,10 @@ from parcela.services.metrics import Metrics
 from parcela.services.observing import Observing
 from parcela.services.operations.journal import Journal
 from parcela.services.operations.requests import OperationService
+from parcela.services.registration import RegistrationService
 from parcela.services.retries import RetryService
 from parcela.services.roles import RoleService
+from parcela.services.sessions import SessionService
 from parcela.services.signals import Signal
 from parcela.services.slices import SliceService
 from parcela.services.templates import TemplateService
@@ -150,6 +152,7 @@ def build_services(
     templates = TemplateService()
     slices = SliceService(settings, operations, templates)
     vms = VmService(settings, operations)
+    users = UserService(hasher)
     return Services(
         settings=settings,
         clock=uows.clock,
@@ -157,7 +160,9 @@ def build_services(
         drivers=drivers,
         hub=hub,
         auth=auth,
-        users=UserService(hasher),
+        users=users,
+        registration=RegistrationService(settings, users),
+        sessions=SessionService(),
         roles=RoleService(),
         flavours=FlavourService(),
         images=ImageService(uows, settings, ImageStore(settings.data_dir)),

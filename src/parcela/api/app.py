@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Depends, FastAPI
 
+from parcela.api.compat.siglab.router import router as siglab
 from parcela.api.dependencies.bodies import refuse_repeated_keys
 from parcela.api.errors import ProblemDetails, install_error_handlers
 from parcela.api.routers import (
@@ -46,12 +47,13 @@ ROUTERS = (
 
 
 def include_api(app: FastAPI) -> None:
-    """Attach ``/api/v1`` and the error handlers."""
+    """Attach ``/api/v1``, the older APIs and the error handlers."""
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_repeated_keys)])
     for module in ROUTERS:
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(metrics.router)
+    app.include_router(siglab, dependencies=[Depends(refuse_repeated_keys)])
     install_error_handlers(app)
     _document_problems(app)
 

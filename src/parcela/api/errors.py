@@ -1,6 +1,6 @@
 """The one table error kind -> HTTP status, and the handlers that write problem details (RFC 9457)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import structlog
@@ -69,6 +69,10 @@ class ProblemDetails(BaseModel):
     problems: list[ProblemItem] = Field(default_factory=list)
 
 
+ErrorAnswer = Callable[[ProblemDetails, Mapping[str, str] | None], JSONResponse]
+"""How a family of older routes writes errors: a static method ``error_answer`` of its class of routes."""
+
+
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """``responses=`` of a route: its documented errors."""
     return {
@@ -89,7 +93,7 @@ def problem_response(
     problems: list[ProblemItem] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """Write one problem document."""
+    """Write one problem document, or what the route's family of clients knows instead (``error_answer``)."""
     body = ProblemDetails(
         type=f"urn:parcela:problem:{code}",
         title=TITLES.get(status, "Error"),
@@ -99,6 +103,9 @@ def problem_response(
         instance=str(request.scope.get("request_id", "")),
         problems=problems or [],
     )
+    answer: ErrorAnswer | None = getattr(request.scope.get("route"), "error_answer", None)
+    if answer is not None:
+        return answer(body, headers)
     return JSONResponse(body.model_dump(), status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 

@@ -142,6 +142,12 @@ class Settings(ObserveSettings):
         le=10000,
     )
     login_lock_s: int = _env("PARCELA_LOGIN_LOCK_S", 300, "Length of that lock in seconds.", ge=1, le=86400)
+    self_registration: bool | None = _env(
+        "PARCELA_SELF_REGISTRATION",
+        None,
+        "Whether anybody may make an account of their own, always with the role client, by the older APIs. Empty: yes, "
+        "unless PARCELA_PRODUCTION is on.",
+    )
     slice_ttl_s: int = _env(
         "PARCELA_SLICE_TTL_S",
         28800,
@@ -242,6 +248,11 @@ class Settings(ObserveSettings):
     def resolved_database_url(self) -> str:
         """The database URL with the default filled in."""
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'parcela.db'}"
+
+    @property
+    def registration_open(self) -> bool:
+        """Whether people may register themselves."""
+        return not self.production if self.self_registration is None else self.self_registration
 
     @property
     def resolved_libvirt_uri(self) -> str:

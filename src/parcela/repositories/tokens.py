@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from parcela.models import ApiToken, LoginThrottle, Role, RolePermission, User
@@ -34,6 +34,17 @@ class TokenFacts:
     is_superuser: bool
     role: str
     permissions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveSession:
+    """Somebody who is logged in, and when they were seen last."""
+
+    user_id: int
+    username: str
+    full_name: str
+    role: str
+    seen_at: datetime
 
 
 class TokenRepository(Repository[ApiToken]):
@@ -125,6 +136,26 @@ class TokenRepository(Repository[ApiToken]):
         for token_id, (used_at, address) in sorted(uses.items()):
             statement = update(ApiToken).where(ApiToken.id == token_id)
             await self._changed(statement.values(last_used_at=used_at, ip=address[:64]))
+
+    async def active_sessions(self, limit: int) -> list[ActiveSession]:
+        """Who has a session that is good now, the last seen first; each once."""
+        seen = func.max(func.coalesce(ApiToken.last_used_at, ApiToken.created_at))
+        columns = (User.id, User.username, User.full_name, Role.name)
+        statement = (
+            select(*columns, seen)
+            .join(User, User.id == ApiToken.user_id)
+            .join(Role, Role.id == User.role_id)
+            .where(
+                ApiToken.kind == "session",
+                ApiToken.revoked_at.is_(None),
+                ApiToken.expires_at > self._clock(),
+                User.is_active.is_(True),
+            )
+            .group_by(*columns)
+            .order_by(seen.desc(), User.id)
+            .limit(limit)
+        )
+        return [ActiveSession(*row) for row in (await self._session.execute(statement)).all()]
 
     async def purge(self) -> int:
         """Remove expired tokens; how many. Spent refresh tokens stay until then: using one again is an alarm."""

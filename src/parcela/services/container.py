@@ -16,8 +16,10 @@ from parcela.services.idempotency import IdempotencyService
 from parcela.services.images import ImageService
 from parcela.services.observing import Observing
 from parcela.services.operations.requests import OperationService
+from parcela.services.registration import RegistrationService
 from parcela.services.retries import RetryService
 from parcela.services.roles import RoleService
+from parcela.services.sessions import SessionService
 from parcela.services.slices import SliceService
 from parcela.services.templates import TemplateService
 from parcela.services.users import UserService
@@ -36,6 +38,8 @@ class Services:
     hub: EventHub
     auth: AuthService
     users: UserService
+    registration: RegistrationService
+    sessions: SessionService
     roles: RoleService
     flavours: FlavourService
     images: ImageService

@@ -123,6 +123,12 @@ POST   /api/v1/operations/{operation_id}/retry     operation_failed  401 404 202
 GET    /api/v1/events                              -              401 200 200 200 200
 GET    /api/v1/events/stream                       -              401 200 200 200 200
 WS     /api/v1/events/ws                           -              4401 101 101 101 101
+
+POST   /api/auth/login                             -              200 200 200 200 200
+POST   /api/auth/register                          -              200 200 200 200 200
+GET    /api/auth/usuarios/activos                  -              401 403 403 200 200
+GET    /api/sistema/health                         -              200 200 200 200 200
+GET    /api/sistema/metrics                        -              401 403 403 200 200
 """
 PAGES = """
 # Pages know people by the cookie of their session; a personal token in it counts as nobody. 303 sends nobody to the

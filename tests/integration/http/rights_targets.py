@@ -59,7 +59,13 @@ async def _user(lab: Lab, _made: Made) -> Made:
     return {"email": f"{name}@class.example", "username": name, "password": PASSWORD}
 
 
+async def _registration(lab: Lab, _made: Made) -> Made:
+    return {"nombre_completo": "Ana", "username": lab.unique("user"), "password": PASSWORD, "rol": "cliente"}
+
+
 BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
+    "POST /api/auth/login": _fixed(username="owner", password=PASSWORD),
+    "POST /api/auth/register": _registration,
     "POST /api/v1/login": _fixed(email="owner", password=PASSWORD),
     "POST /api/v1/token/refresh": _refresh,
     "POST /api/v1/users/": _user,

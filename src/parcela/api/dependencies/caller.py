@@ -34,6 +34,16 @@ async def get_current_user(
     return await services.auth.authenticate(credentials.credentials, address=client_address(request))
 
 
+async def get_optional_user(
+    request: Request,
+    services: AppServices,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+) -> Caller | None:
+    """The caller behind the bearer token; None when there is none. A bad one is an error, not nobody."""
+    return None if credentials is None else await get_current_user(request, services, credentials)
+
+
+OptionalCaller = Annotated[Caller | None, Depends(get_optional_user)]
 CurrentCaller = Annotated[Caller, Depends(get_current_user)]
 
 

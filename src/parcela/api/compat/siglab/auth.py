@@ -1,0 +1,95 @@
+"""``/api/auth``: logging in, registering, who is here."""
+
+import secrets
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from parcela.api.compat.siglab.errors import SiglabRoute, errors
+from parcela.api.compat.siglab.schemas import (
+    Acceso,
+    Registrado,
+    Registro,
+    Sesion,
+    UsuarioActivo,
+    UsuarioLeido,
+    UsuariosActivos,
+)
+from parcela.api.compat.siglab.words import ROLE_NAMES
+from parcela.api.dependencies.caller import OptionalCaller, Requires, client_address
+from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
+from parcela.core.permissions import Permission
+from parcela.repositories.users import UserRecord
+from parcela.services.access import Caller
+from parcela.services.users import NewUser
+
+router = APIRouter(prefix="/auth", route_class=SiglabRoute)
+UserReader = Annotated[Caller, Depends(Requires(Permission.USER_READ))]
+NOWHERE = "siglab.invalid"
+"""Domain of the addresses of accounts that came without one; nobody can own it (RFC 2606)."""
+
+
+@router.post("/login", responses=errors(400, 401, 413, 422, 429))
+async def entrar(body: Acceso, request: Request, response: Response, services: AppServices) -> Sesion:
+    """Log in with a username and a password."""
+    response.headers["Cache-Control"] = "no-store"
+    address = client_address(request)
+    pair = await services.auth.login(body.username, body.password, address)
+    caller = await services.auth.authenticate(pair.access_token, address)
+    async with services.uows.read() as uow:
+        user = _usuario(await services.users.get(uow, caller, caller.user_id))
+    return Sesion(
+        mensaje="Inicio de sesión correcto",
+        access_token=pair.access_token,
+        token=pair.access_token,
+        token_type=pair.token_type,
+        expires_in=pair.expires_in_s,
+        usuario=user,
+    )
+
+
+async def _hashed(body: Registro, caller: OptionalCaller, services: AppServices) -> str:
+    services.registration.check(caller, body.rol)
+    return await services.users.hash_password(body.password)
+
+
+@router.post("/register", responses=errors(400, 401, 403, 409, 413, 422))
+async def registrar(
+    body: Registro,
+    caller: OptionalCaller,
+    password_hash: Annotated[str, Depends(_hashed)],
+    services: AppServices,
+    uow: WriteUow,
+) -> Registrado:
+    """Make an account: one's own (role `cliente`, where registration is open), or with `user:write` any."""
+    new = NewUser(
+        email=body.email or f"{secrets.token_hex(8)}@{NOWHERE}",
+        username=body.username,
+        password_hash=password_hash,
+        full_name=body.nombre_completo,
+        role=body.rol,
+        locale="es",
+    )
+    user = await services.registration.register(uow, caller, new)
+    return Registrado(mensaje="Usuario registrado", usuario=_usuario(user))
+
+
+@router.get("/usuarios/activos", responses=errors(401, 403))
+async def usuarios_activos(services: AppServices, caller: UserReader, uow: ReadUow) -> UsuariosActivos:
+    """Who is logged in now; needs `user:read`."""
+    found = [
+        UsuarioActivo(
+            id=one.user_id,
+            username=one.username,
+            nombre_completo=one.full_name,
+            rol=ROLE_NAMES.get(one.role, one.role),
+            ultima_actividad=one.seen_at,
+        )
+        for one in await services.sessions.active(uow, caller)
+    ]
+    return UsuariosActivos(total=len(found), usuarios=found)
+
+
+def _usuario(user: UserRecord) -> UsuarioLeido:
+    role = ROLE_NAMES.get(user.role, user.role)
+    return UsuarioLeido(id=user.id, username=user.username, nombre_completo=user.full_name, rol=role)

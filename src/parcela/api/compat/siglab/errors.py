@@ -1,0 +1,108 @@
+"""Errors as clients of siglab read them: one JSON object with a Spanish sentence in ``detail`` and ``message``."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
+
+from parcela.api.errors import TITLES, ProblemDetails, ProblemItem
+
+BY_CODE: Mapping[str, str] = {
+    "account_disabled": "La cuenta no está activa; consulte a un administrador.",
+    "bad_credentials": "El usuario o la contraseña no son correctos.",
+    "beyond_your_rights": "No puede dar a otro más derechos de los que usted tiene.",
+    "email_taken": "Ese correo ya tiene una cuenta.",
+    "machine_exists": "Ya existe una máquina con ese código.",
+    "machine_has_history": "La máquina tiene mantenimientos; archívela en lugar de eliminarla.",
+    "machine_not_found": "La máquina no existe.",
+    "machine_status": "La máquina no puede pasar a ese estado desde el que tiene.",
+    "permission_missing": "No tiene permiso para hacer esto.",
+    "registration_closed": "Aquí no se puede registrar; pida una cuenta a un administrador.",
+    "registration_role": "Quien se registra obtiene el rol 'cliente'; los demás los da un administrador.",
+    "report_busy": "Se están generando demasiados informes; inténtelo dentro de un momento.",
+    "report_too_slow": "El informe no estuvo listo a tiempo; pida menos registros o use CSV.",
+    "request_invalid": "Hay datos que no son válidos; vea 'errores'.",
+    "token_expired": "La sesión ha caducado; inicie sesión de nuevo.",
+    "token_invalid": "El token no es válido; inicie sesión.",
+    "token_missing": "Inicie sesión: falta 'Authorization: Bearer <token>'.",
+    "token_revoked": "La sesión fue cerrada; inicie sesión de nuevo.",
+    "too_many_attempts": "Demasiados intentos; espere antes de intentarlo de nuevo.",
+    "unknown_role": "Ese rol no existe.",
+    "username_taken": "Ese nombre de usuario ya existe.",
+}
+"""What is said for a ``code``; other codes get the sentence of their status, and the English one in ``motivo``."""
+BY_STATUS: Mapping[int, str] = {
+    400: "La petición no se entiende.",
+    401: "Inicie sesión.",
+    403: "No tiene permiso para hacer esto.",
+    404: "No existe.",
+    409: "El estado actual no lo permite.",
+    412: "Ha cambiado mientras tanto.",
+    413: "Es demasiado grande.",
+    422: "Hay datos que no son válidos.",
+    429: "Demasiadas peticiones; espere un momento.",
+    503: "El servicio no está disponible; inténtelo más tarde.",
+}
+FIELDS: Mapping[str, str] = {
+    "missing": "Falta este dato.",
+    "string_too_long": "Es demasiado largo.",
+    "string_too_short": "Es demasiado corto.",
+    "string_type": "Debe ser un texto.",
+    "string_pattern_mismatch": "Tiene caracteres que no se aceptan.",
+    "int_parsing": "Debe ser un número entero.",
+    "greater_than_equal": "Es demasiado pequeño.",
+    "less_than_equal": "Es demasiado grande.",
+    "date_from_datetime_parsing": "Debe ser una fecha: AAAA-MM-DD.",
+    "date_parsing": "Debe ser una fecha: AAAA-MM-DD.",
+    "json_invalid": "No es JSON.",
+    "enum": "No es uno de los valores aceptados.",
+    "literal_error": "No es uno de los valores aceptados.",
+}
+
+
+class ErrorDeCampo(BaseModel):
+    """One value that is wrong."""
+
+    campo: str = Field(examples=["body.tipo_equipo"])
+    mensaje: str = Field(examples=["Tipos aceptados: PC, IMP, SRV, SW, RTR, MON, OTRO."])
+    codigo: str = Field(examples=["tipo_equipo"])
+
+
+class ErrorSiglab(BaseModel):
+    """Body of every error of these routes; ``message`` is ``detail`` again, which some clients look for."""
+
+    detail: str = Field(examples=["La máquina no existe."])
+    message: str = Field(examples=["La máquina no existe."])
+    codigo: str = Field(description="The stable `code` of the canonical API", examples=["machine_not_found"])
+    motivo: str = Field(description="The same in the words of the canonical API", examples=["There is no machine X."])
+    peticion: str = Field(description="Id of the request, also in the log", examples=["0f3c..."])
+    errores: list[ErrorDeCampo] = Field(default_factory=list)
+
+
+class SiglabRoute(APIRoute):
+    """A route whose errors are of this family."""
+
+    @staticmethod
+    def error_answer(problem: ProblemDetails, headers: Mapping[str, str] | None) -> JSONResponse:
+        """Write one error in Spanish."""
+        text = BY_CODE.get(problem.code) or BY_STATUS.get(problem.status, "Algo salió mal.")
+        body = ErrorSiglab(
+            detail=text,
+            message=text,
+            codigo=problem.code,
+            motivo=problem.detail,
+            peticion=problem.instance,
+            errores=[_field(item) for item in problem.problems],
+        )
+        return JSONResponse(body.model_dump(), status_code=problem.status, headers=headers)
+
+
+def _field(item: ProblemItem) -> ErrorDeCampo:
+    return ErrorDeCampo(campo=item.where, mensaje=FIELDS.get(item.code, item.what), codigo=item.code)
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """``responses=`` of a route: its documented errors."""
+    return {status: {"description": TITLES[status], "model": ErrorSiglab} for status in sorted(statuses)}

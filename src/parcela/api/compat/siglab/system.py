@@ -1,0 +1,54 @@
+"""``/api/sistema``: health for everybody, figures for who may read the system."""
+
+import socket
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
+
+from parcela.api.compat.siglab.errors import SiglabRoute, errors
+from parcela.api.dependencies.caller import Requires
+from parcela.api.dependencies.uow import AppServices, ReadUow
+from parcela.core.permissions import Permission
+from parcela.services.access import Caller
+
+router = APIRouter(prefix="/sistema", route_class=SiglabRoute)
+SystemReader = Annotated[Caller, Depends(Requires(Permission.SYSTEM_READ))]
+
+
+class Salud(BaseModel):
+    """Health of the parts."""
+
+    status: str = Field(description="`healthy`, or `degraded` when a part is down", examples=["healthy"])
+    server_id: str = Field(examples=["lab-1"])
+    servicios: dict[str, str] = Field(description="Parts: `ok` or `down`", examples=[{"database": "ok"}])
+
+
+class Metricas(BaseModel):
+    """A few figures."""
+
+    server_id: str = Field(examples=["lab-1"])
+    memoria_mib: float = Field(description="Resident memory of this process", examples=[120.5])
+    operaciones_activas: int = Field(examples=[0])
+
+
+@router.get("/health")
+async def salud(services: AppServices) -> Salud:
+    """Always 200 while the server itself answers; for everybody, so that monitors need no token."""
+    checks = {check.name: check.status for check in await services.health.checks()}
+    good = all(status == "ok" for status in checks.values())
+    return Salud(status="healthy" if good else "degraded", server_id=socket.gethostname(), servicios=checks)
+
+
+@router.get("/metrics", responses=errors(401, 403))
+async def metricas(_caller: SystemReader, uow: ReadUow) -> Metricas:
+    """Figures of this server; needs `system:read`."""
+    active = await uow.operations.active_count()
+    return Metricas(server_id=socket.gethostname(), memoria_mib=_resident_mib(), operaciones_activas=active)
+
+
+def _resident_mib() -> float:
+    """From /proc, in MiB with one decimal."""
+    words = Path("/proc/self/statm").read_text(encoding="ascii").split()
+    return round(int(words[1]) * 4096 / 2**20, 1)
