@@ -20,14 +20,12 @@ from parcela.core.clock import Clock, utc_now
 from parcela.core.logs import configure_logging
 from parcela.core.passwords import PasswordHasher
 from parcela.core.settings import Hypervisor, Settings, load_settings
-from parcela.core.tokens import TokenSigner
 from parcela.db.database import Database, ProcessLock
 from parcela.hypervisors.registry import DriverFactory, DriverRegistry
 from parcela.hypervisors.simulated import SimulatedDriver, SimulatedWorld
 from parcela.hypervisors.spec import DriverEvent
 from parcela.repositories.events import EventRecord
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.auth import AuthService
 from parcela.services.bootstrap import Bootstrap, FirstAdmin
 from parcela.services.consoles import ConsoleService
 from parcela.services.container import Services
@@ -37,6 +35,7 @@ from parcela.services.flavours import FlavourService
 from parcela.services.health import HealthService
 from parcela.services.hosts import HostService
 from parcela.services.idempotency import IdempotencyService
+from parcela.services.identity import build_identity
 from parcela.services.image_store import ImageStore
 from parcela.services.images import ImageService
 from parcela.services.measured import watch_process
@@ -44,14 +43,10 @@ from parcela.services.metrics import Metrics
 from parcela.services.observing import Observing
 from parcela.services.operations.journal import Journal
 from parcela.services.operations.requests import OperationService
-from parcela.services.registration import RegistrationService
 from parcela.services.retries import RetryService
-from parcela.services.roles import RoleService
-from parcela.services.sessions import SessionService
 from parcela.services.signals import Signal
 from parcela.services.slices import SliceService
 from parcela.services.templates import TemplateService
-from parcela.services.users import UserService
 from parcela.services.vms import VmService
 from parcela.services.zones import ZoneService
 from parcela.web.app import include_web
@@ -146,24 +141,19 @@ def build_services(
 ) -> Services:
     """Wire the services; ``listen`` gets every committed event before the streams do."""
     hub, observing = EventHub(), Observing.build(uows, metrics)
-    auth = AuthService(uows, hasher, TokenSigner(signing_secret(settings), uows.clock), settings, uows.clock)
-    uows.publish_to(to_all(auth.on_events, listen, observing.metrics.on_events, hub.publish))
+    identity = build_identity(uows, hasher, signing_secret(settings), settings)
+    uows.publish_to(to_all(identity.auth.on_events, listen, observing.metrics.on_events, hub.publish))
     operations = OperationService(engine)
     templates = TemplateService()
     slices = SliceService(settings, operations, templates)
     vms = VmService(settings, operations)
-    users = UserService(hasher)
     return Services(
+        **vars(identity),
         settings=settings,
         clock=uows.clock,
         uows=uows,
         drivers=drivers,
         hub=hub,
-        auth=auth,
-        users=users,
-        registration=RegistrationService(settings, users),
-        sessions=SessionService(),
-        roles=RoleService(),
         flavours=FlavourService(),
         images=ImageService(uows, settings, ImageStore(settings.data_dir)),
         zones=ZoneService(),

@@ -1,8 +1,11 @@
-"""Password hashing: bcrypt through pwdlib, on threads of its own."""
+"""Password rules, and password hashing: bcrypt through pwdlib, on threads of its own."""
 
 import asyncio
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib import resources
 
 from pwdlib import PasswordHash
 from pwdlib.hashers.bcrypt import BcryptHasher
@@ -11,9 +14,11 @@ from parcela.core.errors import ParcelaError, Problem, invalid
 
 MAX_PASSWORD_BYTES = 72
 MIN_PASSWORD_CHARS = 8
+MIN_DIFFERENT = 4
+"""Different characters at least: ``aaaaaaaa`` and ``12121212`` are no passwords."""
 
 
-def check_password_rules(password: str, where: str = "password") -> None:
+def check_password_rules(password: str, where: str = "password", *, min_chars: int = MIN_PASSWORD_CHARS) -> None:
     """Raise ``invalid`` when bcrypt cannot take the password or it is too short.
 
     bcrypt 5 refuses more than 72 *bytes* of UTF-8 (accents take two); older versions cut silently, which is worse.
@@ -26,8 +31,51 @@ def check_password_rules(password: str, where: str = "password") -> None:
             f"A password has at most {MAX_PASSWORD_BYTES} bytes in UTF-8 (accents take two); this one has {len(data)}."
         )
         raise _broken_rule(where, "password_too_long", text)
-    if len(password) < MIN_PASSWORD_CHARS:
-        raise _broken_rule(where, "password_too_short", f"A password has at least {MIN_PASSWORD_CHARS} characters.")
+    if len(password) < min_chars:
+        raise _broken_rule(where, "password_too_short", f"A password has at least {min_chars} characters.")
+
+
+def common_passwords() -> frozenset[str]:
+    """The passwords everybody tries first, in lower case."""
+    text = (resources.files("parcela.core") / "common_passwords.txt").read_text(encoding="utf-8")
+    return frozenset(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
+
+
+def _core(text: str) -> str:
+    """A text in lower case without the digits and signs at its ends: ``Ana2031!`` is ``ana``."""
+    folded = text.casefold()
+    inside = [place for place, character in enumerate(folded) if character.isalpha()]
+    return folded[inside[0] : inside[-1] + 1] if inside else ""
+
+
+@dataclass(frozen=True)
+class PasswordPolicy:
+    """What a new password must be like. Passwords that are in use already are never judged again.
+
+    Attributes:
+        min_chars: length at least, 8 or more.
+        common: passwords that nobody may have, in lower case.
+    """
+
+    min_chars: int = MIN_PASSWORD_CHARS
+    common: frozenset[str] = field(default_factory=common_passwords, repr=False)
+
+    def check(self, password: str, where: str = "password", about: Iterable[str] = ()) -> None:
+        """Raise ``invalid`` when the password breaks a rule.
+
+        Args:
+            password: the new one.
+            where: place of the value in the request.
+            about: what is known of its owner (username, e-mail address, name), which it must not be.
+        """
+        check_password_rules(password, where, min_chars=self.min_chars)
+        if len(set(password.casefold())) < MIN_DIFFERENT or {password.casefold(), _core(password)} & self.common:
+            text = "This password is one of those that are guessed first; choose several words, for example."
+            raise _broken_rule(where, "password_common", text)
+        own = {_core(word) for known in about for word in (known, known.partition("@")[0])} - {""}
+        if password.casefold() in {known.casefold() for known in about} or _core(password) in own:
+            text = "A password must not be your own name, username or e-mail address, nor that with digits or signs."
+            raise _broken_rule(where, "password_is_name", text)
 
 
 def _utf8(password: str) -> bytes | None:

@@ -9,6 +9,7 @@ class Permission(StrEnum):
 
     USER_READ = "user:read"
     USER_WRITE = "user:write"
+    USER_RESET_FACTOR = "user:reset_factor"
     ROLE_READ = "role:read"
     ROLE_WRITE = "role:write"
     CATALOGUE_READ = "catalogue:read"

@@ -25,6 +25,7 @@ from parcela.core.errors import Problem, invalid
 from parcela.core.settings_fields import bad_setting as _bad
 from parcela.core.settings_fields import networks, split
 from parcela.core.settings_fields import setting as _env
+from parcela.core.settings_identity import IdentitySettings
 from parcela.core.settings_observe import ObserveSettings
 
 FOREIGN_NAMES = frozenset({"PARCELA_TOKEN", "PARCELA_URL", "PARCELA_CONFIG"})
@@ -57,7 +58,7 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME", str(Path.home() / ".local/share"))) / "parcela"
 
 
-class Settings(ObserveSettings):
+class Settings(IdentitySettings, ObserveSettings):
     """Settings; units are in the names. Unknown ``PARCELA_*`` variables and bad values stop the start."""
 
     model_config = SettingsConfigDict(
@@ -85,8 +86,8 @@ class Settings(ObserveSettings):
     public_url: str = _env(
         "PARCELA_PUBLIC_URL",
         "",
-        "Address under which people reach Parcela, such as https://lab.example; for links in mails and for single "
-        "sign-on. Empty: what the request says.",
+        "Address under which people reach Parcela, such as https://lab.example; for links in mails (none are sent "
+        "without it) and for single sign-on (empty: what the request says).",
     )
     listen_host: str = _env("PARCELA_HOST", "127.0.0.1", "Address the server listens on.")
     listen_port: int = _env("PARCELA_PORT", 8000, "TCP port of the server.", ge=1, le=65535)

@@ -34,6 +34,11 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+def session_id_of(family: str) -> str:
+    """The public id of a session. The family itself is secret: the pages' proofs against forged forms come from it."""
+    return hashlib.sha256(b"session:" + family.encode()).hexdigest()[:32]
+
+
 def new_personal_token() -> str:
     """A personal token with 256 random bits; the prefix lets secret scanners find it."""
     return PERSONAL_PREFIX + secrets.token_urlsafe(32)

@@ -11,6 +11,7 @@ from parcela.models.machines import (
     OpenMaintenance,
 )
 from parcela.models.maintenance import ActivityRow, MaintenanceChange, MaintenancePlan, MaintenanceRow
+from parcela.models.identity import ExternalIdentity, OutboxMail, PasswordReset, RecoveryCode, SecondFactor
 from parcela.models.operations import (
     ConsoleTicket,
     Counter,
@@ -36,6 +37,7 @@ __all__ = [
     "Counter",
     "DeliveryState",
     "Event",
+    "ExternalIdentity",
     "Flavour",
     "Host",
     "HostMachine",
@@ -52,9 +54,13 @@ __all__ = [
     "OpenMaintenance",
     "Operation",
     "OperationStep",
+    "OutboxMail",
+    "PasswordReset",
+    "RecoveryCode",
     "Reservation",
     "Role",
     "RolePermission",
+    "SecondFactor",
     "Segment",
     "Slice",
     "Template",

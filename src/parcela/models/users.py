@@ -58,7 +58,8 @@ class ApiToken(Base):
     """A token somebody holds; only its SHA-256 is here.
 
     ``kind`` is ``session`` (an access token), ``refresh`` or ``personal``; all tokens of one login share a ``family``,
-    which logout and the reuse of a spent refresh token revoke as a whole.
+    which logout and the reuse of a spent refresh token revoke as a whole. ``session_started_at`` is the time of that
+    login, and ``agent`` is what the program that logged in calls itself.
     """
 
     __tablename__ = "api_tokens"
@@ -82,6 +83,8 @@ class ApiToken(Base):
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     ip: Mapped[str] = mapped_column(String(64), default="")
+    session_started_at: Mapped[datetime | None]
+    agent: Mapped[str] = mapped_column(String(200), default="", server_default="")
 
 
 class LoginThrottle(Base):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from parcela.models import ApiToken, LoginThrottle, Role, RolePermission, User
@@ -99,6 +99,30 @@ class TokenRepository(Repository[ApiToken]):
         )
         sortable: dict[str, Any] = {"name": ApiToken.name, "created_at": ApiToken.created_at}
         return await fetch_page(self._session, statement, request, sortable=sortable, id_column=ApiToken.__table__.c.id)
+
+    def _sessions(self, user_id: int) -> Select[Any]:
+        """One row per session that is open: its refresh token, which is replaced at every renewal."""
+        used = select(func.max(ApiToken.last_used_at)).where(ApiToken.user_id == user_id)
+        newest = ApiToken.__table__.alias("refresh")
+        columns = [newest.c[name] for name in ("id", "family", "session_started_at", "expires_at", "ip", "agent")]
+        last_used = used.where(ApiToken.family == newest.c.family).scalar_subquery().label("last_used_at")
+        return select(*columns, newest.c.created_at.label("renewed_at"), last_used).where(
+            newest.c.user_id == user_id,
+            newest.c.kind == "refresh",
+            newest.c.revoked_at.is_(None),
+            newest.c.expires_at > self._clock(),
+        )
+
+    async def session_page(self, request: PageRequest, user_id: int) -> Page:
+        """Open sessions of a user. ``family`` is a secret of ours: the edge never shows it."""
+        statement = self._sessions(user_id)
+        id_column = statement.selected_columns["id"]
+        return await fetch_page(self._session, statement, request, sortable={}, id_column=id_column)
+
+    async def families(self, user_id: int) -> list[str]:
+        """Families of the open sessions of a user."""
+        rows = await self._session.execute(self._sessions(user_id))
+        return [str(row.family) for row in rows]
 
     async def revoke(self, token_id: int, user_id: int, kind: str) -> bool:
         """Revoke one token of a user; False when there is no such valid one."""

@@ -32,6 +32,12 @@ from parcela.repositories.maintenance.outside import ChangeRepository, Outside, 
 from parcela.repositories.maintenance.port import ActivityStore, MaintenanceStore
 from parcela.repositories.maintenance.sql import SqlActivityStore, SqlMaintenanceStore
 from parcela.repositories.maintenance_plans import MaintenancePlanRepository
+from parcela.repositories.identity import (
+    ExternalIdentityRepository,
+    PasswordResetRepository,
+    SecondFactorRepository,
+)
+from parcela.repositories.mail import OutboxRepository
 from parcela.repositories.operations import OperationRepository
 from parcela.repositories.roles import RoleRepository
 from parcela.repositories.segments import SegmentRepository
@@ -79,6 +85,10 @@ class ReadUnitOfWork:
         self.waiting_activity = SqlActivityStore(session)
         self.maintenance = outside.records if outside else SqlMaintenanceStore(session)
         self.activity = OutsideActivity(outside.activity, self.waiting_activity) if outside else self.waiting_activity
+        self.second_factors = SecondFactorRepository(session, clock)
+        self.external_identities = ExternalIdentityRepository(session, clock)
+        self.password_resets = PasswordResetRepository(session, clock)
+        self.outbox = OutboxRepository(session, clock)
 
     async def installation(self) -> str:
         """The id that marks what is ours on hypervisors; written by the migrations."""

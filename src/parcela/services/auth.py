@@ -5,25 +5,19 @@ replaces. The database holds their hashes only, and a row can be revoked: the si
 tokens are opaque and live until they expire or are revoked.
 """
 
-import asyncio
-import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
 
-from parcela.core.clock import Clock
-from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid, not_found, unauthenticated
+from parcela.core.errors import ParcelaError, Problem, invalid, not_found, unauthenticated
 from parcela.core.origin import identify
-from parcela.core.passwords import PasswordHasher, check_password_rules
-from parcela.core.settings import Settings
+from parcela.core.sealing import Sealer
 from parcela.core.tokens import PERSONAL_PREFIX, TokenSigner, hash_token, new_personal_token
-from parcela.db.constraints import is_transient
 from parcela.models import ApiToken, User
 from parcela.repositories.events import EventRecord
 from parcela.repositories.paging import Page, PageRequest
-from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork, UnitOfWorkFactory
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.auth_cache import KEPT_FOR, CallerCache, Housekeeper
 from parcela.services.auth_rules import (
@@ -34,13 +28,16 @@ from parcela.services.auth_rules import (
     require_session,
     unknown_token,
 )
+from parcela.services.guard import LoginGuard, lock_user
 from parcela.services.roles import check_known, check_within_rights
-from parcela.services.throttle import ACCOUNT, LoginThrottles, account_key, address_key, clean_identifier
+from parcela.services.second_factor import SecondFactorService, code_required, wrong_code
+from parcela.services.sessions import Origin, SessionService, TokenPair
+from parcela.services.throttle import account_key, address_key, clean_identifier
 
-ResultT = TypeVar("ResultT")
-REPEATS = 4
+CHALLENGE_S = 300
 FORGETTING = frozenset(
     {"user.updated", "user.deleted", "user.password_changed", "token.revoked", "auth.logged_out", "auth.token_reused"}
+    | {"auth.session_ended", "auth.totp_reset"}
 )
 """Events after which a user's tokens are looked up again; all events of roles have that effect on everybody.
 
@@ -49,18 +46,24 @@ Those of this class are also acted on directly; here they matter where they come
 
 
 @dataclass(frozen=True, slots=True)
-class TokenPair:
-    """What a login gives.
+class Challenge:
+    """The password was right (or the provider said who it is), and a code is still needed.
 
     Attributes:
-        access_token: for ``Authorization: Bearer``; ends after ``expires_in_s`` seconds.
-        refresh_token: good for one ``refresh``.
+        box: for ``finish``; good for five minutes and until the password is changed. Nobody can read or make one.
     """
 
-    access_token: str
-    refresh_token: str
-    expires_in_s: int
-    token_type: str = "bearer"  # noqa: S105 (a word of RFC 6750)
+    box: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """An attempt to open a session."""
+
+    user: User
+    keys: Sequence[str]
+    origin: Origin
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,112 +86,123 @@ class AuthService:
     """
 
     def __init__(
-        self, uows: UnitOfWorkFactory, hasher: PasswordHasher, signer: TokenSigner, settings: Settings, clock: Clock
+        self,
+        guard: LoginGuard,
+        sessions: SessionService,
+        second_factors: SecondFactorService,
+        signer: TokenSigner,
+        sealer: Sealer,
     ) -> None:
         """Take the collaborators; feed committed events to ``on_events``."""
-        self._uows = uows
-        self._hasher = hasher
+        self._uows = guard.uows
+        self._guard = guard
+        self._sessions = sessions
+        self._second_factors = second_factors
         self._signer = signer
-        self._settings = settings
-        self._clock = clock
-        self._throttles = LoginThrottles(settings)
+        self._sealer = sealer
+        self._clock = guard.uows.clock
         self._cache = CallerCache()
-        self._housekeeper = Housekeeper(uows, self._throttles)
-        # Whoever waits here has cost nothing yet and sees the locks that were set meanwhile, so a flood of guesses
-        # costs a few hashes at most. One more than threads: none of them idles while another asks the database.
-        self._slots = asyncio.Semaphore(hasher.threads + 1)
+        self._housekeeper = Housekeeper(guard.uows, guard.throttles)
+        sessions.on_end = self.forget_user
 
-    async def login(self, identifier: str, password: str, address: str) -> TokenPair:
+    async def login(
+        self, identifier: str, password: str, address: str, *, code: str = "", agent: str = ""
+    ) -> TokenPair:
         """Open a session for an e-mail address or username (case does not matter).
 
-        Raises:
-            ParcelaError: ``unauthenticated`` (the same for a wrong password and an unknown account), or
-                ``rate_limited`` with code ``too_many_attempts``.
-        """
-        name = clean_identifier(identifier)
-        keys = [account_key(identifier), address_key(address)]
-        async with self._slots:
-            async with self._uows.read() as uow:
-                await self._throttles.check(uow, keys)
-                user = await uow.users.by_identifier(name)
-            fits = await self._hasher.verify(password, user.password_hash if user else None)
-            if user is None or not fits:
-                await self._count_failure(keys, user, address)
-                raise bad_credentials()
-        return await self._repeat(partial(self._open_session, user, keys, address))
+        Args:
+            identifier: e-mail address or username.
+            password: of the account.
+            address: of the client.
+            code: of the authenticator app, or a recovery code, when the account has a second factor.
+            agent: what the client calls itself.
 
-    async def _open_session(self, user: User, keys: Sequence[str], address: str, uow: UnitOfWork) -> TokenPair:
-        await self._throttles.check_locked(uow, keys)
-        fresh = await _lock_user(uow, user.id)
+        Raises:
+            ParcelaError: ``unauthenticated`` (the same for a wrong password and an unknown account; ``totp_required``
+                when a code is missing, ``bad_code`` when it is wrong), or ``rate_limited`` with code
+                ``too_many_attempts``.
+        """
+        outcome = await self.begin(identifier, password, Origin(address, agent), code=code)
+        if isinstance(outcome, Challenge):
+            raise code_required()
+        return outcome
+
+    async def begin(self, identifier: str, password: str, origin: Origin, *, code: str = "") -> TokenPair | Challenge:
+        """As ``login``, but a missing code gives a challenge for ``finish``."""
+        name = clean_identifier(identifier)
+        keys = [account_key(identifier), address_key(origin.address)]
+        user = await self._guard.verify(keys, lambda uow: uow.users.by_identifier(name), password, origin.address)
+        if user is None:
+            raise bad_credentials()
+        return await self._opened(Opening(user, keys, origin, code))
+
+    async def finish(self, box: str, code: str, origin: Origin) -> TokenPair:
+        """Open the session of a challenge with its code.
+
+        Raises:
+            ParcelaError: ``unauthenticated`` with ``challenge_expired`` or ``bad_code``, or ``rate_limited``.
+        """
+        user_id, mark = self._sealer.open(box) or (0, "")
+        async with self._uows.read() as uow:
+            user = await uow.users.get_or_none(user_id)
+        if user is None or _mark_of(user) != mark:
+            raise unauthenticated("challenge_expired", "This sign-in took too long; begin again.")
+        keys = [account_key(user.username), address_key(origin.address)]
+        outcome = await self._opened(Opening(user, keys, origin, code or "-"))
+        if isinstance(outcome, Challenge):
+            raise code_required()
+        return outcome
+
+    async def enter(self, user: User, origin: Origin) -> TokenPair | Challenge:
+        """Open a session for somebody whom an identity provider has vouched for."""
+        return await self._opened(Opening(user, [], origin))
+
+    async def _opened(self, opening: Opening) -> TokenPair | Challenge:
+        outcome = await self._guard.repeat(partial(self._open_session, opening))
+        if isinstance(outcome, ParcelaError):
+            raise outcome
+        return outcome
+
+    async def _open_session(self, opening: Opening, uow: UnitOfWork) -> TokenPair | Challenge | ParcelaError:
+        user, keys, origin, code = opening.user, opening.keys, opening.origin, opening.code
+        coded = await self._second_factors.required(uow, user.id)
+        if coded and code:
+            # Under both names, so that an account has one allowance of guesses and not two.
+            keys = sorted({*keys, account_key(user.username), account_key(user.email)})
+            await self._guard.throttles.begin(uow, keys)
+        else:
+            await self._guard.throttles.check_locked(uow, keys)
+        fresh = await lock_user(uow, user.id)
         if fresh is None or fresh.password_hash != user.password_hash:
             raise bad_credentials()
         if not fresh.is_active:
             raise account_disabled()
+        if await self._second_factors.required(uow, user.id):
+            if not code:
+                return Challenge(self._sealer.seal([fresh.id, _mark_of(fresh)], CHALLENGE_S))
+            if not await self._second_factors.spend(uow, fresh, code):
+                return await self._guard.write_failure(keys, user, origin.address, uow) or wrong_code()
         await uow.tokens.clear_throttles([account_key(fresh.email), account_key(fresh.username)])
         fresh.last_login_at = self._clock()
         uow.add_event(
             "auth.logged_in",
             actor_id=fresh.id,
             owner_id=fresh.id,
-            data={"user_id": fresh.id, "username": fresh.username, "address": address},
+            data={"user_id": fresh.id, "username": fresh.username, "address": origin.address},
         )
-        return await self._issue(uow, fresh, secrets.token_hex(16), address)
-
-    async def _count_failure(self, keys: Sequence[str], user: User | None, address: str) -> None:
-        """Count a failure; raises when attempts at the same time had locked the account or address before."""
-        refusal = await self._repeat(partial(self._write_failure, keys, user, address))
-        if refusal is not None:
-            raise refusal
-
-    async def _write_failure(
-        self, keys: Sequence[str], user: User | None, address: str, uow: UnitOfWork
-    ) -> ParcelaError | None:
-        locked, refusal = await self._throttles.count_failure(uow, keys)
-        # What was typed as a name is not kept: now and then it is somebody's password.
-        known = {"noun_id": str(user.id), "noun_name": user.username} if user else {}
-        uow.note("auth.refused", outcome="refused", noun="user", **known)
-        for key in locked:
-            by = "account" if key.startswith(ACCOUNT) else "address"
-            facts = {"by": by, "address": address, "user_id": user.id if user else None}
-            uow.add_event("auth.locked", owner_id=None, data=facts)
-        return refusal
-
-    async def _issue(self, uow: UnitOfWork, user: User, family: str, address: str) -> TokenPair:
-        """A new access token and refresh token of a family."""
-        role = (await uow.roles.get(user.role_id)).name
-        ttl_s = self._settings.access_token_ttl_s
-        pair = []
-        for kind, stored, life_s in (
-            ("access", "session", ttl_s),
-            ("refresh", "refresh", self._settings.refresh_token_ttl_s),
-        ):
-            token, claims = self._signer.sign(user_id=user.id, role=role, kind=kind, ttl_s=life_s)
-            pair.append(token)
-            await uow.tokens.add(
-                ApiToken(
-                    user_id=user.id,
-                    kind=stored,
-                    token_hash=hash_token(token),
-                    family=family,
-                    scopes=[],
-                    created_at=self._clock(),
-                    expires_at=claims.expires_at,
-                    ip=address[:64],
-                )
-            )
-        return TokenPair(access_token=pair[0], refresh_token=pair[1], expires_in_s=ttl_s)
+        return await self._sessions.issue(uow, fresh, origin)
 
     async def refresh(self, refresh_token: str, address: str) -> TokenPair:
         """Exchange a refresh token for a new pair. A spent one, used again, ends the whole session: it was stolen."""
         claims = self._signer.verify(checked_token(refresh_token), kind="refresh")
-        outcome = await self._repeat(partial(self._rotate, claims.user_id, hash_token(refresh_token), address))
+        outcome = await self._guard.repeat(partial(self._rotate, claims.user_id, hash_token(refresh_token), address))
         if isinstance(outcome, ParcelaError):
             self.forget_user(claims.user_id)
             raise outcome
         return outcome
 
     async def _rotate(self, user_id: int, token_hash: str, address: str, uow: UnitOfWork) -> TokenPair | ParcelaError:
-        user = await _lock_user(uow, user_id)  # before the token, as everywhere: no deadlocks
+        user = await lock_user(uow, user_id)  # before the token, as everywhere: no deadlocks
         row = await uow.tokens.lock_by_hash(token_hash)
         if user is None or row is None or row.user_id != user_id or row.kind != "refresh":
             return unknown_token()
@@ -203,7 +217,8 @@ class AuthService:
             return account_disabled()
         row.revoked_at = self._clock()
         uow.note("auth.refreshed", actor_id=user.id, actor_name=user.username, noun="user", noun_id=str(user.id))
-        return await self._issue(uow, user, row.family, address)
+        origin = Origin(address, row.agent, row.family, row.session_started_at)
+        return await self._sessions.issue(uow, user, origin)
 
     async def logout(self, caller: Caller) -> None:
         """End the caller's session: its access tokens and its refresh token are worth nothing from now on."""
@@ -214,7 +229,7 @@ class AuthService:
             facts = {"user_id": caller.user_id, "username": caller.username}
             uow.add_event("auth.logged_out", actor_id=caller.user_id, owner_id=caller.user_id, data=facts)
 
-        await self._repeat(work)
+        await self._guard.repeat(work)
         self.forget_user(caller.user_id)
 
     async def authenticate(self, token: str, address: str) -> Caller:
@@ -253,21 +268,16 @@ class AuthService:
             ParcelaError: ``invalid`` (code ``wrong_password``) when the old one does not fit; counts as a failed login.
         """
         require_session(caller)
-        check_password_rules(new, "new_password")
-        keys = [account_key(caller.username)]
-        async with self._slots:
-            async with self._uows.read() as uow:
-                await self._throttles.check(uow, keys)
-                user = await uow.users.get(caller.user_id)
-            if not await self._hasher.verify(old, user.password_hash):
-                await self._count_failure(keys, user, "")
-                text = "The old password is wrong."
-                raise invalid("wrong_password", text, Problem("old_password", text, "wrong_password"))
-        new_hash = await self._hasher.hash(new)
+        async with self._uows.read() as uow:
+            own = await uow.users.get(caller.user_id)
+        self._guard.policy.check(new, "new_password", [own.email, own.username, own.full_name])
+        user = await self._guard.verify_own(caller.user_id, old, "old_password", "The old password is wrong.")
+        new_hash = await self._guard.hasher.hash(new)
+        keys = [account_key(user.username)]
 
         async def work(uow: UnitOfWork) -> None:
-            await self._throttles.check_locked(uow, keys)
-            fresh = await _lock_user(uow, user.id)
+            await self._guard.throttles.check_locked(uow, keys)
+            fresh = await lock_user(uow, user.id)
             if fresh is None or fresh.password_hash != user.password_hash:
                 raise bad_credentials()
             fresh.password_hash = new_hash
@@ -275,7 +285,7 @@ class AuthService:
             facts = {"user_id": user.id, "username": user.username}
             uow.add_event("user.password_changed", actor_id=user.id, owner_id=user.id, data=facts)
 
-        await self._repeat(work)
+        await self._guard.repeat(work)
         self.forget_user(caller.user_id)
 
     async def create_token(
@@ -353,28 +363,10 @@ class AuthService:
         """Wait for what is written in the background. Call it before the database is closed."""
         await self._housekeeper.settle()
 
-    async def _repeat(self, work: Callable[[UnitOfWork], Awaitable[ResultT]]) -> ResultT:
-        """Run ``work`` in a unit of work and commit; all of it again when the database asks for that (deadlock)."""
-        for repeats_left in reversed(range(REPEATS)):
-            try:
-                async with self._uows.write() as uow:
-                    result = await work(uow)
-                    await uow.commit()
-                    return result
-            except Exception as exc:
-                if not repeats_left or not is_transient(exc):
-                    raise
-        raise AssertionError("unreachable")
 
-
-async def _lock_user(uow: UnitOfWork, user_id: int) -> User | None:
-    """The user, fresh and locked; None when they were deleted meanwhile."""
-    try:
-        return await uow.users.lock(user_id)
-    except ParcelaError as exc:
-        if exc.kind is ErrorKind.NOT_FOUND:
-            return None
-        raise
+def _mark_of(user: User) -> str:
+    """Changes with the password, and gives nothing of it away."""
+    return hash_token(user.password_hash)
 
 
 def _is_behind_this(caller: Caller) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from parcela.core.clock import Clock
 from parcela.core.settings import Settings
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.auth import AuthService
 from parcela.services.consoles import ConsoleService
 from parcela.services.drivers import HostDrivers
 from parcela.services.events import EventHub, EventService
@@ -13,22 +12,19 @@ from parcela.services.flavours import FlavourService
 from parcela.services.health import HealthService
 from parcela.services.hosts import HostService
 from parcela.services.idempotency import IdempotencyService
+from parcela.services.identity import IdentityServices
 from parcela.services.images import ImageService
 from parcela.services.observing import Observing
 from parcela.services.operations.requests import OperationService
-from parcela.services.registration import RegistrationService
 from parcela.services.retries import RetryService
-from parcela.services.roles import RoleService
-from parcela.services.sessions import SessionService
 from parcela.services.slices import SliceService
 from parcela.services.templates import TemplateService
-from parcela.services.users import UserService
 from parcela.services.vms import VmService
 from parcela.services.zones import ZoneService
 
 
 @dataclass(frozen=True)
-class Services:
+class Services(IdentityServices):
     """The services of a process; all of them are safe for concurrent use and hold no truth."""
 
     settings: Settings
@@ -36,11 +32,6 @@ class Services:
     uows: UnitOfWorkFactory
     drivers: HostDrivers
     hub: EventHub
-    auth: AuthService
-    users: UserService
-    registration: RegistrationService
-    sessions: SessionService
-    roles: RoleService
     flavours: FlavourService
     images: ImageService
     zones: ZoneService

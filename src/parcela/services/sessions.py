@@ -1,22 +1,137 @@
-"""Sessions: who is logged in."""
+"""Sessions: the tokens of a login, the list of one's own, and ending them."""
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
+from parcela.core.errors import not_found
 from parcela.core.permissions import Permission
+from parcela.core.settings import Settings
+from parcela.core.tokens import TokenSigner, hash_token, session_id_of
+from parcela.models import ApiToken, User
+from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.tokens import ActiveSession
-from parcela.repositories.uow import ReadUnitOfWork
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
+from parcela.services.auth_rules import require_session
 
+MAX_AGENT_CHARS = 200
 MAX_SHOWN = 500
 
 
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """What a login gives.
+
+    Attributes:
+        access_token: for ``Authorization: Bearer``; ends after ``expires_in_s`` seconds.
+        refresh_token: good for one ``refresh``.
+    """
+
+    access_token: str
+    refresh_token: str
+    expires_in_s: int
+    token_type: str = "bearer"  # noqa: S105 (a word of RFC 6750)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a session comes from.
+
+    Attributes:
+        address: of the client.
+        agent: what the program calls itself (``User-Agent``).
+        family: of a session that goes on; "" for a new one.
+        started_at: of the login; None for now.
+    """
+
+    address: str
+    agent: str = ""
+    family: str = ""
+    started_at: datetime | None = None
+
+
 class SessionService:
-    """Reads with ``user:read``."""
+    """Issues tokens, lists sessions and ends them."""
+
+    def __init__(self, signer: TokenSigner, settings: Settings) -> None:
+        """Take the signer and the lengths of life; ``on_end`` may be set by whoever remembers callers."""
+        self._signer = signer
+        self._settings = settings
+        self.on_end: Callable[[int], None] = lambda _user_id: None
+
+    async def issue(self, uow: UnitOfWork, user: User, origin: Origin) -> TokenPair:
+        """A new access token and refresh token of a session, new or going on."""
+        role = (await uow.roles.get(user.role_id)).name
+        family, now = origin.family or secrets.token_hex(16), uow.clock()
+        agent = "".join(character for character in origin.agent if character.isprintable())
+        ttl_s = self._settings.access_token_ttl_s
+        pair = []
+        for kind, stored, life_s in (
+            ("access", "session", ttl_s),
+            ("refresh", "refresh", self._settings.refresh_token_ttl_s),
+        ):
+            token, claims = self._signer.sign(user_id=user.id, role=role, kind=kind, ttl_s=life_s)
+            pair.append(token)
+            await uow.tokens.add(
+                ApiToken(
+                    user_id=user.id,
+                    kind=stored,
+                    token_hash=hash_token(token),
+                    family=family,
+                    scopes=[],
+                    created_at=now,
+                    expires_at=claims.expires_at,
+                    ip=origin.address[:64],
+                    session_started_at=origin.started_at or now,
+                    agent=agent[:MAX_AGENT_CHARS],
+                )
+            )
+        return TokenPair(access_token=pair[0], refresh_token=pair[1], expires_in_s=ttl_s)
 
     async def active(self, uow: ReadUnitOfWork, caller: Caller) -> Sequence[ActiveSession]:
-        """Users with a session that is good now, the last seen first; at most 500.
+        """Users with a session that is good now, the last seen first; at most 500. Needs ``user:read``.
 
         When somebody was seen is noted now and then, not at every request; it may be minutes old.
         """
         caller.require(Permission.USER_READ)
         return await uow.tokens.active_sessions(MAX_SHOWN)
+
+    async def page(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest) -> Page:
+        """The caller's open sessions; each with its public ``session_id`` and whether it is the ``current`` one."""
+        require_session(caller)
+        page = await uow.tokens.session_page(request, caller.user_id)
+        rows = [
+            {
+                **{name: value for name, value in row.items() if name not in {"id", "family"}},
+                "id": session_id_of(row["family"]),
+                "started_at": row["session_started_at"] or row["renewed_at"],
+                "current": row["family"] == caller.token_family,
+            }
+            for row in page.rows
+        ]
+        return Page(rows, page.next_cursor)
+
+    async def end(self, uow: UnitOfWork, caller: Caller, session_id: str) -> None:
+        """End one of the caller's sessions, possibly the present one."""
+        require_session(caller)
+        families = await uow.tokens.families(caller.user_id)
+        family = next((known for known in families if session_id_of(known) == session_id), None)
+        if family is None or not await uow.tokens.revoke_family(caller.user_id, family):
+            raise not_found("session", session_id)
+        self._ended(uow, caller, [session_id])
+
+    async def end_others(self, uow: UnitOfWork, caller: Caller) -> None:
+        """End all of the caller's sessions but the present one. Personal tokens stay."""
+        require_session(caller)
+        families = set(await uow.tokens.families(caller.user_id)) - {caller.token_family}
+        if families:
+            await uow.tokens.revoke_of_user(caller.user_id, except_family=caller.token_family)
+            self._ended(uow, caller, sorted(session_id_of(family) for family in families))
+
+    def _ended(self, uow: UnitOfWork, caller: Caller, session_ids: list[str]) -> None:
+        facts = {"user_id": caller.user_id, "username": caller.username, "sessions": session_ids}
+        uow.add_event("auth.session_ended", actor_id=caller.user_id, owner_id=caller.user_id, data=facts)
+        uow.after_commit(partial(self.on_end, caller.user_id))

@@ -17,6 +17,9 @@ from parcela.models import LoginThrottle
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 
 ACCOUNT, ADDRESS = "account:", "address:"
+RESET = "reset:"
+"""Before a key: counts wishes for new passwords, which are not failed logins."""
+RESETS_PER_ACCOUNT = 3
 MAX_IDENTIFIER = 254
 
 
@@ -52,7 +55,12 @@ class LoginThrottles:
 
     def __init__(self, settings: Settings) -> None:
         """Take the limits and the length of the window and of the lock, which are the same."""
-        self._attempts = {ACCOUNT: settings.login_attempts, ADDRESS: settings.login_attempts_per_address}
+        self._attempts = {
+            RESET + ACCOUNT: RESETS_PER_ACCOUNT,
+            RESET + ADDRESS: settings.login_attempts_per_address,
+            ACCOUNT: settings.login_attempts,
+            ADDRESS: settings.login_attempts_per_address,
+        }
         self._lock = timedelta(seconds=settings.login_lock_s)
 
     async def check(self, uow: ReadUnitOfWork, keys: Sequence[str]) -> None:
@@ -62,6 +70,13 @@ class LoginThrottles:
     async def check_locked(self, uow: UnitOfWork, keys: Sequence[str]) -> None:
         """The same under row locks, for the moment in which a right password is answered."""
         self._refuse_locked(await uow.tokens.lock_throttles(keys), uow.clock())
+
+    async def begin(self, uow: UnitOfWork, keys: Sequence[str]) -> None:
+        """Lock the counters before anything else, begun at zero where there are none, and refuse what is locked.
+
+        For secrets that are judged in the same unit of work: guesses at the same time then wait for each other.
+        """
+        self._refuse_locked([await uow.tokens.lock_or_add_throttle(key) for key in sorted(keys)], uow.clock())
 
     async def count_failure(self, uow: UnitOfWork, keys: Sequence[str]) -> tuple[list[str], ParcelaError | None]:
         """Count one failure for each key. Commit also when there is an error to answer with.
@@ -86,8 +101,7 @@ class LoginThrottles:
         if row.locked_until is not None or row.window_started_at + self._lock <= now:
             row.failures, row.window_started_at, row.locked_until = 0, now, None
         row.failures += 1
-        kind = ACCOUNT if row.key.startswith(ACCOUNT) else ADDRESS
-        if row.failures < self._attempts[kind]:
+        if row.failures < next(most for kind, most in self._attempts.items() if row.key.startswith(kind)):
             return False
         row.locked_until = now + self._lock
         return True
@@ -100,7 +114,7 @@ class LoginThrottles:
             raise ParcelaError(
                 ErrorKind.RATE_LIMITED,
                 "too_many_attempts",
-                f"Too many failed logins; try again in {longest_s} seconds.",
+                f"Too many attempts; try again in {longest_s} seconds.",
                 retry_after_s=longest_s,
             )
 

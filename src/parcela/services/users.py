@@ -1,13 +1,14 @@
 """Users: who may log in, with which role. Nobody makes somebody more powerful than themselves."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 
 from parcela.core.errors import Problem, conflict, forbidden, invalid, not_found
-from parcela.core.passwords import PasswordHasher, check_password_rules
+from parcela.core.passwords import PasswordHasher, PasswordPolicy
 from parcela.core.permissions import CLIENT_ROLE, Permission
 from parcela.models import Role, User
 from parcela.repositories.paging import Page, PageRequest
@@ -96,14 +97,26 @@ def _check_superuser(caller: Caller) -> None:
 class UserService:
     """Business rules of users."""
 
-    def __init__(self, hasher: PasswordHasher) -> None:
-        """Take the hasher."""
+    def __init__(self, hasher: PasswordHasher, policy: PasswordPolicy | None = None) -> None:
+        """Take the hasher and the rules for new passwords."""
         self._hasher = hasher
+        self._policy = policy or PasswordPolicy()
 
-    async def hash_password(self, password: str, where: str = "password") -> str:
-        """Hash of a new password. Call it before a unit of work is open: it takes a quarter of a second."""
-        check_password_rules(password, where)
+    async def hash_password(self, password: str, where: str = "password", about: Sequence[str] = ()) -> str:
+        """Hash of a new password. Call it before a unit of work is open: it takes a quarter of a second.
+
+        Args:
+            password: the new one.
+            where: place of the value in the request.
+            about: names of its owner, which it must not be.
+        """
+        self._policy.check(password, where, about)
         return await self._hasher.hash(password)
+
+    async def names(self, uow: ReadUnitOfWork, user_id: int) -> list[str]:
+        """What a password of this user must not be; nothing for a user that is not there."""
+        record = await uow.users.record(user_id)
+        return [] if record is None else [record.email, record.username, record.full_name]
 
     async def get(self, uow: ReadUnitOfWork, caller: Caller, user_id: int) -> UserRecord:
         """A user; everybody may see themselves, others with ``user:read`` only."""
@@ -156,6 +169,10 @@ class UserService:
                 password or address may become them.
         """
         caller.require(Permission.USER_WRITE)
+        return await self.check_power(uow, caller, user_id)
+
+    async def check_power(self, uow: UnitOfWork, caller: Caller, user_id: int) -> UserRecord:
+        """The user, locked, when they have no more rights than the caller."""
         await uow.users.lock_administrators()
         await uow.users.lock(user_id)
         record = await self._stored(uow, user_id)

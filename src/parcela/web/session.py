@@ -15,7 +15,7 @@ from fastapi import Request, Response
 
 from parcela.core.errors import forbidden
 from parcela.core.tokens import hash_token
-from parcela.services.auth import TokenPair
+from parcela.services.sessions import TokenPair
 
 SESSION_COOKIE, REFRESH_COOKIE, LOGIN_COOKIE = "parcela_session", "parcela_refresh", "parcela_login"
 LOGIN_PATH = "/login"

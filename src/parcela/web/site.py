@@ -7,8 +7,8 @@ from fastapi import FastAPI, Request
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.services.access import Caller
-from parcela.services.auth import TokenPair
 from parcela.services.container import Services
+from parcela.services.sessions import TokenPair
 from parcela.web.rendering import Renderer
 from parcela.web.session import SESSION_COOKIE, Refresher
 

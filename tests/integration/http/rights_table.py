@@ -26,6 +26,15 @@ POST   /api/v1/login                               -              200 200 200 20
 POST   /api/v1/token/refresh                       -              200 200 200 200 200
 POST   /api/v1/logout                              fresh_login    401 204 204 204 403
 
+GET    /api/v1/sessions/                           -              401 200 200 200 403
+DELETE /api/v1/sessions/                           fresh_login    401 204 204 204 403
+DELETE /api/v1/sessions/{session_id}               session        401 404 204 404 403
+GET    /api/v1/second-factor                       -              401 200 200 200 403
+POST   /api/v1/second-factor                       -              401 201 201 201 403
+POST   /api/v1/second-factor/confirm               -              401 422 422 422 403
+POST   /api/v1/second-factor/recovery-codes        -              401 409 409 409 403
+POST   /api/v1/second-factor/disable               -              401 409 409 409 403
+
 GET    /api/v1/users/                              -              401 403 403 200 200
 POST   /api/v1/users/                              -              401 403 403 201 403
 GET    /api/v1/users/me                            -              401 200 200 200 200
@@ -34,6 +43,7 @@ POST   /api/v1/users/me/password                   fresh_login    401 204 204 20
 GET    /api/v1/users/{user_id}                     own_user       401 404 200 200 200
 PATCH  /api/v1/users/{user_id}                     user           401 403 403 200 403
 DELETE /api/v1/users/{user_id}                     user           401 403 403 204 403
+DELETE /api/v1/users/{user_id}/second-factor       user           401 403 403 204 403
 
 GET    /api/v1/permissions                         -              401 200 200 200 200
 GET    /api/v1/roles/                              -              401 403 403 200 200

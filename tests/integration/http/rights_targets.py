@@ -14,8 +14,16 @@ async def _own_user(lab: Lab) -> Made:
     return {"id": lab.people["owner"].id}
 
 
+async def _session(lab: Lab) -> Made:
+    """A further session of the owner; its number is no row's."""
+    await lab.login("owner")
+    sessions = (await lab.call("GET", "/sessions/?sort=-id")).json()["items"]
+    return {"id": next(session["id"] for session in sessions if not session["current"])}
+
+
 TARGETS: dict[str, Callable[[Lab], Awaitable[Made]]] = {
     "own_user": _own_user,
+    "session": _session,
     "user": Lab.user,
     "role": Lab.role,
     "token": Lab.token,
@@ -69,6 +77,10 @@ BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
     "POST /api/v1/login": _fixed(email="owner", password=PASSWORD),
     "POST /api/v1/token/refresh": _refresh,
     "POST /api/v1/users/": _user,
+    "POST /api/v1/second-factor": _fixed(password=PASSWORD),
+    "POST /api/v1/second-factor/confirm": _fixed(code="wrong!"),
+    "POST /api/v1/second-factor/recovery-codes": _fixed(code="wrong!"),
+    "POST /api/v1/second-factor/disable": _fixed(password=PASSWORD, code="wrong!"),
     "PATCH /api/v1/users/me": _fixed(full_name="Somebody"),
     "POST /api/v1/users/me/password": _fixed(old_password=PASSWORD, new_password="another one, long enough"),
     "PATCH /api/v1/users/{user_id}": _fixed(full_name="Somebody"),

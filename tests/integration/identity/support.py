@@ -13,7 +13,7 @@ import httpx2
 from fastapi import FastAPI
 
 from parcela.api.errors import ProblemDetails, install_error_handlers
-from parcela.api.routers import auth, roles, tokens, users
+from parcela.api.routers import auth, roles, second_factor, sessions, tokens, users
 from parcela.core.passwords import PasswordHasher
 from parcela.core.settings import Settings
 from parcela.core.tokens import TokenSigner
@@ -22,9 +22,13 @@ from parcela.models import User
 from parcela.repositories.events import EventRecord
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.access import Caller
-from parcela.services.auth import AuthService, TokenPair
+from parcela.services.auth import AuthService
 from parcela.services.idempotency import IdempotencyService
+from parcela.services.identity import build_identity
+from parcela.services.registration import RegistrationService
 from parcela.services.roles import RoleService
+from parcela.services.second_factor import SecondFactorService
+from parcela.services.sessions import SessionService, TokenPair
 from parcela.services.users import NewUser, UserService
 
 SECRET = "k" * 40
@@ -68,7 +72,10 @@ class Identity:
     hasher: CountingHasher
     signer: TokenSigner
     auth: AuthService
+    sessions: SessionService
+    second_factors: SecondFactorService
     users: UserService
+    registration: RegistrationService
     roles: RoleService
     idempotency: IdempotencyService = field(default_factory=IdempotencyService)
     events: list[EventRecord] = field(default_factory=list)
@@ -121,9 +128,7 @@ async def open_identity(url: str, folder: Path, **settings: Any) -> AsyncIterato
         uows=uows,
         hasher=hasher,
         signer=signer,
-        auth=AuthService(uows, hasher, signer, made_settings, clock),
-        users=UserService(hasher),
-        roles=RoleService(),
+        **vars(build_identity(uows, hasher, SECRET, made_settings)),
     )
 
     def publish(records: Any) -> None:
@@ -180,7 +185,7 @@ async def open_client(identity: Identity) -> AsyncIterator[Client]:
     app = FastAPI()
     install_error_handlers(app)
     app.state.services = SimpleNamespace(**vars(identity))
-    for module in (auth, users, roles, tokens):
+    for module in (auth, second_factor, sessions, users, roles, tokens):
         app.include_router(module.router, prefix="/api/v1")
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False, client=(ADDRESS, 5000))
     async with httpx2.AsyncClient(transport=transport, base_url="http://lab") as http:

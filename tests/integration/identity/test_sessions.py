@@ -12,6 +12,7 @@ from parcela.core.tokens import TokenSigner, hash_token
 from parcela.models import ApiToken
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.auth import AuthService
+from parcela.services.identity import build_identity
 from parcela.services.roles import RoleChanges
 from parcela.services.users import UserChanges
 from tests.integration.identity.support import (
@@ -19,6 +20,7 @@ from tests.integration.identity.support import (
     ADMIN_ID,
     PASSWORD,
     ROOT,
+    SECRET,
     Identity,
     open_identity,
     together,
@@ -357,7 +359,7 @@ async def two_processes(
     any_url: str, tmp_path: Path, anyio_backend: str
 ) -> AsyncIterator[tuple[Identity, AuthService]]:
     async with open_identity(any_url, tmp_path) as made:
-        other = AuthService(made.uows, made.hasher, made.signer, made.settings, made.clock)
+        other = build_identity(made.uows, made.hasher, SECRET, made.settings).auth
         yield made, other
         await other.aclose()
 

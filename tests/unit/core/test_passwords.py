@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.core.passwords import MAX_PASSWORD_BYTES, PasswordHasher, check_password_rules
+from parcela.core.passwords import MAX_PASSWORD_BYTES, PasswordHasher, PasswordPolicy, check_password_rules
 
 pytestmark = pytest.mark.anyio
 
@@ -108,3 +108,47 @@ def test_passwords_are_hashed_nowhere_else() -> None:
         if "pwdlib" in path.read_text() or "import bcrypt" in path.read_text()
     }
     assert users == {"passwords.py"}
+
+
+POLICY = PasswordPolicy()
+ABOUT = ["ana.quispe@lab.example", "aquispe", "Ana Quispe"]
+
+
+@pytest.mark.parametrize(
+    ("password", "code"),
+    [
+        ("short", "password_too_short"),
+        ("x" * 73, "password_too_long"),
+        ("password", "password_common"),
+        ("PassWord", "password_common"),
+        ("password2031!", "password_common"),
+        ("12345678", "password_common"),
+        ("aaaaaaaaaa", "password_common"),
+        ("12121212", "password_common"),
+        ("contraseña", "password_common"),
+        ("aquispe1", "password_is_name"),
+        ("AQuispe2031", "password_is_name"),
+        ("Ana.Quispe@lab.example", "password_is_name"),
+        ("ana.quispe", "password_is_name"),
+        ("Ana Quispe!", "password_is_name"),
+    ],
+)
+def test_a_policy_refuses(password: str, code: str) -> None:
+    with pytest.raises(ParcelaError) as caught:
+        POLICY.check(password, "new_password", ABOUT)
+    assert (caught.value.code, caught.value.problems[0].where) == (code, "new_password")
+
+
+@pytest.mark.parametrize("password", ["correct horse battery", "aquispe likes rain", "ñandúes8", "8f3kd92mx"])
+def test_a_policy_lets_pass(password: str) -> None:
+    POLICY.check(password, "password", ABOUT)
+
+
+def test_a_longer_least_length() -> None:
+    with pytest.raises(ParcelaError, match="at least 12 characters"):
+        PasswordPolicy(12).check("elevenchars")
+
+
+def test_the_list_is_written_as_it_is_compared() -> None:
+    assert len(POLICY.common) > 90
+    assert {word for word in POLICY.common if word != word.casefold().strip()} == set()

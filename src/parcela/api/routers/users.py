@@ -28,6 +28,7 @@ from parcela.services.users import NewUser, UserChanges
 router = APIRouter(prefix="/users", tags=["users"])
 UserReader = Annotated[Caller, Depends(Requires(Permission.USER_READ))]
 UserWriter = Annotated[Caller, Depends(Requires(Permission.USER_WRITE))]
+FactorResetter = Annotated[Caller, Depends(Requires(Permission.USER_RESET_FACTOR))]
 RoleFilter = Annotated[str | None, Query(max_length=64, pattern=NO_CONTROLS, description="Name of a role")]
 PrefixFilter = Annotated[
     str | None, Query(max_length=254, pattern=NO_CONTROLS, description="Beginning of an e-mail address or username")
@@ -35,11 +36,16 @@ PrefixFilter = Annotated[
 
 
 async def _hashed(body: UserCreate, _caller: UserWriter, services: AppServices) -> str:
-    return await services.users.hash_password(body.password)
+    return await services.users.hash_password(body.password, about=[body.email, body.username, body.full_name])
 
 
-async def _hashed_if_new(body: UserUpdate, _caller: UserWriter, services: AppServices) -> str | None:
-    return None if body.password is None else await services.users.hash_password(body.password)
+async def _hashed_if_new(user_id: RowId, body: UserUpdate, _caller: UserWriter, services: AppServices) -> str | None:
+    if body.password is None:
+        return None
+    async with services.uows.read() as uow:
+        names = await services.users.names(uow, user_id)
+    about = [*names, *(new for new in (body.email, body.username, body.full_name) if new)]
+    return await services.users.hash_password(body.password, about=about)
 
 
 # Dependencies, placed before the unit of work: hashing takes a quarter of a second, in which an open unit of work would
@@ -133,6 +139,12 @@ async def delete_user(
     current = await services.users.get_for_update(uow, caller, user_id)
     precondition.check(UserRead.model_validate(current))
     await services.users.delete(uow, caller, user_id)
+
+
+@router.delete("/{user_id}/second-factor", status_code=204, responses=problem_responses(401, 403, 404, 422))
+async def reset_second_factor(user_id: RowId, caller: FactorResetter, services: AppServices, uow: WriteUow) -> None:
+    """Take the second factor off somebody who lost it; their sessions end. Needs `user:reset_factor`."""
+    await services.second_factors.reset(uow, caller, user_id)
 
 
 def _me(caller: Caller, record: UserRecord) -> MeRead:

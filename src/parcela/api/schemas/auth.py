@@ -20,6 +20,10 @@ class LoginRequest(Body):
     email: Annotated[str, Field(min_length=1, max_length=254, description="E-mail address or username")] = ""
     username: Annotated[str, Field(min_length=1, max_length=254, description="Instead of `email`")] = ""
     password: Annotated[str, Field(max_length=1000)]
+    totp_code: Annotated[
+        str,
+        Field(max_length=64, description="Code of the authenticator app, or a recovery code; see `totp_required`"),
+    ] = ""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "LoginRequest":

@@ -1,0 +1,51 @@
+"""The services of identity: they share the guard, the keys and each other, so they are put together here."""
+
+from dataclasses import dataclass
+
+from parcela.core.passwords import PasswordHasher
+from parcela.core.sealing import Sealer
+from parcela.core.settings import Settings
+from parcela.core.tokens import TokenSigner
+from parcela.repositories.uow import UnitOfWorkFactory
+from parcela.services.auth import AuthService
+from parcela.services.guard import LoginGuard
+from parcela.services.registration import RegistrationService
+from parcela.services.roles import RoleService
+from parcela.services.second_factor import SecondFactorService
+from parcela.services.sessions import SessionService
+from parcela.services.users import UserService
+
+
+@dataclass(frozen=True)
+class IdentityServices:
+    """Who somebody is, and what they may do."""
+
+    auth: AuthService
+    sessions: SessionService
+    second_factors: SecondFactorService
+    users: UserService
+    registration: RegistrationService
+    roles: RoleService
+
+
+def build_identity(
+    uows: UnitOfWorkFactory, hasher: PasswordHasher, secret: str, settings: Settings
+) -> IdentityServices:
+    """Wire them; ``secret`` signs tokens, and the keys that encrypt are derived from it."""
+
+    def sealer(purpose: str) -> Sealer:
+        return Sealer(secret, purpose, uows.clock)
+
+    guard = LoginGuard(uows, hasher, settings)
+    users = UserService(hasher, guard.policy)
+    signer = TokenSigner(secret, uows.clock)
+    sessions = SessionService(signer, settings)
+    second_factors = SecondFactorService(guard, sealer("second factor"), users)
+    return IdentityServices(
+        auth=AuthService(guard, sessions, second_factors, signer, sealer("login challenge")),
+        sessions=sessions,
+        second_factors=second_factors,
+        users=users,
+        registration=RegistrationService(settings, users),
+        roles=RoleService(),
+    )
