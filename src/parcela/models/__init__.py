@@ -3,6 +3,7 @@
 from parcela.models.audit import AuditEntry, AuditOutcome
 from parcela.models.base import Base
 from parcela.models.catalogue import Flavour, Host, Image, Zone
+from parcela.models.identity import ExternalIdentity, OutboxMail, PasswordReset, RecoveryCode, SecondFactor
 from parcela.models.machines import (
     Attachment,
     HostMachine,
@@ -11,7 +12,6 @@ from parcela.models.machines import (
     OpenMaintenance,
 )
 from parcela.models.maintenance import ActivityRow, MaintenanceChange, MaintenancePlan, MaintenanceRow
-from parcela.models.identity import ExternalIdentity, OutboxMail, PasswordReset, RecoveryCode, SecondFactor
 from parcela.models.operations import (
     ConsoleTicket,
     Counter,

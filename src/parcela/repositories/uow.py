@@ -26,18 +26,18 @@ from parcela.repositories.consoles import ConsoleTicketRepository
 from parcela.repositories.events import EventRecord, EventRepository
 from parcela.repositories.hosts import HostRepository
 from parcela.repositories.idempotency import IdempotencyRepository
-from parcela.repositories.machine_hosts import MachineHostRepository, OpenMaintenanceRepository
-from parcela.repositories.machines import MachineRepository
-from parcela.repositories.maintenance.outside import ChangeRepository, Outside, OutsideActivity, OutsideMaintenance
-from parcela.repositories.maintenance.port import ActivityStore, MaintenanceStore
-from parcela.repositories.maintenance.sql import SqlActivityStore, SqlMaintenanceStore
-from parcela.repositories.maintenance_plans import MaintenancePlanRepository
 from parcela.repositories.identity import (
     ExternalIdentityRepository,
     PasswordResetRepository,
     SecondFactorRepository,
 )
+from parcela.repositories.machine_hosts import MachineHostRepository, OpenMaintenanceRepository
+from parcela.repositories.machines import MachineRepository
 from parcela.repositories.mail import OutboxRepository
+from parcela.repositories.maintenance.outside import ChangeRepository, Outside, OutsideActivity, OutsideMaintenance
+from parcela.repositories.maintenance.port import ActivityStore, MaintenanceStore
+from parcela.repositories.maintenance.sql import SqlActivityStore, SqlMaintenanceStore
+from parcela.repositories.maintenance_plans import MaintenancePlanRepository
 from parcela.repositories.operations import OperationRepository
 from parcela.repositories.roles import RoleRepository
 from parcela.repositories.segments import SegmentRepository

@@ -261,7 +261,7 @@ async def test_roles_over_http(client: Client) -> None:
     assert answer.json()["permissions"] == ["host:*"]
     problem(await client.call("PATCH", path, json={"name": "x1"}, headers={"If-Match": seen}), 412, "changed_meanwhile")
     names = [row["name"] for row in (await client.call("GET", "/roles/?sort=name")).json()["items"]]
-    assert names == ["admin", "client", "tech"]
+    assert names == ["admin", "client", "tech", "technician"]
     problem(await client.call("DELETE", "/roles/1"), 409, "role_builtin")
     assert (await client.call("DELETE", path)).status_code == 204
     problem(await client.call("GET", path), 404, "role_not_found")
