@@ -16,12 +16,13 @@ from tests.support.fixtures import (
 )
 
 __all__ = ["any_lab_url", "anyio_backend", "faulty", "faulty_anywhere", "furnished", "snapshots", "sqlite_lab_url"]
-REAL = ("libvirt", "guest", "database")
+REAL = ("libvirt", "guest", "database", "store")
 """Marks of tests that need a real component; in CI one that is missing is a failure."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "database: needs a database server (those of the test lab)")
+    config.addinivalue_line("markers", "store: needs Redis, MongoDB or nginx (those of the test lab)")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,7 +2,7 @@
 
     python -m tests.lab [--only NAMES | --none] -- COMMAND [ARG...]
 
-The exit code is the command's. Services: libvirt, session, postgres, mariadb. The command finds
+The exit code is the command's. Services: libvirt, session, postgres, mariadb, redis, mongo. The command finds
 PARCELA_TEST_<X>_URL / _URI / _DIR for what runs and PARCELA_TEST_<X>_SKIP with the reason for what does
 not. Files that QEMU must read belong into PARCELA_TEST_TMP: it runs as another user.
 """

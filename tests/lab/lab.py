@@ -13,12 +13,14 @@ from types import FrameType
 
 from tests.lab.libvirt import Libvirt
 from tests.lab.mariadb import MariaDB
+from tests.lab.mongo import Mongo
 from tests.lab.postgres import Postgres
+from tests.lab.redis import Redis
 from tests.lab.service import CannotStartError, Service
 from tests.lab.session import LibvirtSession
 from tests.lab.workdir import WorkDir
 
-SERVICES: tuple[type[Service], ...] = (Libvirt, LibvirtSession, Postgres, MariaDB)
+SERVICES: tuple[type[Service], ...] = (Libvirt, LibvirtSession, Postgres, MariaDB, Redis, Mongo)
 KILL_AFTER_S = 15.0
 
 Handler = Callable[[int, FrameType | None], None]

@@ -38,6 +38,36 @@ def test_says_why_a_service_is_missing(tmp_path: Path) -> None:
     assert done.stdout == "left out by --only or --none\n"
 
 
+@pytest.mark.store
+@pytest.mark.parametrize(
+    ("service", "scheme", "hello", "answer"),
+    [
+        # Redis' own line protocol; MongoDB answers a web request with a sentence of its own.
+        ("redis", "redis://", "PING\\r\\n", "+PONG"),
+        ("mongo", "mongodb://", "GET / HTTP/1.0\\r\\n\\r\\n", "HTTP/1.0 200 OK"),
+    ],
+)
+def test_store_answers_where_the_variable_says(
+    tmp_path: Path, service: str, scheme: str, hello: str, answer: str
+) -> None:
+    script = f"""
+set -eu
+if [ -n "${{PARCELA_TEST_{service.upper()}_SKIP:-}}" ]; then echo "$PARCELA_TEST_{service.upper()}_SKIP"; exit 77; fi
+url=$PARCELA_TEST_{service.upper()}_URL
+case $url in {scheme}127.0.0.1:*) ;; *) echo "odd: $url"; exit 1 ;; esac
+port=${{url#{scheme}127.0.0.1:}}; port=${{port%%/*}}
+exec 3<>/dev/tcp/127.0.0.1/$port
+printf '{hello}' >&3
+read -r line <&3
+echo "$line"
+"""
+    done = run_lab(tmp_path, "--only", service, "--", "bash", "-c", script)
+    if done.returncode == 77:
+        pytest.skip(done.stdout)
+    assert (done.returncode, done.stdout.strip()) == (0, answer), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_unknown_service_is_refused(tmp_path: Path) -> None:
     done = run_lab(tmp_path, "--only", "oracle", "--", "true")
     assert done.returncode == 2

@@ -23,7 +23,7 @@ def judged(monkeypatch: pytest.MonkeyPatch, *, ci: bool, marks: set[str], **fact
     return report  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("mark", ["libvirt", "guest", "database"])
+@pytest.mark.parametrize("mark", ["libvirt", "guest", "database", "store"])
 def test_in_ci_it_fails_with_the_reason(monkeypatch: pytest.MonkeyPatch, mark: str) -> None:
     report = judged(monkeypatch, ci=True, marks={mark, "slow"})
     assert report.outcome == "failed"
