@@ -48,6 +48,7 @@ from parcela.services.signals import Signal
 from parcela.services.slices import SliceService
 from parcela.services.templates import TemplateService
 from parcela.services.vms import VmService
+from parcela.services.webhook_http import WebhookHttp
 from parcela.services.zones import ZoneService
 from parcela.web.app import include_web
 from parcela.workers.embedded import EmbeddedEngine
@@ -59,6 +60,7 @@ from parcela.workers.reconcilers.leftovers import Housekeeping, ReservationLeaks
 from parcela.workers.reconcilers.orphan_sweep import OrphanSweep
 from parcela.workers.reconcilers.slice_expiry import SliceExpiry
 from parcela.workers.reconcilers.vm_drift import VmDrift
+from parcela.workers.webhooks import WebhookPump
 
 log = structlog.get_logger(__name__)
 Listener = Callable[[Sequence[EventRecord]], None]
@@ -72,6 +74,7 @@ class Workers:
 
     engine: EmbeddedEngine
     reconcilers: ReconcilerLoop
+    webhooks: WebhookPump
 
 
 def signing_secret(settings: Settings) -> str:
@@ -140,8 +143,10 @@ def build_services(
     metrics: Metrics | None = None,
 ) -> Services:
     """Wire the services; ``listen`` gets every committed event before the streams do."""
-    hub, observing = EventHub(), Observing.build(uows, metrics)
-    identity = build_identity(uows, hasher, signing_secret(settings), settings)
+    hub, key = EventHub(), signing_secret(settings)
+    events = EventService(uows, hub)
+    observing = Observing.build(uows, settings, key, events, metrics)
+    identity = build_identity(uows, hasher, key, settings)
     uows.publish_to(to_all(identity.auth.on_events, listen, observing.metrics.on_events, hub.publish))
     operations = OperationService(engine)
     templates = TemplateService()
@@ -164,7 +169,7 @@ def build_services(
         operations=operations,
         retries=RetryService(operations, slices, vms),
         consoles=ConsoleService(uows, drivers),
-        events=EventService(uows, hub),
+        events=events,
         idempotency=IdempotencyService(),
         health=HealthService(uows),
         observing=observing,
@@ -196,7 +201,10 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
         loop.signal()
 
     services.drivers.listen(on_driver_event)
-    return Workers(engine, loop)
+    http = WebhookHttp(settings)
+    webhooks = WebhookPump(uows, services.observing.deliveries, http, settings.sweep_interval_s)
+    services.hub.connect(webhooks.signal)
+    return Workers(engine, loop, webhooks)
 
 
 @asynccontextmanager
@@ -242,6 +250,8 @@ async def running(
         stack.push_async_callback(workers.reconcilers.aclose)
         await workers.engine.start()
         stack.push_async_callback(workers.engine.aclose)
+        workers.webhooks.start()
+        stack.push_async_callback(workers.webhooks.aclose)
         yield services, workers, admin
 
 

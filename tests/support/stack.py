@@ -186,6 +186,7 @@ class Stack:
         await self._end()
 
     async def _end(self) -> None:
+        await self.workers.webhooks.aclose()
         await self.workers.engine.aclose()
         await self.drivers.aclose()
         if not self.uows.died.is_set():

@@ -24,6 +24,7 @@ from parcela.api.routers import (
     tokens,
     users,
     vms,
+    webhooks,
     zones,
 )
 
@@ -40,6 +41,7 @@ ROUTERS = (
     sessions,
     second_factor,
     audit,
+    webhooks,
     flavours,
     images,
     zones,

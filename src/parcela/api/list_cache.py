@@ -28,7 +28,7 @@ NOBODY = 0
 """No user has this id."""
 OWNED = frozenset({"vm", "slice", "operation"})
 """First words of events that concern the lists of their owner, and those that show everybody's things."""
-UNSEEN = frozenset({"auth", "token", "template", "role", "console"})
+UNSEEN = frozenset({"auth", "token", "template", "role", "console", "webhook"})
 """First words of events that change no cached list; whatever is neither here nor above concerns all of them."""
 CACHED_LISTS: Mapping[str, Permission] = MappingProxyType({"/api/v1/virtual-machines/": Permission.VM_READ_ALL})
 """Path of a list -> the right that shows everybody's things."""

@@ -47,6 +47,7 @@ from parcela.repositories.templates import TemplateRepository
 from parcela.repositories.tokens import TokenRepository
 from parcela.repositories.users import UserRepository
 from parcela.repositories.vms import VmRepository
+from parcela.repositories.webhooks import WebhookDeliveryRepository, WebhookRepository
 
 
 class ReadUnitOfWork:
@@ -73,6 +74,8 @@ class ReadUnitOfWork:
         self.operations = OperationRepository(session, clock)
         self.events = EventRepository(session)
         self.audit = AuditRepository(session)
+        self.webhooks = WebhookRepository(session, clock)
+        self.webhook_deliveries = WebhookDeliveryRepository(session, clock)
         self.statistics = StatisticsRepository(session, clock)
         self.idempotency = IdempotencyRepository(session, clock)
         self.console_tickets = ConsoleTicketRepository(session, clock)

@@ -1,7 +1,7 @@
 """Events: the stored sequence, and the hub that streams it to the clients of this process."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from parcela.core.permissions import Permission
@@ -38,12 +38,19 @@ class EventHub:
     def __init__(self) -> None:
         """Begin without clients."""
         self._subscriptions: set[Subscription] = set()
+        self._listeners: list[Callable[[], None]] = []
 
     def publish(self, records: Sequence[EventRecord]) -> None:
         """Give events to every client."""
         for subscription in self._subscriptions:
             for record in records:
                 subscription.offer(record)
+        for listener in self._listeners:
+            listener()
+
+    def connect(self, listener: Callable[[], None]) -> None:
+        """Wake somebody who reads the stored events after every commit that has some."""
+        self._listeners.append(listener)
 
     def subscribe(self) -> Subscription:
         """A new queue that gets every event from now on."""

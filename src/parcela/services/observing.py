@@ -1,11 +1,16 @@
-"""What watches a process and tells others of it: the audit trail and metrics."""
+"""What watches a process and tells others of it: the audit trail, metrics and webhooks."""
 
 from dataclasses import dataclass
 from typing import Self
 
+from parcela.core.settings import Settings
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.audit import AuditService
+from parcela.services.events import EventService
 from parcela.services.metrics import Metrics, MetricsService
+from parcela.services.webhook_delivery import WebhookDeliveries
+from parcela.services.webhook_rules import WebhookSecrets
+from parcela.services.webhooks import WebhookService
 
 
 @dataclass(frozen=True)
@@ -15,9 +20,19 @@ class Observing:
     audit: AuditService
     metrics: Metrics
     scrapes: MetricsService
+    webhooks: WebhookService
+    deliveries: WebhookDeliveries
 
     @classmethod
-    def build(cls, uows: UnitOfWorkFactory, metrics: Metrics | None) -> Self:
-        """Wire it; without ``metrics`` new ones are counted."""
-        counted = metrics or Metrics()
-        return cls(audit=AuditService(uows), metrics=counted, scrapes=MetricsService(uows, counted))
+    def build(
+        cls, uows: UnitOfWorkFactory, settings: Settings, key: str, events: EventService, metrics: Metrics | None
+    ) -> Self:
+        """Wire it. ``key`` is that of the server; without ``metrics`` new ones are counted."""
+        counted, secrets = metrics or Metrics(), WebhookSecrets(key)
+        return cls(
+            audit=AuditService(uows),
+            metrics=counted,
+            scrapes=MetricsService(uows, counted),
+            webhooks=WebhookService(settings, secrets),
+            deliveries=WebhookDeliveries(settings, secrets, events),
+        )

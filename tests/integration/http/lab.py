@@ -30,6 +30,7 @@ PASSWORD = "correct horse battery"
 ORIGIN = "https://class.example"
 MIB = 1024 * 1024
 READING = [
+    "audit:read",
     "catalogue:read",
     "event:read_all",
     "host:read",
@@ -40,6 +41,7 @@ READING = [
     "template:read_all",
     "user:read",
     "vm:read_all",
+    "webhook:read_all",
 ]
 """Scopes of a token that may look at everything and change nothing."""
 ONE_VM = {"vms": [{"name": "web", "image": "tiny", "flavour": "tiny"}]}
@@ -278,6 +280,7 @@ async def open_lab(settings: Settings, world: SimulatedWorld | None = None) -> A
         httpx2.AsyncClient(transport=transport, base_url="http://lab") as http,
     ):
         lab = Lab(app, http, app.state.services, app.state.workers, world)
+        await lab.workers.webhooks.aclose()
         await lab.workers.reconcilers.aclose()  # nothing happens but what a test asks for
         await lab.enter("admin", "admin", 1)
         for key in ("owner", "stranger"):

@@ -56,9 +56,18 @@ GET    /api/v1/tokens/                             -              401 200 200 20
 POST   /api/v1/tokens/                             -              401 201 201 201 403
 DELETE /api/v1/tokens/{token_id}                   token          401 404 204 404 403
 
-GET    /api/v1/audit                               -              401 403 403 200 403
-GET    /api/v1/audit/export                        -              401 403 403 200 403
+GET    /api/v1/audit                               -              401 403 403 200 200
+GET    /api/v1/audit/export                        -              401 403 403 200 200
 GET    /metrics                                    -              401 403 403 200 200
+
+GET    /api/v1/webhooks/                           -              401 200 200 200 200
+POST   /api/v1/webhooks/                           -              401 403 403 201 403
+GET    /api/v1/webhooks/{webhook_id}               webhook        401 404 200 200 200
+PATCH  /api/v1/webhooks/{webhook_id}               webhook        401 404 200 200 403
+DELETE /api/v1/webhooks/{webhook_id}               webhook        401 404 204 204 403
+POST   /api/v1/webhooks/{webhook_id}/rotate-secret  webhook       401 404 200 200 403
+GET    /api/v1/webhooks/{webhook_id}/deliveries    webhook        401 404 200 200 200
+POST   /api/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend  webhook_delivery  401 404 202 202 403
 
 GET    /api/v1/flavours/                           -              401 200 200 200 200
 POST   /api/v1/flavours/                           -              401 403 403 201 403

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from parcela.models import Webhook, WebhookDelivery
 from tests.integration.catalogue.disks import raw_disk
 from tests.integration.http.lab import ONE_VM, PASSWORD, Lab
 
@@ -21,12 +22,42 @@ async def _session(lab: Lab) -> Made:
     return {"id": next(session["id"] for session in sessions if not session["current"])}
 
 
+async def _webhook(lab: Lab) -> Made:
+    """A webhook of the owner; they had the right to make it once."""
+    async with lab.services.uows.write() as uow:
+        facts = {"created_at": uow.clock(), "updated_at": uow.clock()}
+        row = Webhook(
+            owner_id=lab.people["owner"].id,
+            name=lab.unique("webhook"),
+            url="https://hooks.example/parcela",
+            event_types=[],
+            salt="salt",
+            cursor=await uow.events.last_id(),
+            **facts,
+        )
+        made = await uow.webhooks.add(row)
+        await uow.commit()
+    return {"id": made.id}
+
+
+async def _webhook_delivery(lab: Lab) -> Made:
+    """A delivery with the same id as its webhook: the table knows one id per target."""
+    made = await _webhook(lab)
+    async with lab.services.uows.write() as uow:
+        facts = {"event_id": 1, "event_type": "vm.state", "created_at": uow.clock()}
+        await uow.webhook_deliveries.add(WebhookDelivery(id=made["id"], webhook_id=made["id"], **facts))
+        await uow.commit()
+    return made
+
+
 TARGETS: dict[str, Callable[[Lab], Awaitable[Made]]] = {
     "own_user": _own_user,
     "session": _session,
     "user": Lab.user,
     "role": Lab.role,
     "token": Lab.token,
+    "webhook": _webhook,
+    "webhook_delivery": _webhook_delivery,
     "flavour": Lab.flavour,
     "zone": Lab.zone,
     "host": Lab.host,
@@ -84,6 +115,8 @@ BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
     "PATCH /api/v1/users/me": _fixed(full_name="Somebody"),
     "POST /api/v1/users/me/password": _fixed(old_password=PASSWORD, new_password="another one, long enough"),
     "PATCH /api/v1/users/{user_id}": _fixed(full_name="Somebody"),
+    "POST /api/v1/webhooks/": _fixed(name="$unique", url="https://hooks.example/parcela"),
+    "PATCH /api/v1/webhooks/{webhook_id}": _fixed(name="$unique"),
     "POST /api/v1/roles/": _fixed(name="$unique", permissions=["host:read"]),
     "PATCH /api/v1/roles/{role_id}": _fixed(description="Changed"),
     "POST /api/v1/tokens/": _fixed(name="laptop", scopes=["*"]),
