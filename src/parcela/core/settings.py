@@ -160,6 +160,13 @@ class Settings(IdentitySettings, ObserveSettings):
     max_body_bytes: int = _env(
         "PARCELA_MAX_BODY_BYTES", 2097152, "Largest request body in bytes, image uploads excepted.", ge=65536
     )
+    max_attachment_bytes: int = _env(
+        "PARCELA_MAX_ATTACHMENT_BYTES",
+        10485760,
+        "Largest photo of a machine or file attached to its maintenance, in bytes.",
+        ge=65536,
+        le=1073741824,
+    )
     boot_timeout_s: int = _env(
         "PARCELA_BOOT_TIMEOUT_S", 300, "Seconds a guest may take to say that it is ready.", ge=10, le=3600
     )

@@ -26,6 +26,7 @@ class HostSnapshot:
         disk_used_gib: the same in GiB.
         capabilities: what it can do beyond the core contract.
         vms: number of VMs it has.
+        under_repair: whether its machine has open corrective maintenance.
     """
 
     id: int
@@ -41,6 +42,7 @@ class HostSnapshot:
     disk_used_gib: int = 0
     capabilities: frozenset[str] = frozenset()
     vms: int = 0
+    under_repair: bool = False
 
     @property
     def vcpus_free(self) -> int:

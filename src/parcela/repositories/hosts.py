@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
 
 from parcela.core.errors import not_found
-from parcela.core.lifecycle import VmState
-from parcela.models import Host, Reservation, VirtualMachine, Zone
+from parcela.core.lifecycle import HostState, VmState
+from parcela.models import Host, HostMachine, Machine, Reservation, VirtualMachine, Zone
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -31,7 +31,7 @@ class HostRepository(Repository[Host]):
     noun = "host"
 
     async def page(self, request: PageRequest, *, zone_id: int | None = None, state: str | None = None) -> Page:
-        """Hosts with the name and provider of their zone."""
+        """Hosts with the name and provider of their zone, and the machine they are."""
         statement = _with_zone()
         if zone_id is not None:
             statement = statement.where(Host.zone_id == zone_id)
@@ -87,8 +87,8 @@ class HostRepository(Repository[Host]):
         provider, name = (await self._session.execute(statement)).one()
         return provider, name
 
-    async def try_reserve(self, host_id: int, claims: Sequence[Claim]) -> bool:
-        """Reserve all claims on a host, or none of them.
+    async def try_reserve(self, host_id: int, claims: Sequence[Claim], *, only_up: bool = False) -> bool:
+        """Reserve all claims on a host, or none of them; ``only_up``: none on one that takes no new VMs any more.
 
         The UPDATE compares and raises the sums in one statement, so two units of work can never both take the last
         room, whatever the database's isolation.
@@ -96,12 +96,14 @@ class HostRepository(Repository[Host]):
         vcpus = sum(claim.vcpus for claim in claims)
         memory_mib = sum(claim.memory_mib for claim in claims)
         disk_gib = sum(claim.disk_gib for claim in claims)
-        fits = (
+        fits: tuple[ColumnElement[bool], ...] = (
             Host.id == host_id,
             Host.used_vcpus + vcpus <= Host.vcpus_limit,
             Host.used_memory_mib + memory_mib <= Host.memory_limit_mib,
             Host.used_disk_gib + disk_gib <= Host.disk_limit_gib,
         )
+        if only_up:
+            fits = (*fits, Host.state == HostState.UP.value)
         raised = {
             "used_vcpus": Host.used_vcpus + vcpus,
             "used_memory_mib": Host.used_memory_mib + memory_mib,
@@ -163,4 +165,10 @@ class HostRepository(Repository[Host]):
 
 
 def _with_zone() -> Select[Any]:
-    return select(*Host.__table__.columns, Zone.name.label("zone"), Zone.provider).join(Zone)
+    machine = (Machine.id.label("machine_id"), Machine.code.label("machine_code"))
+    return (
+        select(*Host.__table__.columns, Zone.name.label("zone"), Zone.provider, *machine)
+        .join(Zone, Zone.id == Host.zone_id)
+        .join(HostMachine, HostMachine.host_id == Host.id, isouter=True)
+        .join(Machine, Machine.id == HostMachine.machine_id, isouter=True)
+    )

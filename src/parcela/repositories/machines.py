@@ -5,12 +5,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, func, or_, select
 
-from parcela.models import Host, HostMachine, Machine, MachineStatusChange, User
+from parcela.models import Host, HostMachine, Machine, MachineStatusChange, OpenMaintenance, User
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
 MachineRow = dict[str, Any]
-"""Columns of a machine with ``responsible`` (user name), ``host_id``, ``host`` (name) and ``host_state``."""
+"""Columns of a machine with ``responsible`` (user name), ``host_id``, ``host`` (name), ``host_state``, and
+``open_maintenance`` (number of records that are not done)."""
 
 
 class MachineRepository(Repository[Machine]):
@@ -88,6 +89,7 @@ class MachineRepository(Repository[Machine]):
 
 
 def _detailed() -> Select[Any]:
+    opened = select(func.count()).where(OpenMaintenance.machine_id == Machine.id).correlate(Machine).scalar_subquery()
     return (
         select(
             *Machine.__table__.columns,
@@ -95,6 +97,7 @@ def _detailed() -> Select[Any]:
             Host.id.label("host_id"),
             Host.name.label("host"),
             Host.state.label("host_state"),
+            opened.label("open_maintenance"),
         )
         .join(User, User.id == Machine.responsible_id, isouter=True)
         .join(HostMachine, HostMachine.machine_id == Machine.id, isouter=True)

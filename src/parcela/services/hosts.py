@@ -12,10 +12,11 @@ from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.catalogue_rules import check_fields
+from parcela.services.machine_hosts import bind, lock_for_binding, refuse_up_while_maintained
 
 INVALID = "host_invalid"
 HostRow = dict[str, Any]
-"""Columns of a host with ``zone`` (name) and ``provider``."""
+"""Columns of a host with ``zone`` (name), ``provider``, and ``machine_id`` and ``machine_code`` of the machine it is."""
 # capacity, its ratio, their product, what of it is reserved
 DIMENSIONS = (
     ("vcpus", "cpu_overcommit", "vcpus_limit", "used_vcpus"),
@@ -60,7 +61,8 @@ class HostService:
             uow: where to store it.
             caller: holds ``host:write``.
             fields: name, zone_id, vcpus, memory_mib, disk_gib; optional are state (up) and the overcommit ratios
-                cpu_overcommit (8.0), memory_overcommit (1.0) and disk_overcommit (4.0).
+                cpu_overcommit (8.0), memory_overcommit (1.0) and disk_overcommit (4.0), and machine_id: the machine of
+                the inventory that it is.
 
         Raises:
             ParcelaError: ``conflict`` ``host_exists`` when the name is taken; ``invalid`` ``unknown_zone``.
@@ -71,9 +73,13 @@ class HostService:
             text = f"There is no zone {fields['zone_id']}."
             raise invalid("unknown_zone", text, Problem("zone_id", text, "unknown_zone"))
         defaults = {"cpu_overcommit": 8.0, "memory_overcommit": 1.0, "disk_overcommit": 4.0}
-        host = Host(**{**defaults, **fields}, facts={}, created_at=uow.clock())
+        columns = {name: value for name, value in fields.items() if name != "machine_id"}
+        machine_id = fields.get("machine_id")
+        await lock_for_binding(uow, None, machine_id)
+        host = Host(**{**defaults, **columns}, facts={}, created_at=uow.clock())
         _set_limits(host)
         await uow.hosts.add(host)
+        await bind(uow, caller, host.id, machine_id)
         uow.add_event("host.created", actor_id=caller.user_id, data={"id": host.id, "name": host.name})
         return await uow.hosts.detail(host.id)
 
@@ -85,22 +91,30 @@ class HostService:
         changes: dict[str, Any],
         check: Callable[[HostRow], None] = lambda _: None,
     ) -> HostRow:
-        """Change state, capacity or ratios; ``check`` sees the locked row first.
+        """Change state, capacity, ratios or the machine that it is (None: none); ``check`` sees the locked row first.
 
         Name and zone stay: the driver and the VMs on the host are found by them.
 
         Raises:
-            ParcelaError: ``conflict`` ``capacity_in_use`` when less would be left than is reserved.
+            ParcelaError: ``conflict`` ``capacity_in_use`` when less would be left than is reserved,
+                ``host_in_maintenance`` when it is to be up while its machine is worked on.
         """
         caller.require(Permission.HOST_WRITE)
+        if "machine_id" in changes:
+            await lock_for_binding(uow, host_id, changes["machine_id"])
         host = await uow.hosts.lock(host_id)
         check(await uow.hosts.detail(host_id))
         check_fields(Host, INVALID, changes)
         before = host.state
         for field, value in changes.items():
-            setattr(host, field, value)
+            if field != "machine_id":
+                setattr(host, field, value)
         _set_limits(host)
         _refuse_too_little(host)
+        if "machine_id" in changes:
+            await bind(uow, caller, host_id, changes["machine_id"])
+        elif host.state == HostState.UP.value != before:
+            await refuse_up_while_maintained(uow, host)
         await uow.flush()  # the answer below is read from the row
         data = {"id": host_id, "name": host.name, "state": host.state, "state_before": before}
         uow.add_event("host.updated", actor_id=caller.user_id, data=data)

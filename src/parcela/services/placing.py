@@ -26,7 +26,7 @@ async def resolve_zone(uow: ReadUnitOfWork, name: str | None) -> Zone:
     return zones[0]
 
 
-def snapshot(host: Host, vms: int) -> HostSnapshot:
+def snapshot(host: Host, vms: int, *, under_repair: bool) -> HostSnapshot:
     """What placement needs to know of a host."""
     return HostSnapshot(
         id=host.id,
@@ -42,6 +42,7 @@ def snapshot(host: Host, vms: int) -> HostSnapshot:
         disk_used_gib=host.used_disk_gib,
         capabilities=frozenset(host.facts.get("capabilities", ())),
         vms=vms,
+        under_repair=under_repair,
     )
 
 
@@ -64,7 +65,8 @@ async def place(
     """
     requests = [VmRequest(vm.id, vm.cores, vm.memory_mib, vm.disk_gib, needs.get(vm.id, frozenset())) for vm in vms]
     for _ in range(RACES):
-        hosts = [snapshot(host, count) for host, count in await uow.hosts.in_zone(zone_id)]
+        rows, broken = await uow.hosts.in_zone(zone_id), await uow.machine_hosts.under_repair(zone_id)
+        hosts = [snapshot(host, count, under_repair=host.id in broken) for host, count in rows]
         decision = decide(requests, hosts, spread=True)
         if decision.missing is not None:
             sentence = decision.missing.explain()
@@ -85,7 +87,7 @@ async def _reserve_all(uow: UnitOfWork, vms: Sequence[VirtualMachine], assignmen
     for host_id in sorted(set(assignments.values())):
         mine = [vm for vm in vms if assignments[vm.id] == host_id]
         claims = [Claim(vm.id, vm.cores, vm.memory_mib, vm.disk_gib) for vm in mine]
-        if not await uow.hosts.try_reserve(host_id, claims):
+        if not await uow.hosts.try_reserve(host_id, claims, only_up=True):
             for vm in reserved:
                 await uow.hosts.release(vm.id)
             return False

@@ -25,6 +25,11 @@ HostDiskGib = Annotated[int, _between("disk_gib", "Disk in GiB the host gives to
 Ratio = Annotated[float, _between("cpu_overcommit", "How often the capacity may be promised"), Field(strict=False)]
 
 
+MachineId = Annotated[
+    int | None, Field(ge=1, le=MAX_ROW_ID, description="The machine of the inventory that it is; null: none")
+]
+
+
 class HostCreate(Body):
     """A new host. What may be reserved is the capacity times its ratio, rounded down."""
 
@@ -37,10 +42,11 @@ class HostCreate(Body):
     memory_overcommit: Ratio = 1.0
     disk_overcommit: Ratio = 4.0
     state: HostState = HostState.UP
+    machine_id: MachineId = None
 
 
 class HostUpdate(Body):
-    """What to change of a host: its state, or what it has."""
+    """What to change of a host: its state, what it has, or the machine that it is."""
 
     state: HostState = left_out()
     vcpus: HostVcpus = left_out()
@@ -49,6 +55,7 @@ class HostUpdate(Body):
     cpu_overcommit: Ratio = left_out()
     memory_overcommit: Ratio = left_out()
     disk_overcommit: Ratio = left_out()
+    machine_id: MachineId = None
 
 
 class HostRead(Schema):
@@ -76,4 +83,6 @@ class HostRead(Schema):
     reachable: bool = Field(description="Whether the last liveness check reached it")
     last_seen_at: datetime | None
     last_error: str
+    machine_id: int | None = Field(description="The machine of the inventory that it is")
+    machine_code: str | None
     created_at: datetime

@@ -1,0 +1,211 @@
+"""Machines: what stands in the lab, where, and how it is."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from parcela.core.errors import Problem, conflict, invalid, not_found
+from parcela.core.machines import MachineStatus
+from parcela.core.permissions import Permission
+from parcela.models import Machine
+from parcela.repositories.machines import MachineRow
+from parcela.repositories.maintenance.port import ActivityPage, RecordFilter
+from parcela.repositories.paging import Page, PageRequest
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
+from parcela.services.access import Caller
+from parcela.services.inventory_rules import check_inventory, note, refuse_archived, stored_code, today
+from parcela.services.machine_status import move, remember
+
+INVALID = "machine_invalid"
+
+
+class MachineService:
+    """Reads with ``machine:read``, writes with ``machine:write``. Codes may be given in any case."""
+
+    async def page(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest, **wanted: Any) -> Page:
+        """Machines; filters are code, status, area, type, responsible_id, search, archived, registered_since, _until.
+
+        ``archived`` is False unless it is given; None shows all.
+        """
+        caller.require(Permission.MACHINE_READ)
+        if wanted.get("code") is not None:
+            wanted["code"] = stored_code(wanted["code"])
+        return await uow.machines.page(request, {"archived": False} | wanted)
+
+    async def get(self, uow: ReadUnitOfWork, caller: Caller, machine_id: int) -> MachineRow:
+        """One machine, archived or not."""
+        caller.require(Permission.MACHINE_READ)
+        return await _detail(uow, machine_id)
+
+    async def by_code(self, uow: ReadUnitOfWork, caller: Caller, code: str) -> MachineRow:
+        """The machine with this code.
+
+        Raises:
+            ParcelaError: ``not_found`` ``machine_not_found``.
+        """
+        caller.require(Permission.MACHINE_READ)
+        machine = await uow.machines.by_code(stored_code(code))
+        if machine is None:
+            raise not_found("machine", code)
+        return await _detail(uow, machine.id)
+
+    async def create(self, uow: UnitOfWork, caller: Caller, fields: Mapping[str, Any]) -> MachineRow:
+        """Register a machine.
+
+        Args:
+            uow: where to store it.
+            caller: holds ``machine:write``.
+            fields: code and type; optional are area, status (operational), serial, notes, registered_on (today),
+                responsible_id and custom_fields (name -> text, number, truth value or None).
+
+        Raises:
+            ParcelaError: ``conflict`` ``machine_exists`` when the code is taken, in whatever case.
+        """
+        caller.require(Permission.MACHINE_WRITE)
+        check_inventory(INVALID, fields)
+        await _check_responsible(uow, fields)
+        now = uow.clock()
+        plain = {"area": "", "serial": "", "notes": "", "registered_on": today(uow), "custom_fields": {}}
+        facts = plain | {"status": MachineStatus.OPERATIONAL.value} | dict(fields)
+        facts["code"], facts["status"] = stored_code(facts["code"]), MachineStatus(facts["status"]).value
+        machine = await uow.machines.add(Machine(**facts, created_at=now, updated_at=now))
+        await remember(uow, caller, machine, None, "registered", None)
+        await note(uow, caller, "machine.created", machine, type=machine.type, status=machine.status)
+        return await _detail(uow, machine.id)
+
+    async def update(
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        machine_id: int,
+        changes: Mapping[str, Any],
+        check: Callable[[MachineRow], None] = lambda _: None,
+    ) -> MachineRow:
+        """Change some of the fields of ``create``; ``reason`` says why the status changes.
+
+        Raises:
+            ParcelaError: ``conflict`` ``machine_status``, ``machine_archived``, ``machine_exists``.
+        """
+        caller.require(Permission.MACHINE_WRITE)
+        machine = await uow.machines.lock(machine_id)
+        check(await _detail(uow, machine_id))
+        refuse_archived(machine)
+        check_inventory(INVALID, changes)
+        await _check_responsible(uow, changes)
+        left = dict(changes)
+        status, reason = left.pop("status", None), left.pop("reason", "")
+        if "code" in left:
+            left["code"] = stored_code(left["code"])
+        changed = sorted(name for name, value in left.items() if getattr(machine, name) != value)
+        for name in changed:
+            setattr(machine, name, left[name])
+        if changed:
+            machine.updated_at = uow.clock()
+        await uow.flush()  # a code that is taken is an error of this call
+        if changed:
+            await note(uow, caller, "machine.changed", machine, fields=changed)
+        if status is not None:
+            await move(uow, caller, machine, MachineStatus(status), reason=reason)
+        await uow.flush()  # the answer below is read from the row
+        return await _detail(uow, machine_id)
+
+    async def archive(self, uow: UnitOfWork, caller: Caller, machine_id: int) -> MachineRow:
+        """Put a machine away: it leaves the lists, its history stays. Doing it twice is fine.
+
+        Raises:
+            ParcelaError: ``conflict`` ``machine_has_open_maintenance`` or ``machine_is_a_host``.
+        """
+        caller.require(Permission.MACHINE_WRITE)
+        machine = await uow.machines.lock(machine_id)
+        if machine.archived_at is None:
+            await _refuse_used(uow, machine)
+            machine.archived_at = machine.updated_at = uow.clock()
+            await uow.flush()  # the answer below is read from the row
+            await note(uow, caller, "machine.archived", machine)
+        return await _detail(uow, machine_id)
+
+    async def restore(self, uow: UnitOfWork, caller: Caller, machine_id: int) -> MachineRow:
+        """Take an archived machine back into the lists. Doing it twice is fine."""
+        caller.require(Permission.MACHINE_WRITE)
+        machine = await uow.machines.lock(machine_id)
+        if machine.archived_at is not None:
+            machine.archived_at, machine.updated_at = None, uow.clock()
+            await uow.flush()  # the answer below is read from the row
+            await note(uow, caller, "machine.restored", machine)
+        return await _detail(uow, machine_id)
+
+    async def delete(
+        self, uow: UnitOfWork, caller: Caller, machine_id: int, check: Callable[[MachineRow], None] = lambda _: None
+    ) -> None:
+        """Remove a machine. One with a history has to be archived first; then its history goes with it.
+
+        Raises:
+            ParcelaError: ``conflict`` ``machine_has_history``, ``machine_has_open_maintenance``, ``machine_is_a_host``.
+        """
+        caller.require(Permission.MACHINE_WRITE)
+        machine = await uow.machines.lock(machine_id)
+        check(await _detail(uow, machine_id))
+        await _refuse_used(uow, machine)
+        if machine.archived_at is None and (history := await _history_of(uow, machine_id)):
+            text = f"The machine {machine.code} has a history: {', '.join(history)}. Archive it before you remove it."
+            raise conflict("machine_has_history", text, *(Problem("machine", part, "has_history") for part in history))
+        code = machine.code
+        await self._remove_history(uow, machine_id)
+        await uow.machines.delete(machine)
+        uow.add_event("machine.deleted", actor_id=caller.user_id or None, data={"id": machine_id, "code": code})
+
+    async def _remove_history(self, uow: UnitOfWork, machine_id: int) -> None:
+        async for record in uow.maintenance.export(RecordFilter(machine_ids=(machine_id,))):
+            await uow.maintenance.delete(record.id)
+        for attachment in await uow.attachments.of_machine(machine_id):
+            await uow.attachments.delete(attachment)
+        for plan in await uow.maintenance_plans.of_machine(machine_id):
+            await uow.maintenance_plans.delete(plan)
+        await uow.machines.forget_history(machine_id)
+        await uow.activity.forget_machine(machine_id)
+
+    async def history(self, uow: ReadUnitOfWork, caller: Caller, machine_id: int, request: PageRequest) -> Page:
+        """The steps of a machine's life."""
+        await self.get(uow, caller, machine_id)
+        return await uow.machines.history(machine_id, request)
+
+    async def activity(
+        self, uow: ReadUnitOfWork, caller: Caller, machine_id: int, *, limit: int, cursor: str | None
+    ) -> ActivityPage:
+        """Who did what to a machine, newest first."""
+        await self.get(uow, caller, machine_id)
+        return await uow.activity.page(machine_id=machine_id, limit=limit, cursor=cursor)
+
+
+async def _detail(uow: ReadUnitOfWork, machine_id: int) -> MachineRow:
+    row = await uow.machines.detail(machine_id)
+    if row is None:
+        raise not_found("machine", machine_id)
+    return row
+
+
+async def _check_responsible(uow: ReadUnitOfWork, fields: Mapping[str, Any]) -> None:
+    user_id = fields.get("responsible_id")
+    if user_id is not None and await uow.users.get_or_none(user_id) is None:
+        text = f"There is no user {user_id}."
+        raise invalid("unknown_user", text, Problem("responsible_id", text, "unknown_user"))
+
+
+async def _refuse_used(uow: ReadUnitOfWork, machine: Machine) -> None:
+    if await uow.open_maintenance.of_machine(machine.id):
+        text = f"There is open maintenance on the machine {machine.code}; finish it first."
+        raise conflict("machine_has_open_maintenance", text)
+    binding = await uow.machine_hosts.of_machine(machine.id)
+    if binding is not None:
+        text = f"The machine {machine.code} is the host {binding.host_id}; take it out of the host first."
+        raise conflict("machine_is_a_host", text)
+
+
+async def _history_of(uow: ReadUnitOfWork, machine_id: int) -> list[str]:
+    """What there is, in words; empty when nothing but the registration happened."""
+    counts = {
+        "maintenance records": await uow.maintenance.count(RecordFilter(machine_ids=(machine_id,))),
+        "maintenance plans": len(await uow.maintenance_plans.of_machine(machine_id)),
+        "attachments": await uow.attachments.count_of_machine(machine_id),
+        "changes of status": await uow.machines.changes_count(machine_id) - 1,
+    }
+    return [f"{count} {what}" for what, count in counts.items() if count > 0]
