@@ -38,6 +38,7 @@ from parcela.services.idempotency import IdempotencyService
 from parcela.services.identity import build_identity
 from parcela.services.image_store import ImageStore
 from parcela.services.images import ImageService
+from parcela.services.inventory import Inventory
 from parcela.services.measured import watch_process
 from parcela.services.metrics import Metrics
 from parcela.services.observing import Observing
@@ -173,6 +174,7 @@ def build_services(
         idempotency=IdempotencyService(),
         health=HealthService(uows),
         observing=observing,
+        inventory=Inventory.build(settings),
     )
 
 

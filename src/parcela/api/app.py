@@ -6,6 +6,7 @@ from parcela.api.compat.siglab.router import router as siglab
 from parcela.api.dependencies.bodies import refuse_repeated_keys
 from parcela.api.errors import ProblemDetails, install_error_handlers
 from parcela.api.routers import (
+    attachments,
     audit,
     auth,
     consoles,
@@ -13,6 +14,9 @@ from parcela.api.routers import (
     flavours,
     hosts,
     images,
+    machines,
+    maintenance,
+    maintenance_plans,
     metrics,
     operations,
     roles,
@@ -46,6 +50,10 @@ ROUTERS = (
     images,
     zones,
     hosts,
+    machines,
+    maintenance,
+    maintenance_plans,
+    attachments,
     templates,
     consoles,
     system,

@@ -24,7 +24,8 @@ class MaintenancePlanRepository(Repository[MaintenancePlan]):
 
     async def page(self, request: PageRequest, wanted: Mapping[str, Any], today: date) -> Page:
         """Plans; wanted are machine_id, active, timing; None leaves a filter out."""
-        sortable: dict[str, Any] = {"title": MaintenancePlan.title, "created_at": MaintenancePlan.created_at}
+        names = ("title", "next_due_on", "created_at")
+        sortable: dict[str, Any] = {name: getattr(MaintenancePlan, name) for name in names}
         statement = _with_code()
         for name in ("machine_id", "active"):
             if wanted.get(name) is not None:

@@ -5,7 +5,7 @@ import binascii
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, or_
@@ -43,7 +43,7 @@ class Page:
 
 
 def _encode(sort: str, value: object, row_id: int) -> str:
-    raw = json.dumps([sort, value.isoformat() if isinstance(value, datetime) else value, row_id])
+    raw = json.dumps([sort, value.isoformat() if isinstance(value, date) else value, row_id])
     return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
 
 
@@ -57,6 +57,8 @@ def _decode(cursor: str, sort: str, wanted: type) -> tuple[Any, int]:
         kept_sort, value, row_id = json.loads(raw)
         if wanted is datetime:
             value = datetime.fromisoformat(value)
+        elif wanted is date:
+            value = date.fromisoformat(value)
         good = type(value) is wanted and type(row_id) is int and 0 < row_id <= MAX_ID and kept_sort == sort
         good = good and not (wanted is datetime and value.tzinfo is None)
         good = good and not (wanted is int and abs(value) > MAX_ID) and not (wanted is str and "\x00" in value)

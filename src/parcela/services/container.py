@@ -14,6 +14,7 @@ from parcela.services.hosts import HostService
 from parcela.services.idempotency import IdempotencyService
 from parcela.services.identity import IdentityServices
 from parcela.services.images import ImageService
+from parcela.services.inventory import Inventory
 from parcela.services.observing import Observing
 from parcela.services.operations.requests import OperationService
 from parcela.services.retries import RetryService
@@ -46,3 +47,4 @@ class Services(IdentityServices):
     idempotency: IdempotencyService
     health: HealthService
     observing: Observing
+    inventory: Inventory

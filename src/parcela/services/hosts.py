@@ -16,7 +16,7 @@ from parcela.services.machine_hosts import bind, lock_for_binding, refuse_up_whi
 
 INVALID = "host_invalid"
 HostRow = dict[str, Any]
-"""Columns of a host with ``zone`` (name), ``provider``, and ``machine_id`` and ``machine_code`` of the machine it is."""
+"""Columns of a host with ``zone`` (name), ``provider``, ``machine_id`` and ``machine_code`` (of the machine it is)."""
 # capacity, its ratio, their product, what of it is reserved
 DIMENSIONS = (
     ("vcpus", "cpu_overcommit", "vcpus_limit", "used_vcpus"),

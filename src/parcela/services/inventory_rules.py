@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
+from enum import Enum
 from typing import Any
 from uuid import uuid4
 
@@ -46,6 +47,11 @@ def today(uow: ReadUnitOfWork) -> date:
     return uow.clock().date()
 
 
+def plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with the values of enums, as rows have them."""
+    return {name: value.value if isinstance(value, Enum) else value for name, value in fields.items()}
+
+
 def check_inventory(code: str, fields: Mapping[str, Any]) -> None:
     """Check all fields that are to be stored.
 
@@ -63,7 +69,7 @@ def check_inventory(code: str, fields: Mapping[str, Any]) -> None:
 def _fault(name: str, value: Any) -> str:
     """What is wrong with a field; "" when nothing is."""
     if name == "code":
-        fine = len(value) <= MAX_CODE_CHARS and re.fullmatch(CODE_PATTERN[1:-1], value, re.ASCII)
+        fine = len(value) <= MAX_CODE_CHARS and re.fullmatch(CODE_PATTERN[1:-1], value, re.ASCII) is not None
         allowed = "letters a-z, digits, dot, hyphen, underscore and inner spaces, beginning with a letter or digit"
         return "" if fine else f"A code has 1 to {MAX_CODE_CHARS} characters: {allowed}."
     if name in MAX_CHARS:
@@ -107,7 +113,7 @@ def _cost_fault(value: int | None) -> str:
 
 
 def _currency_fault(value: str) -> str:
-    fine = not value or re.fullmatch(CURRENCY_PATTERN[1:-1], value, re.ASCII)
+    fine = not value or re.fullmatch(CURRENCY_PATTERN[1:-1], value, re.ASCII) is not None
     return "" if fine else "currency has three capital letters, such as EUR."
 
 

@@ -107,7 +107,7 @@ async def _change(
     uow: UnitOfWork, caller: Caller, machine: Machine, host: Host, state: HostState, **facts: Any
 ) -> None:
     before, host.state = host.state, state.value
-    facts = {"host_id": host.id, "host": host.name, "state": state.value, "state_before": before} | facts
+    facts |= {"host_id": host.id, "host": host.name, "state": state.value, "state_before": before}
     await note(uow, caller, f"host.{'returned' if state is HostState.UP else state.value}", machine, **facts)
 
 

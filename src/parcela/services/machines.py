@@ -64,7 +64,13 @@ class MachineService:
         check_inventory(INVALID, fields)
         await _check_responsible(uow, fields)
         now = uow.clock()
-        plain = {"area": "", "serial": "", "notes": "", "registered_on": today(uow), "custom_fields": {}}
+        plain: dict[str, Any] = {
+            "area": "",
+            "serial": "",
+            "notes": "",
+            "registered_on": today(uow),
+            "custom_fields": {},
+        }
         facts = plain | {"status": MachineStatus.OPERATIONAL.value} | dict(fields)
         facts["code"], facts["status"] = stored_code(facts["code"]), MachineStatus(facts["status"]).value
         machine = await uow.machines.add(Machine(**facts, created_at=now, updated_at=now))

@@ -11,7 +11,7 @@ from parcela.repositories.maintenance_plans import PlanRow
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
-from parcela.services.inventory_rules import check_inventory, note, refuse_archived, today
+from parcela.services.inventory_rules import check_inventory, note, plain, refuse_archived, today
 from parcela.services.machine_hosts import HostView, settle, view
 from parcela.services.maintenance import MaintenanceService, RecordView, lock_machine, open_for_plan
 from parcela.services.plan_dates import set_dates, timing
@@ -67,18 +67,18 @@ class MaintenancePlanService:
         if machine.status == MachineStatus.RETIRED.value:
             raise conflict("machine_retired", f"The machine {machine.code} is retired; nothing is planned for it.")
         now, recurs = uow.clock(), fields.get("interval_days") is not None
-        plain: dict[str, Any] = {
+        usual: dict[str, Any] = {
             "kind": MaintenanceKind.PREVENTIVE.value,
             "remind_days_before": REMIND_DAYS,
             "drain_days_before": DRAIN_DAYS if recurs else None,
         }
-        given = {name: value for name, value in fields.items() if name not in {"machine_id", "machine_code"}}
-        plan = MaintenancePlan(**plain | given, machine_id=machine.id, created_at=now, updated_at=now)
+        given = {name: value for name, value in plain(fields).items() if name not in {"machine_id", "machine_code"}}
+        plan = MaintenancePlan(**usual | given, machine_id=machine.id, created_at=now, updated_at=now)
         plan.created_by = caller.user_id or None
         set_dates(plan)
         await uow.maintenance_plans.add(plan)
-        facts = {"plan_id": plan.id, "title": plan.title, "due_on": str(plan.next_due_on)}
-        await note(uow, caller, "maintenance.planned", machine, **facts)
+        due_on = str(plan.next_due_on)
+        await note(uow, caller, "maintenance.planned", machine, plan_id=plan.id, title=plan.title, due_on=due_on)
         return await _detail(uow, plan.id), await settle(uow, caller, machine)
 
     async def update(
@@ -96,7 +96,7 @@ class MaintenancePlanService:
         check(await _detail(uow, plan_id), await view(uow, plan.machine_id))
         refuse_archived(machine)
         check_inventory(INVALID, changes)
-        for name, value in changes.items():
+        for name, value in plain(changes).items():
             setattr(plan, name, value)
         set_dates(plan)
         plan.updated_at = uow.clock()

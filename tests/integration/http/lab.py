@@ -34,6 +34,8 @@ READING = [
     "catalogue:read",
     "event:read_all",
     "host:read",
+    "machine:read",
+    "maintenance:read",
     "operation:read_all",
     "role:read",
     "slice:read_all",

@@ -94,6 +94,40 @@ GET    /api/v1/hosts/{host_id}                     host           401 403 403 20
 PATCH  /api/v1/hosts/{host_id}                     host           401 403 403 200 403
 DELETE /api/v1/hosts/{host_id}                     host           401 403 403 204 403
 
+GET    /api/v1/machines/                           -              401 403 403 200 200
+POST   /api/v1/machines/                           -              401 403 403 201 403
+GET    /api/v1/machines/dashboard                  -              401 403 403 200 200
+GET    /api/v1/machines/{machine_id}               machine        401 403 403 200 200
+PATCH  /api/v1/machines/{machine_id}               machine        401 403 403 200 403
+DELETE /api/v1/machines/{machine_id}               machine        401 403 403 204 403
+POST   /api/v1/machines/{machine_id}/archive       machine        401 403 403 200 403
+POST   /api/v1/machines/{machine_id}/restore       machine        401 403 403 200 403
+GET    /api/v1/machines/{machine_id}/history       machine        401 403 403 200 200
+GET    /api/v1/machines/{machine_id}/activity      machine        401 403 403 200 200
+GET    /api/v1/machines/{machine_id}/label         machine        401 403 403 200 200
+GET    /api/v1/machines/{machine_id}/photo         machine_photo  401 403 403 200 200
+PUT    /api/v1/machines/{machine_id}/photo         machine        401 403 403 200 403
+DELETE /api/v1/machines/{machine_id}/photo         machine_photo  401 403 403 204 403
+GET    /api/v1/machines/{machine_id}/attachments   machine        401 403 403 200 200
+POST   /api/v1/machines/{machine_id}/attachments   machine        401 403 403 201 403
+GET    /api/v1/attachments/{attachment_id}         attachment     401 403 403 200 200
+DELETE /api/v1/attachments/{attachment_id}         attachment     401 403 403 204 403
+
+GET    /api/v1/maintenance-records/                -              401 403 403 200 200
+POST   /api/v1/maintenance-records/                machine        401 403 403 201 403
+GET    /api/v1/maintenance-records/{record_id}     maintenance    401 403 403 200 200
+PATCH  /api/v1/maintenance-records/{record_id}     maintenance    401 403 403 200 403
+DELETE /api/v1/maintenance-records/{record_id}     maintenance    401 403 403 204 403
+POST   /api/v1/maintenance-records/{record_id}/begin   maintenance  401 403 403 200 403
+POST   /api/v1/maintenance-records/{record_id}/finish  maintenance  401 403 403 200 403
+
+GET    /api/v1/maintenance-plans/                  -              401 403 403 200 200
+POST   /api/v1/maintenance-plans/                  machine        401 403 403 201 403
+GET    /api/v1/maintenance-plans/{plan_id}         plan           401 403 403 200 200
+PATCH  /api/v1/maintenance-plans/{plan_id}         plan           401 403 403 200 403
+DELETE /api/v1/maintenance-plans/{plan_id}         plan           401 403 403 204 403
+POST   /api/v1/maintenance-plans/{plan_id}/open    plan           401 403 403 201 403
+
 GET    /api/v1/templates/                          -              401 200 200 200 200
 POST   /api/v1/templates/                          -              401 201 201 201 403
 POST   /api/v1/templates/import                    -              401 201 201 201 403

@@ -6,6 +6,7 @@ from typing import Any
 
 from parcela.models import Webhook, WebhookDelivery
 from tests.integration.catalogue.disks import raw_disk
+from tests.integration.http import inventory
 from tests.integration.http.lab import ONE_VM, PASSWORD, Lab
 
 Made = dict[str, Any]
@@ -61,6 +62,11 @@ TARGETS: dict[str, Callable[[Lab], Awaitable[Made]]] = {
     "flavour": Lab.flavour,
     "zone": Lab.zone,
     "host": Lab.host,
+    "machine": inventory.machine,
+    "machine_photo": inventory.machine_with_photo,
+    "attachment": inventory.attachment,
+    "maintenance": inventory.record,
+    "plan": inventory.plan,
     "image": Lab.image,
     "template": Lab.template,
     "operation": Lab.operation,
@@ -128,6 +134,13 @@ BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
     "PATCH /api/v1/zones/{zone_id}": _fixed(description="Changed"),
     "POST /api/v1/hosts/": _fixed(name="$unique", zone_id="$target", vcpus=1, memory_mib=1024, disk_gib=10),
     "PATCH /api/v1/hosts/{host_id}": _fixed(state="draining"),
+    "POST /api/v1/machines/": _fixed(code="$unique", type="PC"),
+    "PATCH /api/v1/machines/{machine_id}": _fixed(area="Lab 2"),
+    "POST /api/v1/maintenance-records/": _fixed(machine_id="$target", kind="corrective"),
+    "PATCH /api/v1/maintenance-records/{record_id}": _fixed(notes="Changed"),
+    "POST /api/v1/maintenance-records/{record_id}/finish": _fixed(notes="Done"),
+    "POST /api/v1/maintenance-plans/": _fixed(machine_id="$target", title="Clean", next_due_on="2040-01-01"),
+    "PATCH /api/v1/maintenance-plans/{plan_id}": _fixed(title="Changed"),
     "POST /api/v1/templates/": _fixed(name="$unique", document=ONE_VM),
     "POST /api/v1/templates/import": _fixed(name="$unique", document=ONE_VM),
     "POST /api/v1/templates/validate": _fixed(document=ONE_VM),
@@ -145,4 +158,8 @@ async def request_of(lab: Lab, route: str, made: Made) -> dict[str, Any]:
     """What to give to the HTTP client for a route: body and query."""
     if route == "POST /api/v1/images/":
         return {"content": raw_disk(), "params": {"name": lab.unique("image")}}
+    if route == "POST /api/v1/machines/{machine_id}/attachments":
+        return {"content": b"anything", "params": {"name": "a.txt"}}
+    if route == "PUT /api/v1/machines/{machine_id}/photo":
+        return {"content": inventory.PNG}
     return {"json": await BODIES[route](lab, made)} if route in BODIES else {}

@@ -70,7 +70,7 @@ class Target:
 
     document: BaseSchema
     headers: dict[str, dict[str, str]]
-    ids: dict[str, int]
+    ids: dict[str, Any]
 
 
 def _login(client: asgi.ASGIClient, name: str) -> dict[str, str]:
@@ -79,16 +79,18 @@ def _login(client: asgi.ASGIClient, name: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
-def _furnish(client: asgi.ASGIClient, admin: dict[str, str], owner: dict[str, str]) -> dict[str, int]:
+def _furnish(client: asgi.ASGIClient, admin: dict[str, str], owner: dict[str, str]) -> dict[str, Any]:
     """One of everything, by the name of its path parameter, so that generated requests meet more than 404."""
 
-    def make(path: str, who: dict[str, str], **options: Any) -> int:
+    def make(path: str, who: dict[str, str], **options: Any) -> Any:
         answer = client.post(API + path, headers=who, **options)
         assert answer.status_code == 201, answer.text
-        return int(answer.json()["id"])
+        return answer.json()["id"]
 
     size = {"vcpus": 1, "memory_mib": 128, "disk_gib": 1}
     spare = {"email": "spare@class.example", "username": "spare", "password": PASSWORD}
+    machine_id = make("/machines/", admin, json={"code": "spare", "type": "PC"})
+    about = {"machine_id": machine_id}
     template_id = make("/templates/", owner, json={"name": "one", "document": ONE_VM})
     return {
         "user_id": make("/users/", admin, json=spare),
@@ -98,6 +100,10 @@ def _furnish(client: asgi.ASGIClient, admin: dict[str, str], owner: dict[str, st
         "image_id": make("/images/", owner, params={"name": "spare"}, data=raw_disk()),
         "zone_id": make("/zones/", admin, json={"name": "spare", "provider": "simulated"}),
         "host_id": make("/hosts/", admin, json={"name": "spare", "zone_id": 2} | size),
+        "machine_id": machine_id,
+        "record_id": make("/maintenance-records/", admin, json=about | {"kind": "corrective"}),
+        "plan_id": make("/maintenance-plans/", admin, json=about | {"title": "x", "next_due_on": "2040-01-01"}),
+        "attachment_id": make(f"/machines/{machine_id}/attachments", admin, params={"name": "a"}, data=b"a"),
         "template_id": template_id,
         "slice_id": make("/slices/", owner, json={"template_id": template_id}),
         "vm_id": make("/virtual-machines/", owner, json={"name": "web", "os": "tiny", "flavour": "tiny"}),
@@ -155,7 +161,7 @@ def test_operation(target: Target, route: str, mode: schemathesis.GenerationMode
     def run(case: schemathesis.Case[Any]) -> None:
         # Things that exist instead of random numbers, which would all be 404; and never the caller's own user.
         for name, value in case.path_parameters.items():
-            if name in target.ids and isinstance(value, int):
+            if name in target.ids and isinstance(value, type(target.ids[name])):
                 case.path_parameters[name] = target.ids[name]
         case.call_and_validate(headers=target.headers[who], checks=CHECKS)
 
