@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from parcela.repositories.maintenance.port import OutsideStore
-from tests.contract.stores.kinds import Opened, memory_outside, memory_stores, sql_stores
+from tests.contract.stores.kinds import Opened, memory_outside, memory_stores, mongo_outside, mongo_stores, sql_stores
+from tests.support.mongo import why_no_mongo
 from tests.support.servers import Template, why_missing
 
 KINDS = [
@@ -14,6 +15,7 @@ KINDS = [
     "sqlite",
     pytest.param("postgres", marks=pytest.mark.database),
     pytest.param("mariadb", marks=pytest.mark.database),
+    pytest.param("mongo", marks=pytest.mark.store),
 ]
 
 
@@ -22,6 +24,11 @@ def _place(request: pytest.FixtureRequest, furnished: Callable[[str], Template],
     """A database URL, or the name of a kind of store that needs none."""
     if request.param == "memory":
         yield "memory"
+        return
+    if request.param == "mongo":
+        if reason := why_no_mongo():
+            pytest.skip(reason)
+        yield "mongo"
         return
     if reason := why_missing(request.param):
         pytest.skip(reason)
@@ -34,12 +41,15 @@ def _place(request: pytest.FixtureRequest, furnished: Callable[[str], Template],
 @pytest.fixture
 async def stores(_place: str, anyio_backend: str) -> AsyncIterator[Opened]:
     """Opens empty stores of each kind."""
-    async with memory_stores() if _place == "memory" else sql_stores(_place) as opened:
+    kinds = {"memory": memory_stores, "mongo": mongo_stores}
+    async with kinds[_place]() if _place in kinds else sql_stores(_place) as opened:
         yield opened
 
 
-@pytest.fixture(params=["memory"])
+@pytest.fixture(params=["memory", pytest.param("mongo", marks=pytest.mark.store)])
 async def outside(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[OutsideStore]:
     """An empty outside store of each kind."""
-    async with memory_outside() as store:
+    if request.param == "mongo" and (reason := why_no_mongo()):
+        pytest.skip(reason)
+    async with memory_outside() if request.param == "memory" else mongo_outside() as store:
         yield store

@@ -5,8 +5,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from parcela.db.database import Database
+from parcela.repositories.maintenance.mongo import MongoActivityStore, MongoMaintenanceStore
 from parcela.repositories.maintenance.port import ActivityStore, MaintenanceStore, OutsideStore
 from parcela.repositories.uow import UnitOfWorkFactory
+from tests.support.mongo import mongo_database
 from tests.support.outside import MemoryActivity, MemoryMaintenance
 
 
@@ -50,6 +52,29 @@ async def memory_stores() -> AsyncIterator[Opened]:
         yield stores
 
     yield opened
+
+
+@asynccontextmanager
+async def mongo_stores() -> AsyncIterator[Opened]:
+    """A fresh database of the lab's MongoDB."""
+    async with mongo_database() as mongo:
+        stores = Stores(MongoMaintenanceStore(mongo), MongoActivityStore(mongo))
+        await mongo.start()
+
+        @asynccontextmanager
+        async def opened() -> AsyncIterator[Stores]:
+            yield stores
+
+        yield opened
+
+
+@asynccontextmanager
+async def mongo_outside() -> AsyncIterator[OutsideStore]:
+    """The same as an outside store."""
+    async with mongo_database() as mongo:
+        store = MongoMaintenanceStore(mongo)
+        await mongo.start()
+        yield store
 
 
 @asynccontextmanager

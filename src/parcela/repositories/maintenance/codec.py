@@ -28,10 +28,11 @@ class Checksum:
 
 def to_document(item: MaintenanceRecord | Activity) -> dict[str, Any]:
     """JSON types only: dates as ``YYYY-MM-DD``, times as ``YYYY-MM-DDTHH:MM:SS.mmmZ``."""
-    return {field.name: _plain(getattr(item, field.name)) for field in fields(item)}
+    return {field.name: plain(getattr(item, field.name)) for field in fields(item)}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as documents have it."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if isinstance(value, date):
@@ -80,7 +81,7 @@ async def checksum(items: AsyncIterator[MaintenanceRecord] | AsyncIterator[Activ
 
 def encode_cursor(list_name: str, key: date | datetime, item_id: str) -> str:
     """A cursor that points behind an item; ``list_name`` says of which list and order."""
-    raw = json.dumps([list_name, _plain(key), item_id])
+    raw = json.dumps([list_name, plain(key), item_id])
     return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
 
 

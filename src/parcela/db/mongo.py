@@ -1,0 +1,104 @@
+"""MongoDB: one client per process, short timeouts, and a state that fails at once while the server is away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import ConfigurationError, ConnectionFailure, ExecutionTimeout, InvalidURI, PyMongoError
+
+from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid
+from parcela.db.links import Link, Watch
+
+Document = dict[str, Any]
+ANSWER_TIMEOUT_MS = 3_000
+SELECTION_TIMEOUT_MS = 1_000
+ASK_EVERY_S = 1.0
+DEFAULT_DATABASE = "parcela"
+LOST = (ConnectionFailure, ExecutionTimeout)
+"""What says that the server is away; anything else is our mistake."""
+
+
+class Mongo:
+    """The MongoDB of this process."""
+
+    def __init__(self, url: str) -> None:
+        """Take ``mongodb://host/database``; connects when ``start`` is called.
+
+        Raises:
+            ParcelaError: kind ``invalid``: no such address.
+        """
+        self.link = Link("mongodb", "maintenance records are not readable, writes of them are refused")
+        self._prepare: list[Callable[[], Awaitable[None]]] = []
+        self._watch = Watch()
+        try:
+            self._client: AsyncMongoClient[Document] = AsyncMongoClient(
+                url,
+                serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
+                connectTimeoutMS=SELECTION_TIMEOUT_MS,
+                socketTimeoutMS=ANSWER_TIMEOUT_MS,
+                appname="parcela",
+                tz_aware=True,
+                w="majority",
+            )
+            self.database: AsyncDatabase[Document] = self._client.get_default_database(DEFAULT_DATABASE)
+        except (InvalidURI, ConfigurationError, ValueError) as exc:
+            text = "MONGO_URL is no MongoDB address; it looks like mongodb://host:27017/parcela."
+            raise invalid("settings_invalid", text, Problem("MONGO_URL", text, "bad_setting")) from exc
+
+    def prepare(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do this whenever the server is (back) there, such as making indexes; it must be repeatable."""
+        self._prepare.append(work)
+
+    async def start(self) -> None:
+        """Ask once, then keep watching."""
+        await self._ask()
+        self._watch.start(self._keep_asking(), "watch mongodb")
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._watch.aclose()
+        await self._client.close()
+
+    @asynccontextmanager
+    async def answering(self) -> AsyncIterator[AsyncDatabase[Document]]:
+        """The database, for one request to it.
+
+        Raises:
+            ParcelaError: kind ``unavailable``, at once when the server is known to be away.
+        """
+        if not self.link.up:
+            raise _unavailable(self.link.reason)
+        try:
+            yield self.database
+        except LOST as exc:
+            self.link.lost(str(exc))
+            raise _unavailable(str(exc)) from exc
+
+    async def _keep_asking(self) -> None:
+        while True:
+            await asyncio.sleep(ASK_EVERY_S)
+            await self._ask()
+
+    async def _ask(self) -> None:
+        try:
+            await self.database.command("ping")
+            if not self.link.up:
+                for work in self._prepare:
+                    await work()
+        except PyMongoError as exc:
+            self.link.lost(str(exc))
+        else:
+            self.link.found()
+
+
+def _unavailable(reason: str) -> ParcelaError:
+    return ParcelaError(
+        ErrorKind.UNAVAILABLE,
+        "maintenance_store_unavailable",
+        "The store of maintenance records does not answer; nothing was changed. Try again in a moment.",
+        internal=reason,
+        retry_after_s=2,
+    )
