@@ -58,6 +58,7 @@ from parcela.workers.limits import HostLimits
 from parcela.workers.reconcilers.base import DrivenHosts, Reconciler, ReconcilerLoop
 from parcela.workers.reconcilers.host_liveness import HostLiveness
 from parcela.workers.reconcilers.leftovers import Housekeeping, ReservationLeaks, StuckOperations
+from parcela.workers.reconcilers.mail_outbox import MailOutbox
 from parcela.workers.reconcilers.orphan_sweep import OrphanSweep
 from parcela.workers.reconcilers.slice_expiry import SliceExpiry
 from parcela.workers.reconcilers.vm_drift import VmDrift
@@ -172,7 +173,7 @@ def build_services(
         consoles=ConsoleService(uows, drivers),
         events=events,
         idempotency=IdempotencyService(),
-        health=HealthService(uows),
+        health=HealthService(uows, [identity.mail.check]),
         observing=observing,
         inventory=Inventory.build(settings),
     )
@@ -195,6 +196,7 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
         ReservationLeaks(uows),
         StuckOperations(uows, services.operations),
         Housekeeping(uows),
+        MailOutbox(services.mail, uows.clock),
     ]
     loop = ReconcilerLoop(reconcilers, settings.sweep_interval_s, services.observing.metrics.on_round)
 
@@ -244,6 +246,7 @@ async def running(
         watch_process(services)
         stack.push_async_callback(services.observing.scrapes.aclose)
         stack.push_async_callback(services.auth.aclose)
+        stack.push_async_callback(services.mail.aclose)
         stack.push_async_callback(services.images.aclose)
         admin = await Bootstrap(uows, settings, hasher, services.users, services.images).run()
         workers = build_workers(services, signal)

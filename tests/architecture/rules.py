@@ -27,6 +27,7 @@ COMMITTERS = {
     "api/routers/images.py": "an upload must not hold SQLite's only writer while gigabytes arrive",
     "services/audit.py": "a refused write is noted although its answer is an error",
     "services/guard.py": "hashing must not hold the writer, and a failed login counts although its answer is an error",
+    "services/mail.py": "sends in the background: claim, hand over and result are transactions of their own",
     "services/auth_cache.py": "notes last uses of tokens in the background",
     "services/bootstrap.py": "runs before there is any edge",
     "services/consoles.py": "a ticket is spent even when the console then does not open",

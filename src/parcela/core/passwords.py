@@ -48,6 +48,11 @@ def _core(text: str) -> str:
     return folded[inside[0] : inside[-1] + 1] if inside else ""
 
 
+def _letters(text: str) -> str:
+    """The letters of a text alone, in lower case."""
+    return "".join(character for character in text.casefold() if character.isalpha())
+
+
 @dataclass(frozen=True)
 class PasswordPolicy:
     """What a new password must be like. Passwords that are in use already are never judged again.
@@ -72,8 +77,8 @@ class PasswordPolicy:
         if len(set(password.casefold())) < MIN_DIFFERENT or {password.casefold(), _core(password)} & self.common:
             text = "This password is one of those that are guessed first; choose several words, for example."
             raise _broken_rule(where, "password_common", text)
-        own = {_core(word) for known in about for word in (known, known.partition("@")[0])} - {""}
-        if password.casefold() in {known.casefold() for known in about} or _core(password) in own:
+        own = {_letters(word) for known in about for word in (known, known.partition("@")[0])} - {""}
+        if password.casefold() in {known.casefold() for known in about} or _letters(password) in own:
             text = "A password must not be your own name, username or e-mail address, nor that with digits or signs."
             raise _broken_rule(where, "password_is_name", text)
 

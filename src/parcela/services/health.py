@@ -1,10 +1,10 @@
 """What works and what does not, without asking anything that could block."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from parcela.core.errors import ParcelaError
-from parcela.repositories.uow import UnitOfWorkFactory
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +16,17 @@ class Check:
     detail: str
 
 
+Probe = Callable[[ReadUnitOfWork], Awaitable[Check]]
+"""Says how one part is; asks nothing but the database and what is known already."""
+
+
 class HealthService:
     """Collects the checks."""
 
-    def __init__(self, uows: UnitOfWorkFactory) -> None:
-        """Take the store."""
+    def __init__(self, uows: UnitOfWorkFactory, probes: Sequence[Probe] = ()) -> None:
+        """Take the store, and further parts to ask."""
         self._uows = uows
+        self._probes = probes
 
     async def checks(self) -> Sequence[Check]:
         """The database and every host, the latter as last seen by the liveness reconciler."""
@@ -32,6 +37,7 @@ class HealthService:
         async with self._uows.read() as uow:
             hosts = await uow.hosts.with_provider()
             active = await uow.operations.active_count()
+            further = [await probe(uow) for probe in self._probes]
         found = [
             Check("database", "ok", self._uows.database.engine.dialect.name),
             Check("operations", "ok", f"{active} under way"),
@@ -43,4 +49,4 @@ class HealthService:
             else:
                 reason = host.last_error or "not seen yet"
                 found.append(Check(name, "down", f"{provider} does not answer ({reason}); operations on it wait"))
-        return found
+        return [*found, *further]

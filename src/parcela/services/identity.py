@@ -9,6 +9,9 @@ from parcela.core.tokens import TokenSigner
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.auth import AuthService
 from parcela.services.guard import LoginGuard
+from parcela.services.mail import MailService
+from parcela.services.mailer import SmtpMailer
+from parcela.services.password_resets import PasswordResetService
 from parcela.services.registration import RegistrationService
 from parcela.services.roles import RoleService
 from parcela.services.second_factor import SecondFactorService
@@ -23,6 +26,8 @@ class IdentityServices:
     auth: AuthService
     sessions: SessionService
     second_factors: SecondFactorService
+    mail: MailService
+    password_resets: PasswordResetService
     users: UserService
     registration: RegistrationService
     roles: RoleService
@@ -41,10 +46,14 @@ def build_identity(
     signer = TokenSigner(secret, uows.clock)
     sessions = SessionService(signer, settings)
     second_factors = SecondFactorService(guard, sealer("second factor"), users)
+    mailer = SmtpMailer(settings) if settings.smtp_host else None
+    mail = MailService(uows, mailer, sealer("mail"), settings)
     return IdentityServices(
         auth=AuthService(guard, sessions, second_factors, signer, sealer("login challenge")),
         sessions=sessions,
         second_factors=second_factors,
+        mail=mail,
+        password_resets=PasswordResetService(guard, mail),
         users=users,
         registration=RegistrationService(settings, users),
         roles=RoleService(),

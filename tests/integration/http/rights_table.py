@@ -24,6 +24,8 @@ GET    /api/v1/system/health                       -              200 200 200 20
 
 POST   /api/v1/login                               -              200 200 200 200 200
 POST   /api/v1/token/refresh                       -              200 200 200 200 200
+POST   /api/v1/password-resets                     -              501 501 501 501 501
+POST   /api/v1/password-resets/complete            -              422 422 422 422 422
 POST   /api/v1/logout                              fresh_login    401 204 204 204 403
 
 GET    /api/v1/sessions/                           -              401 200 200 200 403

@@ -118,6 +118,8 @@ BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
     "POST /api/v1/second-factor/confirm": _fixed(code="wrong!"),
     "POST /api/v1/second-factor/recovery-codes": _fixed(code="wrong!"),
     "POST /api/v1/second-factor/disable": _fixed(password=PASSWORD, code="wrong!"),
+    "POST /api/v1/password-resets": _fixed(email="$unique"),
+    "POST /api/v1/password-resets/complete": _fixed(token="wrong", new_password=PASSWORD),
     "PATCH /api/v1/users/me": _fixed(full_name="Somebody"),
     "POST /api/v1/users/me/password": _fixed(old_password=PASSWORD, new_password="another one, long enough"),
     "PATCH /api/v1/users/{user_id}": _fixed(full_name="Somebody"),

@@ -13,7 +13,7 @@ import httpx2
 from fastapi import FastAPI
 
 from parcela.api.errors import ProblemDetails, install_error_handlers
-from parcela.api.routers import auth, roles, second_factor, sessions, tokens, users
+from parcela.api.routers import auth, password_resets, roles, second_factor, sessions, tokens, users
 from parcela.core.passwords import PasswordHasher
 from parcela.core.settings import Settings
 from parcela.core.tokens import TokenSigner
@@ -25,6 +25,8 @@ from parcela.services.access import Caller
 from parcela.services.auth import AuthService
 from parcela.services.idempotency import IdempotencyService
 from parcela.services.identity import build_identity
+from parcela.services.mail import MailService
+from parcela.services.password_resets import PasswordResetService
 from parcela.services.registration import RegistrationService
 from parcela.services.roles import RoleService
 from parcela.services.second_factor import SecondFactorService
@@ -74,6 +76,8 @@ class Identity:
     auth: AuthService
     sessions: SessionService
     second_factors: SecondFactorService
+    mail: MailService
+    password_resets: PasswordResetService
     users: UserService
     registration: RegistrationService
     roles: RoleService
@@ -152,6 +156,7 @@ async def open_identity(url: str, folder: Path, **settings: Any) -> AsyncIterato
         yield made
     finally:
         await made.auth.aclose()
+        await made.mail.aclose()
         hasher.close()
         await database.aclose()
 
@@ -185,7 +190,7 @@ async def open_client(identity: Identity) -> AsyncIterator[Client]:
     app = FastAPI()
     install_error_handlers(app)
     app.state.services = SimpleNamespace(**vars(identity))
-    for module in (auth, second_factor, sessions, users, roles, tokens):
+    for module in (auth, password_resets, second_factor, sessions, users, roles, tokens):
         app.include_router(module.router, prefix="/api/v1")
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False, client=(ADDRESS, 5000))
     async with httpx2.AsyncClient(transport=transport, base_url="http://lab") as http:

@@ -1,0 +1,22 @@
+"""A new password by mail."""
+
+from fastapi import APIRouter, Request
+
+from parcela.api.dependencies.caller import client_address
+from parcela.api.dependencies.uow import AppServices
+from parcela.api.errors import problem_responses
+from parcela.api.schemas.password_resets import PasswordResetComplete, PasswordResetRequest
+
+router = APIRouter(prefix="/password-resets", tags=["auth"])
+
+
+@router.post("", status_code=202, responses=problem_responses(400, 413, 422, 429, 501))
+async def request_password_reset(body: PasswordResetRequest, request: Request, services: AppServices) -> None:
+    """Ask for a link to a new password by mail. The answer is the same whether there is such an account or not."""
+    await services.password_resets.request(body.email, client_address(request))
+
+
+@router.post("/complete", status_code=204, responses=problem_responses(400, 413, 422))
+async def complete_password_reset(body: PasswordResetComplete, services: AppServices) -> None:
+    """Set the new password with the token of the mail. It works once, within 30 minutes; all sessions end."""
+    await services.password_resets.complete(body.token, body.new_password)

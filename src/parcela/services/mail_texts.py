@@ -1,0 +1,61 @@
+"""What our mails say, in the languages of accounts."""
+
+from collections.abc import Mapping
+
+DEFAULT_LOCALE = "en"
+TEXTS: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("password_reset", "en"): (
+        "A new password for Parcela",
+        """Hello {name},
+
+somebody, hopefully you, wants a new password for your account "{username}" at
+{site}
+
+Open this address within {minutes} minutes to choose one; it works once:
+
+{link}
+
+If it was not you, do nothing: your password stays as it is.
+""",
+    ),
+    ("password_reset", "es"): (
+        "Una nueva contraseña para Parcela",
+        """Hola, {name}:
+
+Alguien, ojalá que tú, quiere una nueva contraseña para tu cuenta "{username}" en
+{site}
+
+Abre esta dirección dentro de {minutes} minutos para elegirla; sirve una sola vez:
+
+{link}
+
+Si no fuiste tú, no hagas nada: tu contraseña sigue siendo la misma.
+""",
+    ),
+    ("password_changed", "en"): (
+        "Your password for Parcela was changed",
+        """Hello {name},
+
+the password of your account "{username}" at {site} was changed by a link from a mail,
+and all its sessions were ended. Personal tokens go on.
+
+If it was not you, tell the administrator of the lab at once.
+""",
+    ),
+    ("password_changed", "es"): (
+        "Tu contraseña de Parcela ha cambiado",
+        """Hola, {name}:
+
+La contraseña de tu cuenta "{username}" en {site} se cambió con un enlace recibido
+por correo, y todas sus sesiones terminaron. Los tokens personales siguen vigentes.
+
+Si no fuiste tú, avisa enseguida a quien administra el laboratorio.
+""",
+    ),
+}
+
+
+def mail_text(kind: str, locale: str, **values: object) -> tuple[str, str]:
+    """(subject, body) of a mail; a language that we do not speak gets English."""
+    subject, body = TEXTS.get((kind, locale)) or TEXTS[kind, DEFAULT_LOCALE]
+    return subject, body.format_map(values)

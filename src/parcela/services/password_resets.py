@@ -1,0 +1,124 @@
+"""A new password by mail, for whoever forgot the old one.
+
+The answer and the work are the same whether there is such an account or not: rows are written, sealed and committed in
+both cases, and a mail to nobody is dropped later, in the background.
+"""
+
+from datetime import timedelta
+from functools import partial
+
+from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid
+from parcela.core.tokens import hash_token, new_secret
+from parcela.models import PasswordReset, User
+from parcela.repositories.uow import UnitOfWork
+from parcela.services.guard import LoginGuard, lock_user
+from parcela.services.mail import Mail, MailService
+from parcela.services.mail_texts import mail_text
+from parcela.services.throttle import RESET, account_key, address_key, clean_identifier
+
+GOOD_FOR = timedelta(minutes=30)
+PAGE = "/password/reset"
+MAX_TOKEN_CHARS = 200
+
+
+class PasswordResetService:
+    """Wishes for a new password, and their fulfilment."""
+
+    def __init__(self, guard: LoginGuard, mail: MailService) -> None:
+        """Take the collaborators."""
+        self._guard = guard
+        self._mail = mail
+
+    @property
+    def available(self) -> bool:
+        """Whether mails can be sent here."""
+        return self._mail.configured
+
+    async def request(self, identifier: str, address: str) -> None:
+        """Mail a link to the account of an e-mail address or username, if there is one that has a password.
+
+        Raises:
+            ParcelaError: ``unsupported`` where no mails are sent; ``rate_limited`` after three wishes for one account
+                within the time of ``PARCELA_LOGIN_LOCK_S``, whether it exists or not.
+        """
+        if not self.available:
+            text = "This installation sends no mails (PARCELA_SMTP_HOST, PARCELA_PUBLIC_URL); ask an administrator."
+            raise ParcelaError(ErrorKind.UNSUPPORTED, "mail_not_configured", text)
+        keys = [RESET + account_key(identifier), RESET + address_key(address)]
+        await self._guard.repeat(partial(self._write_wish, clean_identifier(identifier), keys, address))
+
+    async def _write_wish(self, name: str, keys: list[str], address: str, uow: UnitOfWork) -> None:
+        await self._guard.throttles.begin(uow, keys)
+        await self._guard.throttles.count_failure(uow, keys)
+        user = await uow.users.by_identifier(name)
+        # Without a password of ours there is none to reset: those people sign in at their provider.
+        known = user if user is not None and user.is_active and user.password_hash else None
+        token, now = new_secret(), uow.clock()
+        await uow.password_resets.add(
+            PasswordReset(
+                user_id=known.id if known else None,
+                token_hash=hash_token(token),
+                created_at=now,
+                expires_at=now + GOOD_FOR,
+            )
+        )
+        await self._mail.enqueue(uow, self._link_mail(known, token), keep_for=GOOD_FOR)
+        facts = {"user_id": known.id if known else None, "address": address}
+        uow.add_event("auth.password_reset_requested", actor_id=None, owner_id=None, data=facts)
+
+    def _link_mail(self, user: User | None, token: str) -> Mail:
+        subject, body = mail_text(
+            "password_reset",
+            user.locale if user else "en",
+            name=(user.full_name or user.username) if user else "nobody",
+            username=user.username if user else "nobody",
+            site=self._mail.site,
+            minutes=int(GOOD_FOR.total_seconds() // 60),
+            link=f"{self._mail.site}{PAGE}?token={token}",
+        )
+        return Mail("password_reset", user.email if user else "", subject, body)
+
+    async def good(self, token: str) -> bool:
+        """Whether a token can be used now, for a page that asks for the password first."""
+        return await self._user_of(token) is not None
+
+    async def _user_of(self, token: str) -> User | None:
+        if not token.isascii() or len(token) > MAX_TOKEN_CHARS:
+            return None
+        async with self._guard.uows.read() as uow:
+            reset = await uow.password_resets.good(hash_token(token))
+            return await uow.users.get_or_none(reset.user_id) if reset and reset.user_id else None
+
+    async def complete(self, token: str, new_password: str) -> None:
+        """Set the password behind a token, once; end all sessions of its user. A second factor stays as it is.
+
+        Raises:
+            ParcelaError: ``invalid`` with code ``reset_token_invalid``, or a broken rule of passwords (the token stays
+                good then).
+        """
+        user = await self._user_of(token)
+        if user is None:
+            raise _bad_token()
+        self._guard.policy.check(new_password, "new_password", [user.email, user.username, user.full_name])
+        new_hash = await self._guard.hasher.hash(new_password)
+        await self._guard.repeat(partial(self._set_password, user.id, hash_token(token), new_hash))
+
+    async def _set_password(self, user_id: int, token_hash: str, new_hash: str, uow: UnitOfWork) -> None:
+        user = await lock_user(uow, user_id)
+        if user is None or not user.is_active or not await uow.password_resets.spend(token_hash):
+            raise _bad_token()
+        user.password_hash = new_hash
+        await uow.password_resets.remove_of_user(user_id)
+        await uow.tokens.revoke_of_user(user_id)
+        await uow.tokens.clear_throttles([account_key(user.email), account_key(user.username)])
+        facts = {"user_id": user.id, "username": user.username, "by": "reset"}
+        uow.add_event("user.password_changed", actor_id=user.id, owner_id=user.id, data=facts)
+        named = {"name": user.full_name or user.username, "username": user.username, "site": self._mail.site}
+        subject, body = mail_text("password_changed", user.locale, **named)
+        if self.available:
+            await self._mail.enqueue(uow, Mail("password_changed", user.email, subject, body))
+
+
+def _bad_token() -> ParcelaError:
+    text = "This link was used before, has run out, or is not complete; ask for a new one."
+    return invalid("reset_token_invalid", text, Problem("token", text, "reset_token_invalid"))
