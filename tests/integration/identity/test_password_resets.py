@@ -4,6 +4,7 @@ import re
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +49,22 @@ def mail_settings(port: int, **more: Any) -> dict[str, Any]:
     } | more
 
 
-@pytest.fixture
-async def mailing(any_url: str, tmp_path: Path, mailbox: Mailbox, anyio_backend: str) -> AsyncIterator[Identity]:
-    async with open_identity(any_url, tmp_path, **mail_settings(mailbox.port)) as made:
+@asynccontextmanager
+async def open_mailing(url: str, folder: Path, mailbox: Mailbox) -> AsyncIterator[Identity]:
+    async with open_identity(url, folder, **mail_settings(mailbox.port)) as made:
         await made.add_user("ana", locale="es", full_name="Ana Quispe")
+        yield made
+
+
+@pytest.fixture
+async def mailing(sqlite_url: str, tmp_path: Path, mailbox: Mailbox, anyio_backend: str) -> AsyncIterator[Identity]:
+    async with open_mailing(sqlite_url, tmp_path, mailbox) as made:
+        yield made
+
+
+@pytest.fixture
+async def anywhere(any_url: str, tmp_path: Path, mailbox: Mailbox, anyio_backend: str) -> AsyncIterator[Identity]:
+    async with open_mailing(any_url, tmp_path, mailbox) as made:
         yield made
 
 
@@ -77,30 +90,30 @@ async def outbox(identity: Identity) -> list[Any]:
         return list(await session.execute(text("SELECT kind, recipient, state, attempts, last_error FROM mail_outbox")))
 
 
-async def test_a_new_password_by_mail(mailing: Identity, mailbox: Mailbox) -> None:
-    old = await mailing.login("ana")
-    await ask(mailing, "Ana@Lab.Local ")
+async def test_a_new_password_by_mail(anywhere: Identity, mailbox: Mailbox) -> None:
+    old = await anywhere.login("ana")
+    await ask(anywhere, "Ana@Lab.Local ")
     mail = mailbox.mails[0]
     assert (mail["To"], mail["Subject"]) == ("ana@lab.local", "Una nueva contraseña para Parcela")
     assert "Hola, Ana Quispe:" in mailbox.words()
     assert mail["Auto-Submitted"] == "auto-generated"
-    await mailing.password_resets.complete(token_in(mailbox), NEW)
-    await mailing.login("ana", NEW)
-    assert (await refused(mailing.login("ana", PASSWORD))).code == "bad_credentials"
-    assert (await refused(mailing.auth.authenticate(old.access_token, ADDRESS))).code == "token_revoked"
-    await mailing.mail.settle()
+    await anywhere.password_resets.complete(token_in(mailbox), NEW)
+    await anywhere.login("ana", NEW)
+    assert (await refused(anywhere.login("ana", PASSWORD))).code == "bad_credentials"
+    assert (await refused(anywhere.auth.authenticate(old.access_token, ADDRESS))).code == "token_revoked"
+    await anywhere.mail.settle()
     assert mailbox.mails[1]["Subject"] == "Tu contraseña de Parcela ha cambiado"
-    assert await outbox(mailing) == []
+    assert await outbox(anywhere) == []
 
 
-async def test_a_link_is_good_once(mailing: Identity, mailbox: Mailbox) -> None:
-    await ask(mailing)
-    await ask(mailing)
+async def test_a_link_is_good_once(anywhere: Identity, mailbox: Mailbox) -> None:
+    await ask(anywhere)
+    await ask(anywhere)
     first, second = token_in(mailbox, 0), token_in(mailbox, 1)
-    outcomes = await together(*(mailing.password_resets.complete(second, f"{NEW} {n}") for n in range(3)))
+    outcomes = await together(*(anywhere.password_resets.complete(second, f"{NEW} {n}") for n in range(3)))
     assert outcomes.count(None) == 1
     for spent in (first, second):
-        assert (await refused(mailing.password_resets.complete(spent, NEW))).code == "reset_token_invalid"
+        assert (await refused(anywhere.password_resets.complete(spent, NEW))).code == "reset_token_invalid"
 
 
 async def test_a_link_ends_after_half_an_hour(mailing: Identity, mailbox: Mailbox) -> None:
@@ -255,15 +268,15 @@ async def test_what_a_killed_process_left_is_sent_by_the_next(mailing: Identity,
     assert [mail["Subject"] for mail in mailbox.mails] == ["Maintenance"]
 
 
-async def test_two_processes_send_a_mail_once(mailing: Identity, mailbox: Mailbox) -> None:
-    other = build_identity(mailing.uows, mailing.hasher, SECRET, mailing.settings)
-    async with mailing.uows.write() as uow:
+async def test_two_processes_send_a_mail_once(anywhere: Identity, mailbox: Mailbox) -> None:
+    other = build_identity(anywhere.uows, anywhere.hasher, SECRET, anywhere.settings)
+    async with anywhere.uows.write() as uow:
         for number in range(5):
-            await mailing.mail.enqueue(uow, Mail("reminder", "ana@lab.local", f"No. {number}", "x\n"))
+            await anywhere.mail.enqueue(uow, Mail("reminder", "ana@lab.local", f"No. {number}", "x\n"))
         await uow.commit()
-    for mail in (mailing.mail, other.mail):
+    for mail in (anywhere.mail, other.mail):
         mail.wake()
-    for mail in (mailing.mail, other.mail):
+    for mail in (anywhere.mail, other.mail):
         await mail.settle()
     assert sorted(mail["Subject"] for mail in mailbox.mails) == [f"No. {number}" for number in range(5)]
 

@@ -58,9 +58,9 @@ async def test_a_login_needs_the_code(anywhere: Identity) -> None:
     assert secret not in str(anywhere.events)
 
 
-async def test_without_the_password_nothing_is_said_of_codes(anywhere: Identity) -> None:
-    secret, _ = await enrol(anywhere)
-    error = await refused(anywhere.auth.login("admin", "wrong", ADDRESS, code=code_at(anywhere, secret)))
+async def test_without_the_password_nothing_is_said_of_codes(identity: Identity) -> None:
+    secret, _ = await enrol(identity)
+    error = await refused(identity.auth.login("admin", "wrong", ADDRESS, code=code_at(identity, secret)))
     assert error.code == "bad_credentials"
 
 
@@ -72,12 +72,12 @@ async def test_one_step_before_and_after(identity: Identity, offset_s: float, go
     assert isinstance(outcome[0], TokenPair) is good
 
 
-async def test_a_code_is_good_once_and_so_are_older_ones(anywhere: Identity) -> None:
-    secret, _ = await enrol(anywhere)
-    older, code = code_at(anywhere, secret, -30), code_at(anywhere, secret)
-    await anywhere.auth.login("admin", PASSWORD, ADDRESS, code=code)
+async def test_a_code_is_good_once_and_so_are_older_ones(identity: Identity) -> None:
+    secret, _ = await enrol(identity)
+    older, code = code_at(identity, secret, -30), code_at(identity, secret)
+    await identity.auth.login("admin", PASSWORD, ADDRESS, code=code)
     for spent in (code, older):
-        assert (await refused(anywhere.auth.login("admin", PASSWORD, ADDRESS, code=spent))).code == "bad_code"
+        assert (await refused(identity.auth.login("admin", PASSWORD, ADDRESS, code=spent))).code == "bad_code"
 
 
 async def test_the_code_of_the_enrolment_is_spent(identity: Identity) -> None:
@@ -111,16 +111,16 @@ async def test_recovery_codes_are_good_once_each(anywhere: Identity) -> None:
     assert [event.data["left"] for event in used] == [9, 8, 7, 6]
 
 
-async def test_guesses_lock_the_account_under_both_names(anywhere: Identity) -> None:
-    secret, _ = await enrol(anywhere)
+async def test_guesses_lock_the_account_under_both_names(identity: Identity) -> None:
+    secret, _ = await enrol(identity)
     for number in range(5):
         name = ("admin", "admin@lab.local")[number % 2]
-        assert (await refused(anywhere.auth.login(name, PASSWORD, ADDRESS, code="000000"))).code == "bad_code"
+        assert (await refused(identity.auth.login(name, PASSWORD, ADDRESS, code="000000"))).code == "bad_code"
     for name in ("admin", "admin@lab.local"):
-        right = anywhere.auth.login(name, PASSWORD, ADDRESS, code=code_at(anywhere, secret))
+        right = identity.auth.login(name, PASSWORD, ADDRESS, code=code_at(identity, secret))
         assert (await refused(right)).code == "too_many_attempts"
-    anywhere.clock.turn(300)
-    await anywhere.auth.login("admin", PASSWORD, ADDRESS, code=code_at(anywhere, secret))
+    identity.clock.turn(300)
+    await identity.auth.login("admin", PASSWORD, ADDRESS, code=code_at(identity, secret))
 
 
 async def test_parallel_guesses_slip_nothing_through(anywhere: Identity) -> None:
@@ -132,14 +132,14 @@ async def test_parallel_guesses_slip_nothing_through(anywhere: Identity) -> None
     assert (codes.count("bad_code"), codes.count("too_many_attempts")) == (5, 15)
 
 
-async def test_a_challenge_is_finished_with_a_code(anywhere: Identity) -> None:
-    secret, _ = await enrol(anywhere)
-    challenge = await anywhere.auth.begin("admin", PASSWORD, Origin(ADDRESS))
+async def test_a_challenge_is_finished_with_a_code(identity: Identity) -> None:
+    secret, _ = await enrol(identity)
+    challenge = await identity.auth.begin("admin", PASSWORD, Origin(ADDRESS))
     assert isinstance(challenge, Challenge)
     for wrong in ("", "000000"):
-        assert (await refused(anywhere.auth.finish(challenge.box, wrong, Origin(ADDRESS)))).code == "bad_code"
-    pair = await anywhere.auth.finish(challenge.box, code_at(anywhere, secret), Origin(ADDRESS, "browser"))
-    assert (await anywhere.auth.authenticate(pair.access_token, ADDRESS)).user_id == ADMIN_ID
+        assert (await refused(identity.auth.finish(challenge.box, wrong, Origin(ADDRESS)))).code == "bad_code"
+    pair = await identity.auth.finish(challenge.box, code_at(identity, secret), Origin(ADDRESS, "browser"))
+    assert (await identity.auth.authenticate(pair.access_token, ADDRESS)).user_id == ADMIN_ID
 
 
 async def test_a_challenge_ends_with_time_and_with_the_password(identity: Identity) -> None:
@@ -170,25 +170,25 @@ async def test_disabling_needs_password_and_code(anywhere: Identity) -> None:
     assert (await refused(anywhere.second_factors.disable(caller, PASSWORD, code))).code == "totp_not_enabled"
 
 
-async def test_new_recovery_codes_replace_the_old_ones(anywhere: Identity) -> None:
-    caller = await anywhere.caller("admin")
-    secret, old = await enrol(anywhere)
-    new = await anywhere.second_factors.renew_codes(caller, code_at(anywhere, secret))
+async def test_new_recovery_codes_replace_the_old_ones(identity: Identity) -> None:
+    caller = await identity.caller("admin")
+    secret, old = await enrol(identity)
+    new = await identity.second_factors.renew_codes(caller, code_at(identity, secret))
     assert not set(old) & set(new)
-    assert (await refused(anywhere.auth.login("admin", PASSWORD, ADDRESS, code=old[0]))).code == "bad_code"
-    await anywhere.auth.login("admin", PASSWORD, ADDRESS, code=new[0])
+    assert (await refused(identity.auth.login("admin", PASSWORD, ADDRESS, code=old[0]))).code == "bad_code"
+    await identity.auth.login("admin", PASSWORD, ADDRESS, code=new[0])
 
 
-async def test_an_unconfirmed_secret_is_asked_of_nobody(anywhere: Identity) -> None:
-    caller = await anywhere.caller("admin")
-    first = await anywhere.second_factors.begin(caller, PASSWORD)
-    second = await anywhere.second_factors.begin(caller, PASSWORD)
+async def test_an_unconfirmed_secret_is_asked_of_nobody(identity: Identity) -> None:
+    caller = await identity.caller("admin")
+    first = await identity.second_factors.begin(caller, PASSWORD)
+    second = await identity.second_factors.begin(caller, PASSWORD)
     assert first.secret != second.secret
-    await anywhere.login("admin")
-    async with anywhere.uows.write() as uow:
-        assert await anywhere.second_factors.pending(uow, caller) == second
-        old = code_at(anywhere, first.secret)
-        assert (await refused(anywhere.second_factors.confirm(uow, caller, old))).code == "bad_code"
+    await identity.login("admin")
+    async with identity.uows.write() as uow:
+        assert await identity.second_factors.pending(uow, caller) == second
+        old = code_at(identity, first.secret)
+        assert (await refused(identity.second_factors.confirm(uow, caller, old))).code == "bad_code"
 
 
 async def test_a_second_one_is_refused(identity: Identity) -> None:
@@ -225,17 +225,17 @@ async def test_personal_tokens_need_no_code(client: Client, identity: Identity) 
     problem(answer, 403, "session_required")
 
 
-async def test_an_administrator_takes_it_off_somebody(anywhere: Identity) -> None:
-    user_id = await anywhere.add_user("ana")
-    session = await anywhere.caller("ana")
-    await enrol(anywhere, "ana")
-    async with anywhere.uows.write() as uow:
-        await anywhere.second_factors.reset(uow, ROOT, user_id)
+async def test_an_administrator_takes_it_off_somebody(identity: Identity) -> None:
+    user_id = await identity.add_user("ana")
+    session = await identity.caller("ana")
+    await enrol(identity, "ana")
+    async with identity.uows.write() as uow:
+        await identity.second_factors.reset(uow, ROOT, user_id)
         await uow.commit()
-    await anywhere.login("ana")
-    async with anywhere.uows.read() as uow:
+    await identity.login("ana")
+    async with identity.uows.read() as uow:
         assert session.token_family not in await uow.tokens.families(user_id)
-    assert anywhere.events[-2].data == {"user_id": user_id, "username": "ana"}
+    assert identity.events[-2].data == {"user_id": user_id, "username": "ana"}
 
 
 async def test_taking_it_off_needs_the_right_and_the_power(identity: Identity) -> None:
