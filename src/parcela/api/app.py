@@ -3,6 +3,8 @@
 from fastapi import APIRouter, Depends, FastAPI
 
 from parcela.api.compat.siglab.router import router as siglab
+from parcela.api.compat.vms.router import install_feeds
+from parcela.api.compat.vms.router import router as vms_family
 from parcela.api.dependencies.bodies import refuse_repeated_keys
 from parcela.api.errors import ProblemDetails, install_error_handlers
 from parcela.api.routers import (
@@ -69,7 +71,9 @@ def include_api(app: FastAPI) -> None:
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(metrics.router)
-    app.include_router(siglab, dependencies=[Depends(refuse_repeated_keys)])
+    for family in (siglab, vms_family):
+        app.include_router(family, dependencies=[Depends(refuse_repeated_keys)])
+    install_feeds(app)
     install_error_handlers(app)
     _document_problems(app)
 

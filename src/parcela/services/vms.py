@@ -10,7 +10,7 @@ from parcela.core.lifecycle import Action, CrashPolicy, DesiredState, VmState, c
 from parcela.core.permissions import Permission
 from parcela.core.settings import Settings
 from parcela.core.topology.catalogue import Catalogue
-from parcela.core.topology.document import TemplateVm, TopologyDocument
+from parcela.core.topology.document import parse_document
 from parcela.core.topology.expand import PlannedVm, expand
 from parcela.models import Nic, Operation, Segment, VirtualMachine
 from parcela.repositories.hosts import Claim
@@ -244,21 +244,19 @@ class VmService:
 
 def _plan(order: VmOrder, catalogue: Catalogue) -> PlannedVm:
     """A stand-alone VM is a topology of one, so it obeys the same rules."""
-    document = TopologyDocument(
-        vms=(
-            TemplateVm(
-                name=order.name,
-                image=order.os,
-                flavour=order.flavour,
-                vcpus=order.cores,
-                memory_mib=order.ram,
-                disk_gib=order.disk,
-                public_access=order.public_access,
-                user_data=order.user_data,
-                ssh_keys=order.ssh_keys,
-            ),
-        )
-    )
+    # Through the reader, not the constructor: not every edge has checked the values, and what is wrong has to be told.
+    vm = {
+        "name": order.name,
+        "image": order.os,
+        "flavour": order.flavour,
+        "vcpus": order.cores,
+        "memory_mib": order.ram,
+        "disk_gib": order.disk,
+        "public_access": order.public_access,
+        "user_data": order.user_data,
+        "ssh_keys": list(order.ssh_keys),
+    }
+    document = parse_document({"vms": [vm]})
     return expand(document, catalogue).vms[0]
 
 

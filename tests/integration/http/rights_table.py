@@ -179,6 +179,20 @@ GET    /api/v1/events                              -              401 200 200 20
 GET    /api/v1/events/stream                       -              401 200 200 200 200
 WS     /api/v1/events/ws                           -              4401 101 101 101 101
 
+POST   /login                                      -              200 200 200 200 200
+GET    /users/                                     -              401 403 403 200 200
+POST   /users/                                     -              401 403 403 201 403
+GET    /users/{user_id}                            own_user       401 404 200 200 200
+PUT    /users/{user_id}                            user           401 403 403 200 403
+DELETE /users/{user_id}                            user           401 403 403 204 403
+GET    /vms/                                       -              401 200 200 200 200
+POST   /vms/                                       -              401 403 403 201 403
+GET    /vms/{vm_id}                                vm_running     401 404 200 200 200
+PUT    /vms/{vm_id}                                vm_stopped     401 403 403 200 403
+DELETE /vms/{vm_id}                                vm_running     401 403 403 204 403
+WS     /ws/vms                                     -              4401 101 101 101 101
+WS     /ws/users                                   -              4401 4403 4403 101 101
+
 POST   /api/auth/login                             -              200 200 200 200 200
 POST   /api/auth/register                          -              200 200 200 200 200
 GET    /api/auth/usuarios/activos                  -              401 403 403 200 200

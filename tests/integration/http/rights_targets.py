@@ -108,7 +108,17 @@ async def _registration(lab: Lab, _made: Made) -> Made:
     return {"nombre_completo": "Ana", "username": lab.unique("user"), "password": PASSWORD, "rol": "cliente"}
 
 
+async def _vms_user(lab: Lab, _made: Made) -> Made:
+    name = lab.unique("user")
+    return {"name": "Ana", "email": f"{name}@class.example", "password": PASSWORD, "rol": "cliente"}
+
+
 BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
+    "POST /login": _fixed(email="owner", password=PASSWORD),
+    "POST /users/": _vms_user,
+    "PUT /users/{user_id}": _fixed(name="Somebody"),
+    "POST /vms/": _fixed(name="$unique", os="tiny", flavour="tiny"),
+    "PUT /vms/{vm_id}": _fixed(cores=2),
     "POST /api/auth/login": _fixed(username="owner", password=PASSWORD),
     "POST /api/auth/register": _registration,
     "POST /api/v1/login": _fixed(email="owner", password=PASSWORD),

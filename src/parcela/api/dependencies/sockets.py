@@ -1,11 +1,16 @@
 """Who is behind a WebSocket, and how one is refused."""
 
-from fastapi import WebSocket
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import anyio
+from fastapi import WebSocket, WebSocketDisconnect
 
 from parcela.api.dependencies.caller import client_address
 from parcela.core.errors import ErrorKind, ParcelaError, unauthenticated
 from parcela.services.access import Caller
 from parcela.services.container import Services
+from parcela.services.events import StreamLaggedError
 
 PROTOCOL = "parcela"
 BEARER = "bearer."
@@ -42,3 +47,27 @@ async def refuse(socket: WebSocket, error: ParcelaError) -> None:
     """Accept and close with a code and the reason: browsers show neither for a refused handshake."""
     await accept(socket)
     await socket.close(CLOSE_CODES.get(error.kind, 4400), f"{error.code}: {error.message}"[:120])
+
+
+async def send_all(socket: WebSocket, frames: AsyncGenerator[str, None]) -> None:
+    """Send text frames until the client leaves or, with 4408 and the last number it got, does not keep up."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_until_gone, socket, tasks.cancel_scope)
+        try:
+            async with aclosing(frames):
+                async for frame in frames:
+                    await socket.send_text(frame)
+        except StreamLaggedError as exc:
+            await socket.close(LAGGED, f"too slow; resume with since={exc.last_id}")
+        except (WebSocketDisconnect, RuntimeError):
+            pass  # it went away while we wrote
+        tasks.cancel_scope.cancel()
+
+
+async def _until_gone(socket: WebSocket, scope: anyio.CancelScope) -> None:
+    """Notice a client that leaves; what it says is ignored."""
+    try:
+        while True:
+            await socket.receive_text()
+    except (WebSocketDisconnect, KeyError, RuntimeError):
+        scope.cancel()

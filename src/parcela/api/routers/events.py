@@ -1,16 +1,15 @@
 """Events: as a list, as server-sent events and over a WebSocket, all with the same numbers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Annotated
 
-import anyio
-from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, Header, Query, WebSocket
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from parcela.api.dependencies.caller import CurrentCaller
-from parcela.api.dependencies.sockets import LAGGED, accept, authenticate, refuse
+from parcela.api.dependencies.sockets import accept, authenticate, refuse, send_all
 from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.api.errors import problem_responses
 from parcela.api.schemas.operations import EventList, EventRead
@@ -91,23 +90,12 @@ async def events_socket(
         await refuse(socket, exc)
         return
     await accept(socket)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_until_gone, socket, tasks.cancel_scope)
-        try:
-            async with aclosing(services.events.stream(caller, since, slice_id=slice_id)) as records:
-                async for record in records:
-                    await socket.send_text(EventRead.model_validate(record).model_dump_json())
-        except StreamLaggedError as exc:
-            await socket.close(LAGGED, f"too slow; resume with since={exc.last_id}")
-        except (WebSocketDisconnect, RuntimeError):
-            pass  # it went away while we wrote
-        tasks.cancel_scope.cancel()
+    await send_all(socket, _frames(services, caller, since, slice_id))
 
 
-async def _until_gone(socket: WebSocket, scope: anyio.CancelScope) -> None:
-    """Notice a client that leaves; what it says is ignored."""
-    try:
-        while True:
-            await socket.receive_text()
-    except (WebSocketDisconnect, KeyError, RuntimeError):
-        scope.cancel()
+async def _frames(
+    services: Services, caller: Caller, since: int | None, slice_id: int | None
+) -> AsyncGenerator[str, None]:
+    async with aclosing(services.events.stream(caller, since, slice_id=slice_id)) as records:
+        async for record in records:
+            yield EventRead.model_validate(record).model_dump_json()

@@ -42,10 +42,15 @@ async def _settle_vms(uow: UnitOfWork, operation: Operation, state: OperationSta
             await uow.vms.update_fields([vm.id], **nowhere)
     elif operation.kind in DESTRUCTIONS and succeeded:
         for vm in vms:  # those that never were on a host; the others were deleted by their steps
+            told = vm.state == VmState.DELETED.value
             gone = {"state": VmState.DELETED.value, "deleted_at": uow.clock(), "host_id": None}
             await uow.vms.update_fields([vm.id], **gone)
             await uow.segments.remove_nics(vm.id)
             await uow.hosts.release(vm.id)
+            if not told:
+                facts = {"owner_id": vm.owner_id, "vm_id": vm.id, "slice_id": vm.slice_id, "actor_id": None}
+                data = {"state": VmState.DELETED.value, "error": ""}
+                uow.add_event("vm.state", **facts, operation_id=operation.id, data=data)
     elif operation.kind == "vm.update":
         await _settle_update(uow, operation, vms[0], succeeded=succeeded)
     elif not succeeded:

@@ -1,0 +1,1 @@
+"""The older API ``vms``: ``/login``, ``/users/``, ``/vms/`` and their two WebSockets."""

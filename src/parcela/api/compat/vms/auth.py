@@ -1,0 +1,23 @@
+"""``POST /login`` with a JSON body; a form is for the page of the same address."""
+
+from fastapi import APIRouter, Request, Response
+
+from parcela.api.compat.vms.errors import SharedVmsRoute, errors
+from parcela.api.compat.vms.schemas import Login, Session
+from parcela.api.dependencies.caller import client_address
+from parcela.api.dependencies.uow import AppServices
+
+router = APIRouter(route_class=SharedVmsRoute)
+
+
+@router.post("/login", summary="Log in (vms)", responses=errors(400, 401, 413, 422, 429))
+async def login(body: Login, request: Request, response: Response, services: AppServices) -> Session:
+    """Log in with an e-mail address and a password."""
+    response.headers["Cache-Control"] = "no-store"
+    pair = await services.auth.login(body.email, body.password, client_address(request))
+    return Session(
+        token=pair.access_token,
+        access_token=pair.access_token,
+        token_type=pair.token_type,
+        expires_in=pair.expires_in_s,
+    )

@@ -1,0 +1,16 @@
+"""The routes of ``vms`` together."""
+
+from fastapi import APIRouter, FastAPI
+
+from parcela.api.compat.vms import auth, machines, sockets, users
+from parcela.api.compat.vms.feed import Feed, user_message, vm_message
+
+router = APIRouter(tags=["vms"])
+for part in (auth, users, machines, sockets):
+    router.include_router(part.router)
+
+
+def install_feeds(app: FastAPI) -> None:
+    """What the WebSockets share."""
+    app.state.vm_feed = Feed(vm_message)
+    app.state.user_feed = Feed(user_message)

@@ -1,0 +1,61 @@
+"""``/ws/users`` and ``/ws/vms``: news as they are committed, each with its number on the canonical stream.
+
+The queue of a client is bounded and is its own: one that does not read never delays another. It is closed with 4408 and
+its last number, from which it resumes here (``?since=``) or at ``/api/v1/events/ws``. The token comes as on the
+canonical stream, in ``Authorization`` or as a subprotocol; never in the address, which proxies write into their logs.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from fastapi import APIRouter, WebSocket
+
+from parcela.api.compat.vms.feed import USER_EVENTS, VM_EVENTS, Feed
+from parcela.api.dependencies.sockets import accept, authenticate, refuse, send_all
+from parcela.api.dependencies.uow import AppServices
+from parcela.api.routers.events import Since
+from parcela.core.errors import ParcelaError
+from parcela.core.permissions import Permission
+from parcela.services.access import Caller
+from parcela.services.container import Services
+
+router = APIRouter(prefix="/ws")
+
+
+async def _messages(
+    services: Services, caller: Caller, since: int | None, feed: Feed, types: frozenset[str]
+) -> AsyncGenerator[str, None]:
+    async with aclosing(services.events.stream(caller, since)) as records:
+        async for record in records:
+            text = await feed.text(services, record) if record.type in types else None
+            if text is not None:
+                yield text
+
+
+@router.websocket("/vms")
+async def vms_socket(socket: WebSocket, services: AppServices, since: Since = None) -> None:
+    """`vm_created`, `vm_updated`, `vm_deleted` of own VMs; of all with `event:read_all`."""
+    try:
+        caller = await authenticate(socket, services)
+        caller.list_filter(Permission.VM_READ_ALL)  # a token without any scope for VMs is refused
+    except ParcelaError as exc:
+        await refuse(socket, exc)
+        return
+    await accept(socket)
+    feed: Feed = socket.app.state.vm_feed
+    await send_all(socket, _messages(services, caller, since, feed, frozenset(VM_EVENTS)))
+
+
+@router.websocket("/users")
+async def users_socket(socket: WebSocket, services: AppServices, since: Since = None) -> None:
+    """`user_created`, `user_updated`, `user_deleted`; needs `user:read` and `event:read_all`."""
+    try:
+        caller = await authenticate(socket, services)
+        caller.require(Permission.USER_READ)
+        caller.require(Permission.EVENT_READ_ALL)
+    except ParcelaError as exc:
+        await refuse(socket, exc)
+        return
+    await accept(socket)
+    feed: Feed = socket.app.state.user_feed
+    await send_all(socket, _messages(services, caller, since, feed, frozenset(USER_EVENTS)))
