@@ -44,6 +44,8 @@ from parcela.services.metrics import Metrics
 from parcela.services.observing import Observing
 from parcela.services.operations.journal import Journal
 from parcela.services.operations.requests import OperationService
+from parcela.services.reports.renderer import ReportRenderer
+from parcela.services.reports.service import ReportService
 from parcela.services.retries import RetryService
 from parcela.services.signals import Signal
 from parcela.services.slices import SliceService
@@ -169,6 +171,7 @@ def build_services(
         slices=slices,
         vms=vms,
         operations=operations,
+        reports=ReportService(ReportRenderer(settings.data_dir / "report-cache", timeout_s=settings.report_timeout_s)),
         retries=RetryService(operations, slices, vms),
         consoles=ConsoleService(uows, drivers),
         events=events,

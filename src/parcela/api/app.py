@@ -22,6 +22,7 @@ from parcela.api.routers import (
     metrics,
     operations,
     password_resets,
+    reports,
     roles,
     second_factor,
     sessions,
@@ -59,6 +60,7 @@ ROUTERS = (
     maintenance_plans,
     attachments,
     templates,
+    reports,
     consoles,
     system,
 )

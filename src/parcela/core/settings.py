@@ -149,6 +149,9 @@ class Settings(IdentitySettings, ObserveSettings):
         "Whether anybody may make an account of their own, always with the role client, by the older APIs. Empty: yes, "
         "unless PARCELA_PRODUCTION is on.",
     )
+    report_timeout_s: int = _env(
+        "PARCELA_REPORT_TIMEOUT_S", 60, "Seconds that writing a report as a file may take.", ge=1, le=600
+    )
     slice_ttl_s: int = _env(
         "PARCELA_SLICE_TTL_S",
         28800,

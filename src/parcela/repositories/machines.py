@@ -1,6 +1,8 @@
 """Machines of the lab, and the steps of their lives."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, func, or_, select
@@ -12,6 +14,18 @@ from parcela.repositories.paging import Page, PageRequest, fetch_page
 MachineRow = dict[str, Any]
 """Columns of a machine with ``responsible`` (user name), ``host_id``, ``host`` (name), ``host_state``, and
 ``open_maintenance`` (number of records that are not done)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineFacts:
+    """A machine in short."""
+
+    code: str
+    type: str
+    area: str
+    status: str
+    registered_on: date
+    archived: bool
 
 
 class MachineRepository(Repository[Machine]):
@@ -47,6 +61,14 @@ class MachineRepository(Repository[Machine]):
         statement = select(Machine.id, Machine.code).where(Machine.id.in_(set(machine_ids)))
         rows = await self._session.execute(statement)
         return {row_id: code for row_id, code in rows}  # noqa: C416 (a result has keys(), which dict() would call)
+
+    async def facts(self, machine_ids: Iterable[int]) -> dict[int, MachineFacts]:
+        """What reports show of machines, by id; those that are not there are left out."""
+        columns = (Machine.id, Machine.code, Machine.type, Machine.area, Machine.status, Machine.registered_on)
+        statement = select(*columns, Machine.archived_at.is_not(None)).where(Machine.id.in_(set(machine_ids)))
+        return {
+            row[0]: MachineFacts(*row[1:6], archived=bool(row[6])) for row in await self._session.execute(statement)
+        }
 
     async def matching_ids(self, wanted: Mapping[str, Any]) -> list[int]:
         """Ids of machines; as for ``page``."""

@@ -17,6 +17,7 @@ from parcela.services.images import ImageService
 from parcela.services.inventory import Inventory
 from parcela.services.observing import Observing
 from parcela.services.operations.requests import OperationService
+from parcela.services.reports.service import ReportService
 from parcela.services.retries import RetryService
 from parcela.services.slices import SliceService
 from parcela.services.templates import TemplateService
@@ -42,6 +43,7 @@ class Services(IdentityServices):
     vms: VmService
     operations: OperationService
     retries: RetryService
+    reports: ReportService
     consoles: ConsoleService
     events: EventService
     idempotency: IdempotencyService

@@ -106,6 +106,8 @@ POST   /api/v1/machines/{machine_id}/archive       machine        401 403 403 20
 POST   /api/v1/machines/{machine_id}/restore       machine        401 403 403 200 403
 GET    /api/v1/machines/{machine_id}/history       machine        401 403 403 200 200
 GET    /api/v1/machines/{machine_id}/activity      machine        401 403 403 200 200
+GET    /api/v1/machines/{machine_id}/report        machine        401 403 403 200 200
+GET    /api/v1/reports/maintenance                 -              401 403 403 200 200
 GET    /api/v1/machines/{machine_id}/label         machine        401 403 403 200 200
 GET    /api/v1/machines/{machine_id}/photo         machine_photo  401 403 403 200 200
 PUT    /api/v1/machines/{machine_id}/photo         machine        401 403 403 200 403
@@ -196,6 +198,17 @@ WS     /ws/users                                   -              4401 4403 4403
 POST   /api/auth/login                             -              200 200 200 200 200
 POST   /api/auth/register                          -              200 200 200 200 200
 GET    /api/auth/usuarios/activos                  -              401 403 403 200 200
+GET    /api/maquinas/listar                        -              401 403 403 200 200
+GET    /api/maquinas/buscar                        -              401 403 403 200 200
+GET    /api/maquinas/dashboard                     -              401 403 403 200 200
+POST   /api/maquinas/agregar                       -              401 403 403 200 403
+PUT    /api/maquinas/actualizar                    machine        401 403 403 200 403
+PUT    /api/maquinas/actualizar/{codigo}           machine        401 403 403 200 403
+DELETE /api/maquinas/eliminar/{codigo}             machine        401 403 403 200 403
+GET    /api/mantenimientos/todos                   -              401 403 403 200 200
+GET    /api/mantenimientos/informe                 -              401 403 403 200 200
+GET    /api/mantenimientos/historial/{codigo}      machine        401 403 403 200 200
+POST   /api/mantenimientos/agregar                 machine        401 403 403 200 403
 GET    /api/sistema/health                         -              200 200 200 200 200
 GET    /api/sistema/metrics                        -              401 403 403 200 200
 """

@@ -90,7 +90,7 @@ async def _import(lab: Lab, _made: Made) -> Made:
 
 def _fixed(**body: Any) -> Callable[[Lab, Made], Awaitable[Made]]:
     async def make(lab: Lab, made: Made) -> Made:
-        names = {"unique": lab.unique("thing"), "target": made.get("id")}
+        names = {"unique": lab.unique("thing"), "target": made.get("id"), "code": made.get("code")}
         return {
             key: names[value[1:]] if isinstance(value, str) and value.startswith("$") else value
             for key, value in body.items()
@@ -121,6 +121,10 @@ BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
     "PUT /vms/{vm_id}": _fixed(cores=2),
     "POST /api/auth/login": _fixed(username="owner", password=PASSWORD),
     "POST /api/auth/register": _registration,
+    "POST /api/maquinas/agregar": _fixed(codigo_equipo="$unique", tipo_equipo="PC"),
+    "PUT /api/maquinas/actualizar": _fixed(codigo_equipo="$code", area="Lab 2"),
+    "PUT /api/maquinas/actualizar/{codigo}": _fixed(area="Lab 2"),
+    "POST /api/mantenimientos/agregar": _fixed(codigo_maquina="$code", tipo="preventivo"),
     "POST /api/v1/login": _fixed(email="owner", password=PASSWORD),
     "POST /api/v1/token/refresh": _refresh,
     "POST /api/v1/users/": _user,

@@ -101,6 +101,7 @@ def _filled(path: str, made: Made) -> str:
     """The path with the ids of the thing; an operation of a slice knows both of its ids."""
     if "{operation_id}" in path and made.get("slice_id"):
         path = path.replace("{slice_id}", str(made["slice_id"]))
+    path = path.replace("{codigo}", str(made.get("code")))
     return re.sub(r"\{\w+_id\}", str(made.get("id")), path)
 
 

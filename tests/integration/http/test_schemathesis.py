@@ -102,6 +102,7 @@ def _furnish(client: asgi.ASGIClient, admin: dict[str, str], owner: dict[str, st
         "zone_id": make("/zones/", admin, json={"name": "spare", "provider": "simulated"}),
         "host_id": make("/hosts/", admin, json={"name": "spare", "zone_id": 2} | size),
         "machine_id": machine_id,
+        "codigo": "SPARE",
         "record_id": make("/maintenance-records/", admin, json=about | {"kind": "corrective"}),
         "plan_id": make("/maintenance-plans/", admin, json=about | {"title": "x", "next_due_on": "2040-01-01"}),
         "attachment_id": make(f"/machines/{machine_id}/attachments", admin, params={"name": "a"}, data=b"a"),

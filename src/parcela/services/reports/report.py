@@ -147,7 +147,7 @@ class Report:
     Attributes:
         locale: ``en`` or ``es``: the language of headings.
         entries: the records, newest first.
-        machines: those that have records in it, and the one that was asked for, by code.
+        machines: those in use that fit what was asked for, and all that have records in it, by code.
         days_between_failures: mean over the gaps of all machines, each machine for itself.
     """
 

@@ -34,7 +34,8 @@ async def entrar(body: Acceso, request: Request, response: Response, services: A
     """Log in with a username and a password."""
     response.headers["Cache-Control"] = "no-store"
     address = client_address(request)
-    pair = await services.auth.login(body.username, body.password, address)
+    agent = request.headers.get("user-agent", "")
+    pair = await services.auth.login(body.username, body.password, address, code=body.codigo_totp, agent=agent)
     caller = await services.auth.authenticate(pair.access_token, address)
     async with services.uows.read() as uow:
         user = _usuario(await services.users.get(uow, caller, caller.user_id))

@@ -11,13 +11,20 @@ from parcela.api.errors import TITLES, ProblemDetails, ProblemItem
 
 BY_CODE: Mapping[str, str] = {
     "account_disabled": "La cuenta no está activa; consulte a un administrador.",
+    "bad_code": "El código del segundo factor no es correcto.",
     "bad_credentials": "El usuario o la contraseña no son correctos.",
     "beyond_your_rights": "No puede dar a otro más derechos de los que usted tiene.",
     "email_taken": "Ese correo ya tiene una cuenta.",
+    "machine_archived": "La máquina está archivada; restáurela primero.",
     "machine_exists": "Ya existe una máquina con ese código.",
     "machine_has_history": "La máquina tiene mantenimientos; archívela en lugar de eliminarla.",
+    "machine_has_open_maintenance": "La máquina tiene un mantenimiento abierto; termínelo primero.",
+    "machine_is_a_host": "La máquina es un anfitrión de máquinas virtuales; sepárela de él primero.",
     "machine_not_found": "La máquina no existe.",
+    "machine_retired": "La máquina está de baja.",
     "machine_status": "La máquina no puede pasar a ese estado desde el que tiene.",
+    "machine_invalid": "Hay datos de la máquina que no son válidos; vea 'errores'.",
+    "maintenance_invalid": "Hay datos del mantenimiento que no son válidos; vea 'errores'.",
     "permission_missing": "No tiene permiso para hacer esto.",
     "registration_closed": "Aquí no se puede registrar; pida una cuenta a un administrador.",
     "registration_role": "Quien se registra obtiene el rol 'cliente'; los demás los da un administrador.",
@@ -29,6 +36,8 @@ BY_CODE: Mapping[str, str] = {
     "token_missing": "Inicie sesión: falta 'Authorization: Bearer <token>'.",
     "token_revoked": "La sesión fue cerrada; inicie sesión de nuevo.",
     "too_many_attempts": "Demasiados intentos; espere antes de intentarlo de nuevo.",
+    "totp_required": "Falta el código del segundo factor: 'codigo_totp'.",
+    "unknown_machine": "La máquina no existe.",
     "unknown_role": "Ese rol no existe.",
     "username_taken": "Ese nombre de usuario ya existe.",
 }
@@ -45,6 +54,8 @@ BY_STATUS: Mapping[int, str] = {
     429: "Demasiadas peticiones; espere un momento.",
     503: "El servicio no está disponible; inténtelo más tarde.",
 }
+STATUSES: Mapping[str, int] = {"unknown_machine": 404}
+"""Statuses that clients expect where the canonical API has another one."""
 FIELDS: Mapping[str, str] = {
     "missing": "Falta este dato.",
     "string_too_long": "Es demasiado largo.",
@@ -87,7 +98,8 @@ class SiglabRoute(APIRoute):
     @staticmethod
     def error_answer(problem: ProblemDetails, headers: Mapping[str, str] | None) -> JSONResponse:
         """Write one error in Spanish."""
-        text = BY_CODE.get(problem.code) or BY_STATUS.get(problem.status, "Algo salió mal.")
+        status = STATUSES.get(problem.code, problem.status)
+        text = BY_CODE.get(problem.code) or BY_STATUS.get(status, "Algo salió mal.")
         body = ErrorSiglab(
             detail=text,
             message=text,
@@ -96,7 +108,7 @@ class SiglabRoute(APIRoute):
             peticion=problem.instance,
             errores=[_field(item) for item in problem.problems],
         )
-        return JSONResponse(body.model_dump(), status_code=problem.status, headers=headers)
+        return JSONResponse(body.model_dump(), status_code=status, headers=headers)
 
 
 def _field(item: ProblemItem) -> ErrorDeCampo:

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from parcela.api.compat.siglab import auth, system
+from parcela.api.compat.siglab import auth, machines, maintenance, system
 
 router = APIRouter(prefix="/api", tags=["siglab"])
-for part in (auth, system):
+for part in (machines, maintenance, auth, system):
     router.include_router(part.router)

@@ -36,6 +36,7 @@ class Acceso(Entrada):
 
     username: Annotated[str, Field(min_length=1, max_length=254, description="Username or e-mail address")]
     password: Annotated[str, Field(max_length=1000)]
+    codigo_totp: Annotated[str, Field(max_length=64, description="Of accounts with a second factor")] = ""
 
 
 class Registro(Entrada):

@@ -6,14 +6,21 @@ from collections.abc import Mapping
 from parcela.core.machines import MachineStatus, MaintenanceKind
 from parcela.core.permissions import ADMIN_ROLE, CLIENT_ROLE
 
+TECHNICIAN_ROLE = "technician"
+"""A role that every installation begins with; it may be changed or removed."""
 ROLES: Mapping[str, str] = {
     "administrador": ADMIN_ROLE,
     "admin": ADMIN_ROLE,
     "cliente": CLIENT_ROLE,
     "client": CLIENT_ROLE,
     "usuario": CLIENT_ROLE,
+    "tecnico": TECHNICIAN_ROLE,
 }
-ROLE_NAMES: Mapping[str, str] = {ADMIN_ROLE: "administrador", CLIENT_ROLE: "cliente"}
+ROLE_NAMES: Mapping[str, str] = {
+    ADMIN_ROLE: "administrador",
+    CLIENT_ROLE: "cliente",
+    TECHNICIAN_ROLE: "tecnico",
+}
 TYPES: Mapping[str, str] = {
     "pc": "PC",
     "computadora": "PC",

@@ -1,0 +1,180 @@
+"""``/api/maquinas``: the lab's machines."""
+
+import socket
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from parcela.api.compat.siglab.errors import SiglabRoute, errors
+from parcela.api.compat.siglab.machine_schemas import (
+    OWN_USER,
+    CambiosMaquina,
+    CodigoEnRuta,
+    CuentaMes,
+    Desde,
+    Estado,
+    Hecho,
+    Limite,
+    Maquina,
+    MaquinaConCambios,
+    MaquinaNueva,
+    Tablero,
+    Texto,
+    Tipo,
+    machine_out,
+)
+from parcela.api.compat.siglab.words import STATUS_NAMES
+from parcela.api.dependencies.caller import Requires
+from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
+from parcela.core.machines import MachineStatus, MaintenanceKind
+from parcela.core.permissions import Permission
+from parcela.repositories.paging import MAX_LIMIT, PageRequest
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
+from parcela.services.access import Caller
+from parcela.services.container import Services
+from parcela.services.inventory_overview import Dashboard
+
+router = APIRouter(prefix="/maquinas", route_class=SiglabRoute)
+Reader = Annotated[Caller, Depends(Requires(Permission.MACHINE_READ))]
+Writer = Annotated[Caller, Depends(Requires(Permission.MACHINE_WRITE))]
+NEXT = "X-Siguiente"
+
+
+@router.get("/listar", responses=errors(401, 403, 422))
+async def listar(
+    services: AppServices,
+    caller: Reader,
+    uow: ReadUow,
+    response: Response,
+    estado: Estado | None = None,
+    area: Texto | None = None,
+    tipo: Tipo | None = None,
+    limite: Limite = 1000,
+    desde: Desde = None,
+) -> list[Maquina]:
+    """All machines in use, by code."""
+    wanted = {"status": estado, "area": area, "type": tipo}
+    return await _machines(services, uow, caller, response, wanted, limite, desde)
+
+
+@router.get("/buscar", responses=errors(401, 403, 422))
+async def buscar(
+    services: AppServices,
+    caller: Reader,
+    uow: ReadUow,
+    response: Response,
+    q: Annotated[Texto | None, Query(description="A part of code, type, area, serial or notes")] = None,
+    codigo: Annotated[Texto | None, Query(description="A code as a whole, in any case")] = None,
+    limite: Limite = 1000,
+    desde: Desde = None,
+) -> list[Maquina]:
+    """Machines by a part of what they are called, whatever the case."""
+    return await _machines(services, uow, caller, response, {"search": q, "code": codigo}, limite, desde)
+
+
+@router.get("/dashboard", responses=errors(401, 403, 503))
+async def tablero(services: AppServices, caller: Reader, uow: ReadUow) -> Tablero:
+    """The inventory in figures; needs `maintenance:read` too."""
+    found = await services.inventory.overview.dashboard(uow, caller)
+    by_status = {STATUS_NAMES[MachineStatus(status)]: count for status, count in found.by_status.items()}
+    return Tablero(
+        total=sum(by_status.values()),
+        por_estado=by_status,
+        por_area=dict(found.by_area),
+        por_tipo=dict(found.by_type),
+        mantenimientos_por_mes=_months(found),
+        vencidos=found.overdue_count,
+        server_id=socket.gethostname(),
+    )
+
+
+@router.post("/agregar", responses=errors(400, 401, 403, 409, 413, 422))
+async def agregar(body: MaquinaNueva, services: AppServices, caller: Writer, uow: WriteUow) -> Hecho:
+    """Register a machine."""
+    fields = body.fields() | await _user_fields(uow, body.usuario, {})
+    made = await services.inventory.machines.create(uow, caller, fields)
+    return Hecho(mensaje="Máquina guardada", codigo=made["code"])
+
+
+@router.put("/actualizar", responses=errors(400, 401, 403, 404, 409, 413, 422))
+async def actualizar(body: MaquinaConCambios, services: AppServices, caller: Writer, uow: WriteUow) -> Hecho:
+    """Change the machine that the body names."""
+    return await _update(services, uow, caller, body.codigo_equipo, body)
+
+
+@router.put("/actualizar/{codigo}", responses=errors(400, 401, 403, 404, 409, 413, 422))
+async def actualizar_codigo(
+    codigo: CodigoEnRuta, body: CambiosMaquina, services: AppServices, caller: Writer, uow: WriteUow
+) -> Hecho:
+    """Change the machine that the address names."""
+    return await _update(services, uow, caller, codigo, body)
+
+
+@router.delete("/eliminar/{codigo}", responses=errors(401, 403, 404, 409, 422, 503))
+async def eliminar(
+    codigo: CodigoEnRuta,
+    services: AppServices,
+    caller: Writer,
+    uow: WriteUow,
+    archivar: Annotated[bool, Query(description="Put it away instead; its history stays")] = False,
+) -> Hecho:
+    """Remove a machine that has no history, or with `archivar=true` put any away."""
+    machine = await services.inventory.machines.by_code(uow, caller, codigo)
+    if archivar:
+        await services.inventory.machines.archive(uow, caller, machine["id"])
+        return Hecho(mensaje="Máquina archivada", codigo=machine["code"])
+    await services.inventory.machines.delete(uow, caller, machine["id"])
+    return Hecho(mensaje="Máquina eliminada", codigo=machine["code"])
+
+
+async def _update(services: Services, uow: UnitOfWork, caller: Caller, code: str, body: CambiosMaquina) -> Hecho:
+    machine = await services.inventory.machines.by_code(uow, caller, code)
+    changes = body.fields() | await _user_fields(uow, body.usuario, machine["custom_fields"] or {})
+    changed = await services.inventory.machines.update(uow, caller, machine["id"], changes)
+    return Hecho(mensaje="Máquina actualizada", codigo=changed["code"])
+
+
+async def _user_fields(uow: UnitOfWork, name: str | None, custom: dict[str, Any]) -> dict[str, Any]:
+    """What ``usuario`` becomes: the responsible user, or a note where nobody is called so."""
+    if name is None:
+        return {}
+    user = await uow.users.by_identifier(name.strip().lower()) if name.strip() else None
+    others = {key: value for key, value in custom.items() if key != OWN_USER}
+    kept = others if user or not name.strip() else others | {OWN_USER: name.strip()}
+    return {"responsible_id": user.id if user else None, "custom_fields": kept}
+
+
+async def _machines(
+    services: Services,
+    uow: ReadUnitOfWork,
+    caller: Caller,
+    response: Response,
+    wanted: dict[str, Any],
+    limit: int,
+    cursor: str | None,
+) -> list[Maquina]:
+    """Pages of machines, one after the other, up to a limit."""
+    found: list[Maquina] = []
+    while len(found) < limit:
+        request = PageRequest(min(MAX_LIMIT, limit - len(found)), cursor, "code")
+        page = await services.inventory.machines.page(uow, caller, request, **wanted)
+        found += [machine_out(dict(row)) for row in page.rows]
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+    response.headers[NEXT] = str(cursor)
+    return found
+
+
+def _months(found: Dashboard) -> list[CuentaMes]:
+    counts: dict[str, dict[MaintenanceKind, int]] = {}
+    for one in found.per_month or ():
+        counts.setdefault(f"{one.month:%Y-%m}", {})[one.kind] = one.count
+    return [
+        CuentaMes(
+            mes=month,
+            preventivos=kinds.get(MaintenanceKind.PREVENTIVE, 0),
+            correctivos=kinds.get(MaintenanceKind.CORRECTIVE, 0),
+        )
+        for month, kinds in sorted(counts.items())
+    ]

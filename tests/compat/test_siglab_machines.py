@@ -1,0 +1,194 @@
+"""Machines and maintenance of siglab from its client's side, on every kind of database."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.compat.siglab_client import SiglabClient
+from tests.compat.support import ADMIN_PASSWORD, PASSWORD, Server
+
+
+@pytest.fixture
+def admin(server: Server) -> Iterator[SiglabClient]:
+    """The administrator, logged in."""
+    client = SiglabClient(server.url)
+    client.entrar("admin", ADMIN_PASSWORD)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def codigo(server: Server, admin: SiglabClient) -> str:
+    """The code of a new machine."""
+    code = server.unique("PC-")
+    assert admin.agregar_maquina(code)["codigo"] == code
+    return code
+
+
+def test_a_machine_is_registered_and_found(server: Server, admin: SiglabClient, codigo: str) -> None:
+    found = admin.buscar(codigo.lower())
+    assert found == [
+        {
+            "codigo_equipo": codigo,
+            "tipo_equipo": "PC",
+            "estado_actual": "Operativo",
+            "area": "Laboratorio 1",
+            "fecha": "2026-03-01",
+            "usuario": None,
+            "codigo": codigo,
+            "tipo": "PC",
+            "estado": "Operativo",
+        }
+    ]
+    assert codigo in {machine["codigo_equipo"] for machine in admin.listar()}
+    assert admin.buscar("nothing is called so") == []
+
+
+def test_a_code_is_given_once(admin: SiglabClient, codigo: str) -> None:
+    assert admin.agregar_maquina(codigo.lower(), expected=409)["message"] == "Ya existe una máquina con ese código."
+
+
+@pytest.mark.parametrize(
+    ("datos", "campo", "sentence"),
+    [
+        ({"tipo_equipo": "Tostadora"}, "body.tipo_equipo", "Tipos aceptados: PC, IMP, SRV, SW, RTR, MON, OTRO."),
+        (
+            {"estado_actual": "Regular"},
+            "body.estado_actual",
+            "Estados aceptados: Operativo, Mantenimiento, Dañado, De baja.",
+        ),
+        ({"fecha": "ayer"}, "body.fecha", "Debe ser una fecha: AAAA-MM-DD."),
+    ],
+)
+def test_what_is_not_accepted_is_told(
+    server: Server, admin: SiglabClient, datos: dict[str, str], campo: str, sentence: str
+) -> None:
+    code = server.unique("PC-")
+    error = admin.agregar_maquina(code, expected=422, **datos)
+    assert [(item["campo"], item["mensaje"]) for item in error["errores"]] == [(campo, sentence)]
+    assert admin.buscar(code) == []
+
+
+def test_words_are_read_in_any_case_with_or_without_accents(server: Server, admin: SiglabClient) -> None:
+    code = server.unique("IMP-")
+    admin.agregar_maquina(code, tipo_equipo="impresora", estado_actual="DANADO")
+    assert [(one["tipo_equipo"], one["estado_actual"]) for one in admin.buscar(code)] == [("IMP", "Dañado")]
+    assert code in {one["codigo"] for one in admin.listar(estado="dañado", tipo="imp")}
+    assert code not in {one["codigo"] for one in admin.listar(estado="operativo")}
+
+
+def test_only_what_is_sent_is_changed(admin: SiglabClient, codigo: str) -> None:
+    admin.actualizar_maquina(codigo.lower(), estado_actual="Mantenimiento", usuario="Don Pedro")
+    admin.call("PUT", f"/api/maquinas/actualizar/{codigo}", json={"area": "Almacén"})
+    (machine,) = admin.buscar(codigo)
+    assert (machine["estado_actual"], machine["area"], machine["usuario"]) == ("Mantenimiento", "Almacén", "Don Pedro")
+    assert machine["fecha"] == "2026-03-01"
+
+
+def test_a_user_of_the_system_is_the_responsible_one(admin: SiglabClient, codigo: str) -> None:
+    admin.actualizar_maquina(codigo, usuario="Admin")
+    assert admin.buscar(codigo)[0]["usuario"] == "admin"
+
+
+def test_a_machine_that_is_not_there(admin: SiglabClient) -> None:
+    for error in (
+        admin.actualizar_maquina("NO-HAY", expected=404, area="x"),
+        admin.eliminar_maquina("NO-HAY", expected=404),
+        admin.historial("NO-HAY", expected=404),
+        admin.agregar_mantenimiento("NO-HAY", expected=404),
+    ):
+        assert error["detail"] == "La máquina no existe."
+
+
+def test_a_machine_without_history_is_removed(admin: SiglabClient, codigo: str) -> None:
+    assert admin.eliminar_maquina(codigo)["mensaje"] == "Máquina eliminada"
+    assert admin.buscar(codigo) == []
+
+
+def test_one_with_history_is_archived_instead(admin: SiglabClient, codigo: str) -> None:
+    admin.agregar_mantenimiento(codigo)
+    assert "archívela" in admin.eliminar_maquina(codigo, expected=409)["detail"]
+    assert admin.call("DELETE", f"/api/maquinas/eliminar/{codigo}?archivar=true")["mensaje"] == "Máquina archivada"
+    assert admin.buscar(codigo) == []
+    assert len(admin.historial(codigo)) == 1
+
+
+def test_the_history_of_a_machine_is_newest_first(admin: SiglabClient, codigo: str) -> None:
+    admin.agregar_mantenimiento(codigo, fecha="2026-01-05", tipo="Correctivo", observaciones="=1+1")
+    admin.agregar_mantenimiento(codigo.lower(), fecha="2026-05-10")
+    newer, older = admin.historial(codigo)
+    assert (newer["fecha"], older["fecha"]) == ("2026-05-10", "2026-01-05")
+    assert {name: older[name] for name in ("codigo_maquina", "empresa", "tecnico", "tipo", "observaciones")} == {
+        "codigo_maquina": codigo,
+        "empresa": "Servicios SAC",
+        "tecnico": "Rosa Díaz",
+        "tipo": "correctivo",
+        "observaciones": "=1+1",
+    }
+    assert (older["usuario"], older["estado"]) == ("admin", "Realizado")
+    ids = {record["id"] for record in admin.todos()}
+    assert {newer["id"], older["id"]} <= ids
+
+
+def test_maintenance_of_a_kind_nobody_knows(admin: SiglabClient, codigo: str) -> None:
+    error = admin.agregar_mantenimiento(codigo, expected=422, tipo="estético")
+    assert error["errores"][0]["mensaje"] == "Tipos aceptados: preventivo, correctivo."
+    assert admin.historial(codigo) == []
+
+
+def test_the_report_of_a_machine(admin: SiglabClient, codigo: str) -> None:
+    for day in ("2026-01-01", "2026-01-11", "2026-02-10"):
+        admin.agregar_mantenimiento(codigo, fecha=day, tipo="correctivo")
+    (machine,) = admin.informe(codigo=codigo)
+    assert (machine["codigo"], machine["total_mantenimientos"]) == (codigo, 3)
+    assert (machine["ultimo_mantenimiento"], machine["dias_entre_fallas"]) == ("2026-02-10", 20.0)
+    assert [record["fecha"] for record in machine["mantenimientos"]] == ["2026-02-10", "2026-01-11", "2026-01-01"]
+    assert codigo in {one["codigo"] for one in admin.informe()}
+
+
+@pytest.mark.parametrize(("formato", "magic"), [("csv", b"\xef\xbb\xbfFecha,"), ("xlsx", b"PK"), ("pdf", b"%PDF-")])
+def test_the_report_as_a_file(admin: SiglabClient, codigo: str, formato: str, magic: bytes) -> None:
+    admin.agregar_mantenimiento(codigo, observaciones='=HYPERLINK("http://malo")')
+    answer = admin.raw("GET", "/api/mantenimientos/informe", params={"codigo": codigo, "formato": formato})
+    assert answer.status_code == 200
+    assert answer.content.startswith(magic)
+    assert answer.headers["content-disposition"].startswith(f'attachment; filename="maintenance-{codigo}-')
+    if formato == "csv":
+        assert "'=HYPERLINK" in answer.text
+
+
+def test_the_dashboard(admin: SiglabClient, codigo: str) -> None:
+    before = admin.dashboard()
+    admin.actualizar_maquina(codigo, estado_actual="Dañado", area=f"Área {codigo}")
+    board = admin.dashboard()
+    assert board["total"] == before["total"] == sum(board["por_estado"].values())
+    assert board["por_estado"]["Dañado"] == before["por_estado"].get("Dañado", 0) + 1
+    assert board["por_area"][f"Área {codigo}"] == 1
+    assert board["por_tipo"]["PC"] >= 1
+    assert board["vencidos"] == 0
+
+
+def test_lists_can_be_read_in_parts(admin: SiglabClient, codigo: str) -> None:
+    for day in ("2026-01-01", "2026-01-02", "2026-01-03"):
+        admin.agregar_mantenimiento(codigo, fecha=day)
+    path = f"/api/mantenimientos/historial/{codigo}"
+    first = admin.raw("GET", path, params={"limite": 2})
+    rest = admin.raw("GET", path, params={"limite": 2, "desde": first.headers["X-Siguiente"]})
+    assert [one["fecha"] for one in first.json() + rest.json()] == ["2026-01-03", "2026-01-02", "2026-01-01"]
+    assert "X-Siguiente" not in rest.headers
+
+
+def test_who_may_do_what(server: Server, admin: SiglabClient, codigo: str) -> None:
+    name, technician = server.unique("ana"), server.unique("tec")
+    admin.registrar(name, PASSWORD)
+    admin.registrar(technician, PASSWORD, rol="técnico")
+    other = SiglabClient(server.url)
+    assert other.call("GET", "/api/maquinas/listar", 401)["codigo"] == "token_missing"
+    other.entrar(name, PASSWORD)
+    assert other.agregar_maquina(server.unique("PC-"), expected=403)["codigo"] == "permission_missing"
+    assert other.eliminar_maquina(codigo, expected=403)["detail"] == "No tiene permiso para hacer esto."
+    assert other.call("GET", "/api/mantenimientos/todos", 403)["codigo"] == "permission_missing"
+    other.entrar(technician, PASSWORD)
+    other.agregar_mantenimiento(codigo)
+    assert other.historial(codigo)[0]["usuario"] == technician
+    other.close()
