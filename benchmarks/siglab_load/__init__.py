@@ -1,0 +1,1 @@
+"""The load promise of siglab: requests per second against one instance, by locust."""
