@@ -59,6 +59,7 @@ from parcela.workers.executor import OperationExecutor
 from parcela.workers.limits import HostLimits
 from parcela.workers.reconcilers.base import DrivenHosts, Reconciler, ReconcilerLoop
 from parcela.workers.reconcilers.host_liveness import HostLiveness
+from parcela.workers.reconcilers.inventory import inventory_reconcilers
 from parcela.workers.reconcilers.leftovers import Housekeeping, ReservationLeaks, StuckOperations
 from parcela.workers.reconcilers.mail_outbox import MailOutbox
 from parcela.workers.reconcilers.orphan_sweep import OrphanSweep
@@ -200,6 +201,7 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
         StuckOperations(uows, services.operations),
         Housekeeping(uows),
         MailOutbox(services.mail, uows.clock),
+        *inventory_reconcilers(uows, services.inventory.files),
     ]
     loop = ReconcilerLoop(reconcilers, settings.sweep_interval_s, services.observing.metrics.on_round)
 

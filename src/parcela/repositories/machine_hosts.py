@@ -1,13 +1,13 @@
 """Which machine a host is, what is open on it, and the VMs that are in the way."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import and_, delete, exists, or_, select, update
 
-from parcela.core.lifecycle import VmState
+from parcela.core.lifecycle import HostState, VmState
 from parcela.core.machines import MaintenanceKind
-from parcela.models import Host, HostMachine, Machine, OpenMaintenance, VirtualMachine
+from parcela.models import Host, HostMachine, Machine, MaintenancePlan, OpenMaintenance, VirtualMachine
 from parcela.repositories.base import Repository
 
 
@@ -28,9 +28,24 @@ class MachineHostRepository(Repository[HostMachine]):
         rows = await self._session.execute(statement.where(HostMachine.host_id.in_(host_ids)))
         return {host_id: (machine_id, code) for host_id, machine_id, code in rows}
 
-    async def bound_machines(self) -> list[int]:
-        """Machines that are hosts."""
-        return list((await self._session.scalars(select(HostMachine.machine_id).order_by(HostMachine.host_id))).all())
+    async def unsettled(self, today: date) -> list[int]:
+        """Machines whose host is not as their maintenance wants it; ``services/machine_hosts.py`` has the rule."""
+        machine_id = HostMachine.machine_id
+        opened = exists().where(OpenMaintenance.machine_id == machine_id)
+        begun = exists().where(OpenMaintenance.machine_id == machine_id, OpenMaintenance.begun_at.is_not(None))
+        come = or_(MaintenancePlan.drain_on.is_(None), MaintenancePlan.drain_on <= today)
+        planned = exists().where(MaintenancePlan.machine_id == machine_id, MaintenancePlan.active, come)
+        taken = exists().where(
+            VirtualMachine.host_id == HostMachine.host_id, VirtualMachine.state != VmState.DELETED.value
+        )
+        wanted, drained = or_(opened, planned), HostMachine.drained_at.is_not(None)
+        wrong = or_(
+            and_(wanted, ~drained, Host.state == HostState.UP.value),
+            and_(wanted, drained, Host.state == HostState.DRAINING.value, or_(begun, ~taken)),
+            and_(~wanted, drained),
+        )
+        statement = select(machine_id).join(Host, Host.id == HostMachine.host_id).where(wrong)
+        return list((await self._session.scalars(statement.order_by(machine_id))).all())
 
     async def under_repair(self, zone_id: int) -> set[int]:
         """Hosts of a zone whose machine has open corrective maintenance."""

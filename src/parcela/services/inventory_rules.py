@@ -132,11 +132,18 @@ def refuse_archived(machine: Machine) -> None:
 
 
 async def note(
-    uow: UnitOfWork, caller: Caller, action: str, machine: Machine, *, record_id: str | None = None, **facts: Any
+    uow: UnitOfWork,
+    caller: Caller,
+    action: str,
+    machine: Machine,
+    *,
+    record_id: str | None = None,
+    owner_id: int | None = None,
+    **facts: Any,
 ) -> None:
-    """Write an event and a line of the activity log about a machine."""
+    """Write an event and a line of the activity log about a machine; ``owner_id`` may see the event too."""
     data = {"id": machine.id, "code": machine.code} | ({"record_id": record_id} if record_id else {}) | facts
-    uow.add_event(action, actor_id=caller.user_id or None, data=data)
+    uow.add_event(action, actor_id=caller.user_id or None, owner_id=owner_id, data=data)
     entry = Activity(
         id=str(uuid4()),
         at=whole_ms(uow.clock()),

@@ -91,7 +91,8 @@ class MaintenanceService:
         await uow.maintenance.add(record)
         if opened:
             await self._open(uow, caller, machine, record)
-        facts = {"kind": record.kind.value, "state": record.state.value, "performed_on": str(record.performed_on)}
+        kind, state, day = record.kind.value, record.state.value, str(record.performed_on)
+        facts: dict[str, Any] = {"kind": kind, "state": state, "performed_on": day}
         await note(uow, caller, "maintenance.created", machine, record_id=record.id, **facts)
         return RecordView(record, machine.code, await settle(uow, caller, machine))
 
