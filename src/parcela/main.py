@@ -59,6 +59,7 @@ from parcela.workers.executor import OperationExecutor
 from parcela.workers.limits import HostLimits
 from parcela.workers.reconcilers.base import DrivenHosts, Reconciler, ReconcilerLoop
 from parcela.workers.reconcilers.host_liveness import HostLiveness
+from parcela.workers.reconcilers.identity_provider import IdentityProvider
 from parcela.workers.reconcilers.inventory import inventory_reconcilers
 from parcela.workers.reconcilers.leftovers import Housekeeping, ReservationLeaks, StuckOperations
 from parcela.workers.reconcilers.mail_outbox import MailOutbox
@@ -177,7 +178,7 @@ def build_services(
         consoles=ConsoleService(uows, drivers),
         events=events,
         idempotency=IdempotencyService(),
-        health=HealthService(uows, [identity.mail.check]),
+        health=HealthService(uows, [identity.mail.check, identity.single_sign_on.check]),
         observing=observing,
         inventory=Inventory.build(settings),
     )
@@ -202,6 +203,7 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
         Housekeeping(uows),
         MailOutbox(services.mail, uows.clock),
         *inventory_reconcilers(uows, services.inventory.files),
+        IdentityProvider(services.single_sign_on),
     ]
     loop = ReconcilerLoop(reconcilers, settings.sweep_interval_s, services.observing.metrics.on_round)
 
@@ -252,6 +254,7 @@ async def running(
         stack.push_async_callback(services.observing.scrapes.aclose)
         stack.push_async_callback(services.auth.aclose)
         stack.push_async_callback(services.mail.aclose)
+        stack.push_async_callback(services.single_sign_on.aclose)
         stack.push_async_callback(services.images.aclose)
         admin = await Bootstrap(uows, settings, hasher, services.users, services.images).run()
         workers = build_workers(services, signal)

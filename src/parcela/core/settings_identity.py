@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr, field_validator
+from pydantic import SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from parcela.core.settings_fields import bad_setting, split
@@ -44,7 +44,7 @@ class IdentitySettings(BaseSettings):
         "",
         "Issuer of the OpenID Connect provider, such as https://login.example/realms/lab. Empty: no single sign-on.",
     )
-    oidc_client_id: str = _env("PARCELA_OIDC_CLIENT_ID", "", "Our client id at the provider.")
+    oidc_client_id: str = _env("PARCELA_OIDC_CLIENT_ID", "", "Our client id at the provider.", validate_default=True)
     oidc_client_secret: SecretStr | None = _env(
         "PARCELA_OIDC_CLIENT_SECRET", None, "Our client secret at the provider. Empty: a public client (PKCE alone)."
     )
@@ -84,6 +84,13 @@ class IdentitySettings(BaseSettings):
         plain = address.scheme == "http" and address.hostname in LOOPBACK
         if value and not ((address.scheme == "https" or plain) and address.netloc and not address.query):
             raise bad_setting("must be an address that begins with https:// (http:// on this machine only)")
+        return value
+
+    @field_validator("oidc_client_id")
+    @classmethod
+    def _known_client(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.data.get("oidc_issuer"):
+            raise bad_setting("is needed with PARCELA_OIDC_ISSUER")
         return value
 
     @property

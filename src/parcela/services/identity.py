@@ -11,11 +11,13 @@ from parcela.services.auth import AuthService
 from parcela.services.guard import LoginGuard
 from parcela.services.mail import MailService
 from parcela.services.mailer import SmtpMailer
+from parcela.services.oidc import OidcClient
 from parcela.services.password_resets import PasswordResetService
 from parcela.services.registration import RegistrationService
 from parcela.services.roles import RoleService
 from parcela.services.second_factor import SecondFactorService
 from parcela.services.sessions import SessionService
+from parcela.services.single_sign_on import SingleSignOnService
 from parcela.services.users import UserService
 
 
@@ -28,6 +30,7 @@ class IdentityServices:
     second_factors: SecondFactorService
     mail: MailService
     password_resets: PasswordResetService
+    single_sign_on: SingleSignOnService
     users: UserService
     registration: RegistrationService
     roles: RoleService
@@ -48,12 +51,15 @@ def build_identity(
     second_factors = SecondFactorService(guard, sealer("second factor"), users)
     mailer = SmtpMailer(settings) if settings.smtp_host else None
     mail = MailService(uows, mailer, sealer("mail"), settings)
+    auth = AuthService(guard, sessions, second_factors, signer, sealer("login challenge"))
+    provider = OidcClient(settings, uows.clock) if settings.oidc_issuer else None
     return IdentityServices(
-        auth=AuthService(guard, sessions, second_factors, signer, sealer("login challenge")),
+        auth=auth,
         sessions=sessions,
         second_factors=second_factors,
         mail=mail,
         password_resets=PasswordResetService(guard, mail),
+        single_sign_on=SingleSignOnService(guard, provider, auth, users, sealer("single sign-on"), settings),
         users=users,
         registration=RegistrationService(settings, users),
         roles=RoleService(),

@@ -31,6 +31,7 @@ from parcela.services.registration import RegistrationService
 from parcela.services.roles import RoleService
 from parcela.services.second_factor import SecondFactorService
 from parcela.services.sessions import SessionService, TokenPair
+from parcela.services.single_sign_on import SingleSignOnService
 from parcela.services.users import NewUser, UserService
 
 SECRET = "k" * 40
@@ -78,6 +79,7 @@ class Identity:
     second_factors: SecondFactorService
     mail: MailService
     password_resets: PasswordResetService
+    single_sign_on: SingleSignOnService
     users: UserService
     registration: RegistrationService
     roles: RoleService
@@ -157,6 +159,7 @@ async def open_identity(url: str, folder: Path, **settings: Any) -> AsyncIterato
     finally:
         await made.auth.aclose()
         await made.mail.aclose()
+        await made.single_sign_on.aclose()
         hasher.close()
         await database.aclose()
 
