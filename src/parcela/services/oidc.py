@@ -235,13 +235,13 @@ class OidcClient:
         return self._keys
 
     async def _json(self, method: str, address: str, *, refusable: bool = False, **options: Any) -> Claims:
-        """A JSON object from the provider. ``refusable``: a 400 or 401 is about this sign-in, not the provider."""
+        """A JSON object from the provider. ``refusable``: what it refuses is about this sign-in, not the provider."""
         try:
-            answered, body = await self._fetched(method, address, **options)
-            if refusable and answered in {httpx2.codes.BAD_REQUEST, httpx2.codes.UNAUTHORIZED}:
-                raise refused(f"{address} answered {answered}: {body[:200]!r}")
-            if answered != httpx2.codes.OK:
-                raise self._failed(f"{address} answered {answered}")
+            answer, body = await self._fetched(method, address, **options)
+            if refusable and answer.is_client_error:
+                raise refused(f"{address} answered '{answer.reason_phrase}': {body[:200]!r}")
+            if not answer.is_success:
+                raise self._failed(f"{address} answered '{answer.reason_phrase}'")
             value = json.loads(body)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as exc:
             raise self._failed(f"{address}: {str(exc) or type(exc).__name__}") from exc
@@ -252,7 +252,7 @@ class OidcClient:
         self.trouble = ""
         return value
 
-    async def _fetched(self, method: str, address: str, **options: Any) -> tuple[int, bytes]:
+    async def _fetched(self, method: str, address: str, **options: Any) -> tuple[httpx2.Response, bytes]:
         if self._http is None:
             headers = {"Accept": "application/json", "User-Agent": "parcela"}
             self._http = httpx2.AsyncClient(
@@ -264,7 +264,7 @@ class OidcClient:
                 body += part
                 if len(body) > MAX_ANSWER_BYTES:
                     raise self._failed(f"{address} gave more than {MAX_ANSWER_BYTES} bytes")
-        return answer.status_code, body
+        return answer, body
 
     def _failed(self, reason: str) -> ParcelaError:
         self.trouble = reason
