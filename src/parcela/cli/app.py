@@ -36,6 +36,7 @@ ENTRIES = {
     "token": Entry(f"{_COMMANDS}.tokens", "Personal tokens for programs.", SESSION),
     "serve": Entry("parcela.cli.server", "Bring the schema up to date and serve the API.", SERVER, "serve"),
     "migrate": Entry("parcela.cli.server", "Bring the database schema up to a revision.", SERVER, "migrate"),
+    "store": Entry("parcela.cli.store", "Where maintenance records are kept.", SERVER),
     "doctor": Entry(
         "parcela.cli.doctor.command", "Say what this machine can do, and how to mend the rest.", SERVER, "doctor"
     ),

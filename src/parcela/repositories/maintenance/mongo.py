@@ -34,6 +34,7 @@ from parcela.repositories.maintenance.sql import ACTIVITY_LIST, exists, list_nam
 
 RECORDS = "maintenance_records"
 ACTIVITY = "activity"
+MOVES = "moves"
 EXPORT_ROWS = 500
 _SEEN: Document = {"record": {"$exists": True}}
 
@@ -261,6 +262,34 @@ class MongoActivityStore:
         async with self._mongo.answering() as database:
             done = await database[ACTIVITY].delete_many({"machine_id": machine_id})
         return done.deleted_count
+
+    async def remove(self, ids: Sequence[str]) -> None:
+        """Forget entries that are somewhere else now."""
+        async with self._mongo.answering() as database:
+            await database[ACTIVITY].delete_many({"_id": {"$in": list(ids)}})
+
+
+class MoveMarker:
+    """How far a move between stores has come; only while one is under way."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        """Take the client."""
+        self._mongo = mongo
+
+    async def read(self) -> Document | None:
+        """What was written last, None when no move is under way."""
+        async with self._mongo.answering() as database:
+            return await database[MOVES].find_one({"_id": "move"})
+
+    async def write(self, facts: Document) -> None:
+        """Write it down."""
+        async with self._mongo.answering() as database:
+            await database[MOVES].replace_one({"_id": "move"}, facts, upsert=True)
+
+    async def clear(self) -> None:
+        """The move is done."""
+        async with self._mongo.answering() as database:
+            await database[MOVES].delete_one({"_id": "move"})
 
 
 def _pending(change_id: str, machine_id: int, record: MaintenanceRecord | None) -> Document:
