@@ -31,6 +31,7 @@ COMMITTERS = {
     "services/auth_cache.py": "notes last uses of tokens in the background",
     "services/bootstrap.py": "runs before there is any edge",
     "services/consoles.py": "a ticket is spent even when the console then does not open",
+    "services/store_move.py": "a move goes in batches, each of which may be repeated after a cut",
     "services/operations/journal.py": "each step of an operation is its own transaction (intent before side effect)",
 }
 """Who may commit besides the edges, and why."""
