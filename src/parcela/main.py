@@ -31,6 +31,7 @@ from parcela.services.consoles import ConsoleService
 from parcela.services.container import Services
 from parcela.services.drivers import HostDrivers
 from parcela.services.events import EventHub, EventService
+from parcela.services.fanout import Relay, sharing
 from parcela.services.flavours import FlavourService
 from parcela.services.health import HealthService
 from parcela.services.hosts import HostService
@@ -44,11 +45,13 @@ from parcela.services.metrics import Metrics
 from parcela.services.observing import Observing
 from parcela.services.operations.journal import Journal
 from parcela.services.operations.requests import OperationService
+from parcela.services.presence import Presence
 from parcela.services.reports.renderer import ReportRenderer
 from parcela.services.reports.service import ReportService
 from parcela.services.retries import RetryService
 from parcela.services.signals import Signal
 from parcela.services.slices import SliceService
+from parcela.services.stores import Stores
 from parcela.services.templates import TemplateService
 from parcela.services.vms import VmService
 from parcela.services.webhook_http import WebhookHttp
@@ -147,9 +150,10 @@ def build_services(
     *,
     listen: Listener = _nobody,
     metrics: Metrics | None = None,
+    stores: Stores | None = None,
 ) -> Services:
     """Wire the services; ``listen`` gets every committed event before the streams do."""
-    hub, key = EventHub(), signing_secret(settings)
+    hub, key, stores = EventHub(), signing_secret(settings), stores or Stores()
     events = EventService(uows, hub)
     observing = Observing.build(uows, settings, key, events, metrics)
     identity = build_identity(uows, hasher, key, settings)
@@ -178,9 +182,10 @@ def build_services(
         consoles=ConsoleService(uows, drivers),
         events=events,
         idempotency=IdempotencyService(),
-        health=HealthService(uows, [identity.mail.check, identity.single_sign_on.check]),
-        observing=observing,
         inventory=Inventory.build(settings),
+        health=HealthService(uows, [identity.mail.check, identity.single_sign_on.check], stores.links),
+        observing=observing,
+        stores=stores,
     )
 
 
@@ -218,6 +223,21 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
     return Workers(engine, loop, webhooks)
 
 
+async def join_replicas(services: Services, listen: Listener, stack: AsyncExitStack) -> None:
+    """Where other processes work on the same database: follow their events, and tell them of ours."""
+    uows, auth, shared = services.uows, services.auth, services.stores.shared
+    presence = services.sessions.presence = Presence(uows.clock, shared)
+    stack.push_async_callback(presence.aclose)
+    if uows.database.is_sqlite:
+        return
+    relay = Relay(uows, services.hub.publish, to_all(auth.on_events, listen), shared)
+    uows.publish_to(to_all(auth.on_events, listen, services.observing.metrics.on_events, relay.committed))
+    if shared is not None:
+        uows.share_with(sharing(shared))
+    await relay.start()
+    stack.push_async_callback(relay.aclose)
+
+
 @asynccontextmanager
 async def running(
     settings: Settings,
@@ -238,18 +258,24 @@ async def running(
             lock = ProcessLock(settings.data_dir)
             lock.acquire()
             stack.callback(lock.release)
-        uows = UnitOfWorkFactory(database, clock)
+        stores = Stores.named(settings)
+        stack.push_async_callback(stores.aclose)
+        uows = UnitOfWorkFactory(database, clock, stores.outside)
         async with uows.write() as uow:
             installation = await uow.installation()
             if database.is_sqlite:
                 await uow.operations.drop_all_leases()  # we hold the lock, so whoever held them is dead
             await uow.commit()
+        await stores.open(installation)
         drivers = HostDrivers(registry_factory(settings, installation))
         stack.push_async_callback(drivers.aclose)
         hasher = PasswordHasher()
         stack.callback(hasher.close)
         signal = Signal()
-        services = build_services(settings, uows, drivers, signal, hasher, listen=listen, metrics=metrics)
+        services = build_services(
+            settings, uows, drivers, signal, hasher, listen=listen, metrics=metrics, stores=stores
+        )
+        await join_replicas(services, listen, stack)
         watch_process(services)
         stack.push_async_callback(services.observing.scrapes.aclose)
         stack.push_async_callback(services.auth.aclose)
@@ -275,7 +301,7 @@ def create_app(
     on_ready: Callable[[FirstAdmin | None], None] = lambda _admin: None,
 ) -> FastAPI:
     """The application; its lifespan opens and closes everything else."""
-    server_id = socket.gethostname()
+    server_id = settings.server_id or socket.gethostname()
     metrics = Metrics(server_id)
 
     @asynccontextmanager
@@ -285,8 +311,11 @@ def create_app(
         async with everything as (services, workers, admin):
             metrics.add_cache("lists", lists.counts)
             app.state.services = services
-            # Other processes on a database server write without telling us, so there nothing is kept.
-            app.state.lists = lists if services.uows.database.is_sqlite else None
+            # Other processes on a database server write too: with Redis they tell us, without it nothing is kept.
+            alone, lists.shared = services.uows.database.is_sqlite, services.stores.shared
+            if alone:
+                lists.shared = None
+            app.state.lists = lists if alone or lists.shared else None
             app.state.workers = workers
             on_ready(admin)
             yield

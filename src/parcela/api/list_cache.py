@@ -18,21 +18,22 @@ from parcela.api.etags import matches
 from parcela.core.errors import ParcelaError
 from parcela.core.permissions import Permission
 from parcela.repositories.events import EventRecord
+from parcela.repositories.shared import Shared, Versions
 from parcela.services.access import Caller
 from parcela.services.container import Services
+from parcela.services.list_scopes import scopes_of
 
 KEPT_FOR_S = 60.0
 MAX_BODY_BYTES = 262_144
 MAX_BYTES = 33_554_432
 NOBODY = 0
 """No user has this id."""
-OWNED = frozenset({"vm", "slice", "operation"})
-"""First words of events that concern the lists of their owner, and those that show everybody's things."""
-UNSEEN = frozenset({"auth", "token", "template", "role", "console", "webhook"})
-"""First words of events that change no cached list; whatever is neither here nor above concerns all of them."""
 CACHED_LISTS: Mapping[str, Permission] = MappingProxyType({"/api/v1/virtual-machines/": Permission.VM_READ_ALL})
 """Path of a list -> the right that shows everybody's things."""
-Version = tuple[int, int]
+Version = tuple[int, int, Versions]
+"""Of everything and of one scope, in this process; and the same two among all replicas."""
+ALONE: Versions = ("", "")
+"""The versions among replicas where there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,11 @@ class _Entry:
 
 
 class ListCache:
-    """Answers by key, the least used thrown out first; safe because everything happens on one event loop."""
+    """Answers by key, the least used thrown out first; safe because everything happens on one event loop.
+
+    Where other processes write too, ``shared`` has the versions that all of them move; without an answer from there
+    nothing is given out and nothing kept.
+    """
 
     def __init__(self, now: Callable[[], float] = time.monotonic, max_bytes: int = MAX_BYTES) -> None:
         """Begin empty. ``now`` counts seconds."""
@@ -73,35 +78,34 @@ class ListCache:
         self._everything = 0
         self.hits = self.misses = 0
         self._versions: dict[int | None, int] = {}
+        self.shared: Shared | None = None
 
     def on_events(self, records: Sequence[EventRecord]) -> None:
         """Take committed events. They must come here before the writer gets its answer."""
-        for record in records:
-            area = record.type.partition(".")[0]
-            if area in UNSEEN:
-                continue
-            if area in OWNED and record.owner_id is not None:
-                self._bump(record.owner_id)
-                self._bump(None)
-            else:
-                self._everything += 1
-                self._versions.clear()
-
-    def _bump(self, owner_id: int | None) -> None:
-        self._versions[owner_id] = self._versions.get(owner_id, 0) + 1
+        scopes = scopes_of(records)
+        if scopes is None:
+            self._everything += 1
+            self._versions.clear()
+            return
+        for owner_id in scopes:
+            self._versions[owner_id] = self._versions.get(owner_id, 0) + 1
 
     def counts(self) -> tuple[int, int]:
         """Hits and misses."""
         return self.hits, self.misses
 
-    def version(self, owner_id: int | None) -> Version:
-        """Version of a scope; take it before the database is read."""
-        return self._everything, self._versions.get(owner_id, 0)
+    async def among_all(self, owner_id: int | None) -> Versions | None:
+        """The versions of a scope among all replicas, None when they are not known; take them before reading."""
+        return ALONE if self.shared is None else await self.shared.versions(owner_id)
 
-    def get(self, key: Key) -> Answer | None:
+    def version(self, owner_id: int | None, among_all: Versions = ALONE) -> Version:
+        """Version of a scope; take it before the database is read."""
+        return self._everything, self._versions.get(owner_id, 0), among_all
+
+    def get(self, key: Key, among_all: Versions = ALONE) -> Answer | None:
         """The answer, while nothing of its scope has changed."""
         entry = self._entries.get(key)
-        if entry is None or entry.version != self.version(key.owner_id) or entry.until <= self._now():
+        if entry is None or entry.version != self.version(key.owner_id, among_all) or entry.until <= self._now():
             self._drop(key)
             self.misses += 1
             return None
@@ -111,7 +115,7 @@ class ListCache:
 
     def put(self, key: Key, answer: Answer, version: Version) -> None:
         """Keep an answer that was read at ``version``, unless its scope has changed since."""
-        if version != self.version(key.owner_id) or len(answer.body) > min(MAX_BODY_BYTES, self._max_bytes):
+        if version != self.version(key.owner_id, version[2]) or len(answer.body) > min(MAX_BODY_BYTES, self._max_bytes):
             return
         self._drop(key)
         self._entries[key] = _Entry(answer, version, self._now() + KEPT_FOR_S)
@@ -150,11 +154,15 @@ class CachedLists:
         if owner_id == NOBODY:
             await self._app(scope, receive, send)
             return
+        among_all = await cache.among_all(owner_id)
+        if among_all is None:
+            await self._app(scope, receive, send)
+            return
         gzip = "gzip" in headers.get("accept-encoding", "")
         key = Key(scope["path"], owner_id, scope["query_string"], gzip)
-        found = None if "no-cache" in headers.get("cache-control", "") else cache.get(key)
+        found = None if "no-cache" in headers.get("cache-control", "") else cache.get(key, among_all)
         if found is None:
-            await self._app(scope, receive, _Recorder(cache, key, send))
+            await self._app(scope, receive, _Recorder(cache, key, among_all, send))
         else:
             await _answer(found, headers.get("if-none-match"), send)
 
@@ -193,10 +201,10 @@ async def _answer(found: Answer, asked: str | None, send: Send) -> None:
 class _Recorder:
     """Passes an answer on and keeps it when it is whole."""
 
-    def __init__(self, cache: ListCache, key: Key, send: Send) -> None:
+    def __init__(self, cache: ListCache, key: Key, among_all: Versions, send: Send) -> None:
         self._cache = cache
         self._key = key
-        self._version = cache.version(key.owner_id)
+        self._version = cache.version(key.owner_id, among_all)
         self._send = send
         self._headers: list[tuple[bytes, bytes]] | None = None
         self._body = bytearray()

@@ -83,6 +83,12 @@ class Settings(IdentitySettings, ObserveSettings):
         "mongodb:// address, with the database's name, for maintenance records and the activity log. Empty: tables of "
         "the relational database.",
     )
+    server_id: str = _env(
+        "PARCELA_SERVER_ID",
+        "",
+        "Name of this replica in X-Server-Id and in metrics. Empty: the name of the machine.",
+        pattern=r"^[A-Za-z0-9._-]{0,64}$",
+    )
     public_url: str = _env(
         "PARCELA_PUBLIC_URL",
         "",

@@ -1,16 +1,15 @@
 """MongoDB: one client per process, short timeouts, and a state that fails at once while the server is away."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConfigurationError, ConnectionFailure, ExecutionTimeout, InvalidURI, PyMongoError
+from pymongo.errors import ConfigurationError, ConnectionFailure, ExecutionTimeout, InvalidURI
 
 from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid
-from parcela.db.links import Link, Watch
+from parcela.db.link import Link
 
 Document = dict[str, Any]
 ANSWER_TIMEOUT_MS = 3_000
@@ -30,9 +29,8 @@ class Mongo:
         Raises:
             ParcelaError: kind ``invalid``: no such address.
         """
-        self.link = Link("mongodb", "maintenance records are not readable, writes of them are refused")
-        self._prepare: list[Callable[[], Awaitable[None]]] = []
-        self._watch = Watch()
+        effect = "maintenance records are not readable, writes of them are refused"
+        self.link = Link("mongodb", effect, self._ping, every_s=ASK_EVERY_S, watched=True)
         try:
             self._client: AsyncMongoClient[Document] = AsyncMongoClient(
                 url,
@@ -50,16 +48,15 @@ class Mongo:
 
     def prepare(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do this whenever the server is (back) there, such as making indexes; it must be repeatable."""
-        self._prepare.append(work)
+        self.link.on_return(work)
 
     async def start(self) -> None:
         """Ask once, then keep watching."""
-        await self._ask()
-        self._watch.start(self._keep_asking(), "watch mongodb")
+        await self.link.open()
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._watch.aclose()
+        await self.link.aclose()
         await self._client.close()
 
     @asynccontextmanager
@@ -71,27 +68,15 @@ class Mongo:
         """
         if not self.link.up:
             raise _unavailable(self.link.reason)
+        since = self.link.losses
         try:
             yield self.database
         except LOST as exc:
-            self.link.lost(str(exc))
+            self.link.lost(exc, since=since)
             raise _unavailable(str(exc)) from exc
 
-    async def _keep_asking(self) -> None:
-        while True:
-            await asyncio.sleep(ASK_EVERY_S)
-            await self._ask()
-
-    async def _ask(self) -> None:
-        try:
-            await self.database.command("ping")
-            if not self.link.up:
-                for work in self._prepare:
-                    await work()
-        except PyMongoError as exc:
-            self.link.lost(str(exc))
-        else:
-            self.link.found()
+    async def _ping(self) -> None:
+        await self.database.command("ping")
 
 
 def _unavailable(reason: str) -> ParcelaError:

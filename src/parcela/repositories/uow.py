@@ -4,7 +4,7 @@ Only edges and workers commit (DESIGN 11.2). Events are collected and written la
 order of commits; after the commit they go to the streams, and hooks (wake the engine) run.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -108,10 +108,12 @@ class UnitOfWork(ReadUnitOfWork):
         publish: Callable[[Sequence[EventRecord]], None] | None,
         outside: Outside | None = None,
         origin: Callable[[], Origin | None] = current_origin,
+        share: Callable[[Sequence[EventRecord]], Awaitable[None]] | None = None,
     ) -> None:
         """Begin with an open write session; ``origin`` says on whose behalf, when it is committed."""
         super().__init__(session, clock, outside)
         self._publish = publish
+        self._share = share
         self._outside = OutsideMaintenance(outside.records, self.maintenance_changes) if outside else None
         if self._outside:
             self.maintenance = self._outside
@@ -159,6 +161,8 @@ class UnitOfWork(ReadUnitOfWork):
         hooks, self._hooks = self._hooks, []
         for hook in hooks:
             hook()
+        if self._share and numbered:
+            await self._share(numbered)
 
     async def _audit(self) -> None:
         origin = self._origin()
@@ -211,10 +215,15 @@ class UnitOfWorkFactory:
         self.outside = outside
         self.clock = clock
         self._publish: Callable[[Sequence[EventRecord]], None] | None = None
+        self._share: Callable[[Sequence[EventRecord]], Awaitable[None]] | None = None
 
     def publish_to(self, publish: Callable[[Sequence[EventRecord]], None]) -> None:
         """Hand committed events to the streams of this process."""
         self._publish = publish
+
+    def share_with(self, share: Callable[[Sequence[EventRecord]], Awaitable[None]]) -> None:
+        """Tell other processes of committed events, before the writer gets its answer; it must not raise."""
+        self._share = share
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[ReadUnitOfWork]:
@@ -228,7 +237,7 @@ class UnitOfWorkFactory:
         """For writing: rolled back unless ``commit`` was called."""
         with _connected():
             async with self.database.write_session() as session:
-                uow = UnitOfWork(session, self.clock, self._publish, self.outside)
+                uow = UnitOfWork(session, self.clock, self._publish, self.outside, share=self._share)
                 try:
                     with _translated():
                         yield uow

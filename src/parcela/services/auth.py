@@ -243,7 +243,7 @@ class AuthService:
         now = self._clock()
         known = self._cache.get(key, now)
         if known is not None:
-            _is_behind_this(known)
+            _is_behind_this(known, self._sessions)
             return known
         kind = "personal"
         if not token.startswith(PERSONAL_PREFIX):
@@ -258,7 +258,7 @@ class AuthService:
         until = now + KEPT_FOR
         self._cache.put(key, caller, min(until, facts.expires_at or until), epoch=epoch)
         self._housekeeper.note_use(facts.token_id, facts.last_used_at, address)
-        _is_behind_this(caller)
+        _is_behind_this(caller, self._sessions)
         return caller
 
     async def change_password(self, caller: Caller, old: str, new: str) -> None:
@@ -369,9 +369,11 @@ def _mark_of(user: User) -> str:
     return hash_token(user.password_hash)
 
 
-def _is_behind_this(caller: Caller) -> None:
-    """Tell the audit trail and the log who the present request comes from."""
+def _is_behind_this(caller: Caller, sessions: SessionService) -> None:
+    """Tell the audit trail and the log who the present request comes from, and that they were seen."""
     identify(user_id=caller.user_id, username=caller.username, role=caller.role, token_id=caller.token_id)
+    if sessions.presence is not None:
+        sessions.presence.touch(caller.user_id)
 
 
 def _token_event(uow: UnitOfWork, event_type: str, caller: Caller, token_id: int, **data: object) -> None:

@@ -20,6 +20,7 @@ from parcela.services.operations.requests import OperationService
 from parcela.services.reports.service import ReportService
 from parcela.services.retries import RetryService
 from parcela.services.slices import SliceService
+from parcela.services.stores import Stores
 from parcela.services.templates import TemplateService
 from parcela.services.vms import VmService
 from parcela.services.zones import ZoneService
@@ -50,3 +51,4 @@ class Services(IdentityServices):
     health: HealthService
     observing: Observing
     inventory: Inventory
+    stores: Stores

@@ -1,6 +1,7 @@
 """Events: the stored sequence, and the hub that streams it to the clients of this process."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -12,15 +13,18 @@ from parcela.services.access import Caller
 ResultT = TypeVar("ResultT")
 BATCH = 500
 QUEUE_EVENTS = 1000
+KEEP_ALIVE_S = 15.0
+WRITTEN_EVENTS = 256
 
 
 class Subscription:
     """One client's bounded queue. A client that does not keep up is told so and resumes by sequence number."""
 
-    def __init__(self) -> None:
-        """Begin empty."""
+    def __init__(self, on_lag: Callable[[], None]) -> None:
+        """Begin empty; ``on_lag`` is called once, when the queue is full."""
         self.queue: asyncio.Queue[EventRecord] = asyncio.Queue(QUEUE_EVENTS)
         self.overflowed = False
+        self._on_lag = on_lag
 
     def offer(self, record: EventRecord) -> None:
         """Add an event without ever waiting."""
@@ -30,6 +34,7 @@ class Subscription:
             self.queue.put_nowait(record)
         except asyncio.QueueFull:
             self.overflowed = True
+            self._on_lag()
 
 
 class EventHub:
@@ -39,6 +44,7 @@ class EventHub:
         """Begin without clients."""
         self._subscriptions: set[Subscription] = set()
         self._listeners: list[Callable[[], None]] = []
+        self._written: OrderedDict[int, str] = OrderedDict()
 
     def publish(self, records: Sequence[EventRecord]) -> None:
         """Give events to every client."""
@@ -52,9 +58,18 @@ class EventHub:
         """Wake somebody who reads the stored events after every commit that has some."""
         self._listeners.append(listener)
 
-    def subscribe(self) -> Subscription:
+    def text_of(self, record: EventRecord, write: Callable[[EventRecord], str]) -> str:
+        """An event as the streams send it, written once for all clients that wait for it."""
+        text = self._written.get(record.id)
+        if text is None:
+            text = self._written[record.id] = write(record)
+            if len(self._written) > WRITTEN_EVENTS:
+                self._written.popitem(last=False)
+        return text
+
+    def subscribe(self, on_lag: Callable[[], None] = lambda: None) -> Subscription:
         """A new queue that gets every event from now on."""
-        subscription = Subscription()
+        subscription = Subscription(on_lag)
         self._subscriptions.add(subscription)
         return subscription
 
@@ -80,8 +95,9 @@ class StreamLaggedError(Exception):
 class EventService:
     """Reads and streams events a caller may see."""
 
-    def __init__(self, uows: UnitOfWorkFactory, hub: EventHub) -> None:
-        """Take the store and the hub."""
+    def __init__(self, uows: UnitOfWorkFactory, hub: EventHub, keep_alive_s: float = KEEP_ALIVE_S) -> None:
+        """Take the store and the hub; ``keep_alive_s``: how long a stream may be silent (proxies cut silent ones)."""
+        self.keep_alive_s = keep_alive_s
         self._uows = uows
         self._hub = hub
         self._reads: set[asyncio.Task[Any]] = set()
@@ -101,17 +117,23 @@ class EventService:
         return await uow.events.since(after_id, limit=limit, owner_id=owner_id, slice_id=slice_id, types=types)
 
     async def stream(
-        self, caller: Caller, after_id: int | None, *, slice_id: int | None = None
+        self,
+        caller: Caller,
+        after_id: int | None,
+        *,
+        slice_id: int | None = None,
+        on_lag: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[EventRecord, None]:
         """Every event from ``after_id`` on (None: from now on), once and in order, without end.
 
         The client is subscribed before the stored events are read, so nothing falls between the two; what comes twice
-        is recognised by its number.
+        is recognised by its number. ``on_lag`` is called when the client is too far behind, also while it is being
+        written to: what is written then may never end.
 
         Raises:
             StreamLaggedError: the client did not keep up.
         """
-        subscription = self._hub.subscribe()
+        subscription = self._hub.subscribe(on_lag)
         everything = caller.can(Permission.EVENT_READ_ALL)
         try:
             last = await self._whole(self._last_id()) if after_id is None else after_id
@@ -134,6 +156,23 @@ class EventService:
                     yield record
         finally:
             self._hub.unsubscribe(subscription)
+
+    async def with_pauses(self, records: AsyncGenerator[EventRecord, None]) -> AsyncGenerator[EventRecord | None, None]:
+        """The same events, and None whenever nothing came for ``keep_alive_s``. Closes ``records`` at the end."""
+        pending: asyncio.Future[EventRecord] = asyncio.ensure_future(anext(records))
+        try:
+            while True:
+                done, _ = await asyncio.wait({pending}, timeout=self.keep_alive_s)
+                if not done:
+                    yield None
+                    continue
+                record = pending.result()
+                pending = asyncio.ensure_future(anext(records))
+                yield record
+        finally:
+            pending.cancel()
+            await asyncio.wait({pending})
+            await records.aclose()
 
     async def _last_id(self) -> int:
         async with self._uows.read() as uow:

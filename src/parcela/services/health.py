@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from parcela.core.errors import ParcelaError
+from parcela.db.link import Link
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
 
 
@@ -23,13 +24,23 @@ Probe = Callable[[ReadUnitOfWork], Awaitable[Check]]
 class HealthService:
     """Collects the checks."""
 
-    def __init__(self, uows: UnitOfWorkFactory, probes: Sequence[Probe] = ()) -> None:
-        """Take the store, and further parts to ask."""
+    def __init__(self, uows: UnitOfWorkFactory, probes: Sequence[Probe] = (), links: Sequence[Link] = ()) -> None:
+        """Take the database, further parts to ask, and the lines to optional stores."""
+        self._links = links
         self._uows = uows
         self._probes = probes
 
     async def checks(self) -> Sequence[Check]:
-        """The database and every host, the latter as last seen by the liveness reconciler."""
+        """The stores and every host, the latter as last seen by the liveness reconciler."""
+        links = [
+            Check(link.name, "ok", "answers")
+            if link.up
+            else Check(link.name, "down", f"does not answer; {link.effect}")
+            for link in self._links
+        ]
+        return [*await self._database_and_hosts(), *links]
+
+    async def _database_and_hosts(self) -> list[Check]:
         try:
             await self._uows.database.ping()
         except ParcelaError as exc:

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -16,6 +16,7 @@ from parcela.repositories.tokens import ActiveSession
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.auth_rules import require_session
+from parcela.services.presence import Presence
 
 MAX_AGENT_CHARS = 200
 MAX_SHOWN = 500
@@ -61,6 +62,7 @@ class SessionService:
         self._signer = signer
         self._settings = settings
         self.on_end: Callable[[int], None] = lambda _user_id: None
+        self.presence: Presence | None = None
 
     async def issue(self, uow: UnitOfWork, user: User, origin: Origin) -> TokenPair:
         """A new access token and refresh token of a session, new or going on."""
@@ -94,10 +96,14 @@ class SessionService:
     async def active(self, uow: ReadUnitOfWork, caller: Caller) -> Sequence[ActiveSession]:
         """Users with a session that is good now, the last seen first; at most 500. Needs ``user:read``.
 
-        When somebody was seen is noted now and then, not at every request; it may be minutes old.
+        When somebody was seen is noted now and then, not at every request: with Redis every few seconds, by whatever
+        replica; without it the time may be a minute old.
         """
         caller.require(Permission.USER_READ)
-        return await uow.tokens.active_sessions(MAX_SHOWN)
+        found = await uow.tokens.active_sessions(MAX_SHOWN)
+        seen = await self.presence.seen([one.user_id for one in found]) if self.presence else {}
+        fresh = [replace(one, seen_at=max(one.seen_at, seen.get(one.user_id, one.seen_at))) for one in found]
+        return sorted(fresh, key=lambda one: one.seen_at, reverse=True)
 
     async def page(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest) -> Page:
         """The caller's open sessions; each with its public ``session_id`` and whether it is the ``current`` one."""

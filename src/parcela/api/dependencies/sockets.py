@@ -24,6 +24,10 @@ CLOSE_CODES = {
     ErrorKind.UNSUPPORTED: 4501,
 }
 LAGGED = 4408
+GRACE_S = 2.0
+"""How long one frame may take to a client that is too far behind already."""
+CLOSE_S = 20.0
+"""How long the reason waits for a client that reads on after all."""
 
 
 async def authenticate(socket: WebSocket, services: Services) -> Caller:
@@ -49,19 +53,47 @@ async def refuse(socket: WebSocket, error: ParcelaError) -> None:
     await socket.close(CLOSE_CODES.get(error.kind, 4400), f"{error.code}: {error.message}"[:120])
 
 
-async def send_all(socket: WebSocket, frames: AsyncGenerator[str, None]) -> None:
-    """Send text frames until the client leaves or, with 4408 and the last number it got, does not keep up."""
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_until_gone, socket, tasks.cancel_scope)
-        try:
-            async with aclosing(frames):
-                async for frame in frames:
-                    await socket.send_text(frame)
-        except StreamLaggedError as exc:
-            await socket.close(LAGGED, f"too slow; resume with since={exc.last_id}")
-        except (WebSocketDisconnect, RuntimeError):
-            pass  # it went away while we wrote
-        tasks.cancel_scope.cancel()
+class Sender:
+    """Writes to one client; one that does not read any more is given up, where plain writing would wait for ever."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        """Nothing is written yet."""
+        self._socket = socket
+        self._lagged = False
+        self._last_id = 0
+        self._scope: anyio.CancelScope | None = None
+
+    def lag(self) -> None:
+        """From now on every frame has to be gone within moments, also the one that is being written."""
+        self._lagged = True
+        if self._scope is not None:
+            self._scope.deadline = anyio.current_time() + GRACE_S
+
+    async def send_all(self, frames: AsyncGenerator[tuple[int, str], None]) -> None:
+        """Send numbered text frames until the client leaves or, with 4408 and the last number, does not keep up."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_until_gone, self._socket, tasks.cancel_scope)
+            try:
+                async with aclosing(frames):
+                    async for event_id, text in frames:
+                        await self._send(event_id, text)
+            except StreamLaggedError as exc:
+                # One that does not even take this is cut off by the server in the end.
+                with anyio.move_on_after(CLOSE_S):
+                    await self._socket.close(LAGGED, f"too slow; resume with since={exc.last_id}")
+            except (WebSocketDisconnect, RuntimeError):
+                pass  # it went away while we wrote
+            tasks.cancel_scope.cancel()
+
+    async def _send(self, event_id: int, text: str) -> None:
+        deadline = anyio.current_time() + GRACE_S if self._lagged else float("inf")
+        with anyio.CancelScope(deadline=deadline) as scope:
+            self._scope = scope
+            await self._socket.send_text(text)
+            self._last_id = event_id
+        self._scope = None
+        if scope.cancelled_caught:
+            raise StreamLaggedError(self._last_id)
 
 
 async def _until_gone(socket: WebSocket, scope: anyio.CancelScope) -> None:

@@ -9,11 +9,12 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from parcela.api.dependencies.caller import CurrentCaller
-from parcela.api.dependencies.sockets import accept, authenticate, refuse, send_all
+from parcela.api.dependencies.sockets import Sender, accept, authenticate, refuse
 from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.api.errors import problem_responses
 from parcela.api.schemas.operations import EventList, EventRead
 from parcela.core.errors import ParcelaError
+from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller
 from parcela.services.catalogue_rules import TEXT_PATTERN
 from parcela.services.container import Services
@@ -45,13 +46,21 @@ async def list_events(
     return EventList(items=items, last_id=items[-1].id if items else after_id)
 
 
+def _written(record: EventRecord) -> str:
+    return EventRead.model_validate(record).model_dump_json()
+
+
 async def _sse(services: Services, caller: Caller, since: int | None, slice_id: int | None) -> AsyncIterator[str]:
     yield ": hello\n\n"
     try:
-        async with aclosing(services.events.stream(caller, since, slice_id=slice_id)) as records:
+        stream = services.events.with_pauses(services.events.stream(caller, since, slice_id=slice_id))
+        async with aclosing(stream) as records:
             async for record in records:
-                read = EventRead.model_validate(record)
-                yield f"id: {read.id}\nevent: {read.type}\ndata: {read.model_dump_json()}\n\n"
+                if record is None:
+                    yield ": still here\n\n"
+                else:
+                    data = services.hub.text_of(record, _written)
+                    yield f"id: {record.id}\nevent: {record.type}\ndata: {data}\n\n"
     except StreamLaggedError as exc:
         yield f"event: lagged\ndata: {exc.last_id}\n\n"
 
@@ -90,12 +99,15 @@ async def events_socket(
         await refuse(socket, exc)
         return
     await accept(socket)
-    await send_all(socket, _frames(services, caller, since, slice_id))
+    sender = Sender(socket)
+    await sender.send_all(
+        _frames(services, services.events.stream(caller, since, slice_id=slice_id, on_lag=sender.lag))
+    )
 
 
 async def _frames(
-    services: Services, caller: Caller, since: int | None, slice_id: int | None
-) -> AsyncGenerator[str, None]:
-    async with aclosing(services.events.stream(caller, since, slice_id=slice_id)) as records:
+    services: Services, records: AsyncGenerator[EventRecord, None]
+) -> AsyncGenerator[tuple[int, str], None]:
+    async with aclosing(records):
         async for record in records:
-            yield EventRead.model_validate(record).model_dump_json()
+            yield record.id, services.hub.text_of(record, _written)

@@ -11,25 +11,25 @@ from contextlib import aclosing
 from fastapi import APIRouter, WebSocket
 
 from parcela.api.compat.vms.feed import USER_EVENTS, VM_EVENTS, Feed
-from parcela.api.dependencies.sockets import accept, authenticate, refuse, send_all
+from parcela.api.dependencies.sockets import Sender, accept, authenticate, refuse
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.routers.events import Since
 from parcela.core.errors import ParcelaError
 from parcela.core.permissions import Permission
-from parcela.services.access import Caller
+from parcela.repositories.events import EventRecord
 from parcela.services.container import Services
 
 router = APIRouter(prefix="/ws")
 
 
 async def _messages(
-    services: Services, caller: Caller, since: int | None, feed: Feed, types: frozenset[str]
-) -> AsyncGenerator[str, None]:
-    async with aclosing(services.events.stream(caller, since)) as records:
+    services: Services, records: AsyncGenerator[EventRecord, None], feed: Feed, types: frozenset[str]
+) -> AsyncGenerator[tuple[int, str], None]:
+    async with aclosing(records):
         async for record in records:
             text = await feed.text(services, record) if record.type in types else None
             if text is not None:
-                yield text
+                yield record.id, text
 
 
 @router.websocket("/vms")
@@ -43,7 +43,9 @@ async def vms_socket(socket: WebSocket, services: AppServices, since: Since = No
         return
     await accept(socket)
     feed: Feed = socket.app.state.vm_feed
-    await send_all(socket, _messages(services, caller, since, feed, frozenset(VM_EVENTS)))
+    sender = Sender(socket)
+    records = services.events.stream(caller, since, on_lag=sender.lag)
+    await sender.send_all(_messages(services, records, feed, frozenset(VM_EVENTS)))
 
 
 @router.websocket("/users")
@@ -58,4 +60,6 @@ async def users_socket(socket: WebSocket, services: AppServices, since: Since = 
         return
     await accept(socket)
     feed: Feed = socket.app.state.user_feed
-    await send_all(socket, _messages(services, caller, since, feed, frozenset(USER_EVENTS)))
+    sender = Sender(socket)
+    records = services.events.stream(caller, since, on_lag=sender.lag)
+    await sender.send_all(_messages(services, records, feed, frozenset(USER_EVENTS)))

@@ -1,0 +1,54 @@
+"""The optional stores of a process: opened together, watched together, closed together."""
+
+from collections.abc import Sequence
+
+from parcela.core.settings import Settings
+from parcela.db.link import Link
+from parcela.db.mongo import Mongo
+from parcela.db.redis import RedisStore
+from parcela.repositories.maintenance.mongo import MongoActivityStore, MongoMaintenanceStore
+from parcela.repositories.maintenance.outside import Outside
+from parcela.repositories.shared import Shared
+
+
+class Stores:
+    """What the settings name; a store that is not named is None, and one that is down is there and says so.
+
+    Attributes:
+        shared: what replicas share in Redis; None without one.
+        outside: where maintenance records are when not in the database.
+    """
+
+    def __init__(self, redis: RedisStore | None = None, mongo: Mongo | None = None) -> None:
+        """Take the clients; nothing is connected yet."""
+        self._redis = redis
+        self._mongo = mongo
+        self.shared: Shared | None = None
+        self.outside = Outside(MongoMaintenanceStore(mongo), MongoActivityStore(mongo)) if mongo else None
+
+    @classmethod
+    def named(cls, settings: Settings) -> "Stores":
+        """Make the clients of what the settings name."""
+        redis, mongo = settings.redis_url, settings.mongo_url
+        return cls(
+            RedisStore(redis.get_secret_value()) if redis else None, Mongo(mongo.get_secret_value()) if mongo else None
+        )
+
+    @property
+    def links(self) -> Sequence[Link]:
+        """For health."""
+        return [store.link for store in (self._redis, self._mongo) if store is not None]
+
+    async def open(self, installation: str) -> None:
+        """Ask each for the first time; one that is down is asked again in the background."""
+        if self._redis is not None:
+            self.shared = Shared(self._redis, installation)
+        for link in self.links:
+            await link.open()
+
+    async def aclose(self) -> None:
+        """Close the clients."""
+        if self._redis is not None:
+            await self._redis.aclose()
+        if self._mongo is not None:
+            await self._mongo.aclose()
