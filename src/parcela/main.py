@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 import structlog
 from fastapi import FastAPI
@@ -223,6 +224,12 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
     return Workers(engine, loop, webhooks)
 
 
+def _make_data_folder(folder: Path) -> None:
+    """Tokens' hashes, disks and consoles' logs are nobody else's business; QEMU's user has to pass through."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o711)
+
+
 async def join_replicas(services: Services, listen: Listener, stack: AsyncExitStack) -> None:
     """Where other processes work on the same database: follow their events, and tell them of ours."""
     uows, auth, shared = services.uows, services.auth, services.stores.shared
@@ -249,9 +256,7 @@ async def running(
 ) -> AsyncIterator[tuple[Services, Workers, FirstAdmin | None]]:
     """Everything but HTTP: opened in order, closed in reverse. The schema must be migrated already."""
     async with AsyncExitStack() as stack:
-        # Tokens' hashes, disks and consoles' logs are nobody else's business; QEMU's user has to pass through.
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        settings.data_dir.chmod(0o711)
+        _make_data_folder(settings.data_dir)
         database = Database(settings.resolved_database_url)
         stack.push_async_callback(database.aclose)
         if database.is_sqlite:
