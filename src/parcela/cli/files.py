@@ -56,13 +56,22 @@ def dump_text(document: object, path: Path | None) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-def write_text(path: Path, text: str) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Write a file.
 
     Raises:
         CliError: exit code USAGE.
     """
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
     except OSError as error:
         raise fail(Exit.USAGE, "file_unwritable", f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file.
+
+    Raises:
+        CliError: exit code USAGE.
+    """
+    write_bytes(path, text.encode())

@@ -4,16 +4,26 @@ import csv
 import io
 from collections.abc import Iterable
 
-DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n")
+FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What makes a spreadsheet read a cell as a formula; the wide forms do so in some languages."""
+CONTROL_STARTS = ("\t", "\r", "\n")
+
+
+def inert(text: str) -> str:
+    """A text that no spreadsheet takes for a formula: with an apostrophe in front where it could be one.
+
+    Spaces before the sign do not help whoever wrote it: some programs trim cells.
+    """
+    if text.startswith(CONTROL_STARTS) or text.lstrip().startswith(FORMULA_STARTS):
+        return f"'{text}"
+    return text
 
 
 def safe_cell(value: object) -> str:
-    """A value as the text of a cell; what a spreadsheet would take for a formula gets an apostrophe in front."""
+    """A value as the text of a cell; numbers stay bare."""
     if value is None:
         return ""
-    text = str(value)
-    plain_number = isinstance(value, int | float)
-    return f"'{text}" if text.lstrip(" ").startswith(DANGEROUS) and not plain_number else text
+    return str(value) if isinstance(value, int | float) else inert(str(value))
 
 
 def csv_line(values: Iterable[object]) -> str:

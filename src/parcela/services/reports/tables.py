@@ -1,4 +1,4 @@
-"""The tables of a report as headings and cells, for CSV, workbooks and PDF alike; and cells that start no formula."""
+"""The tables of a report as headings and cells, for CSV, workbooks and PDF alike."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -8,19 +8,6 @@ from parcela.services.reports.report import Entry, MachineSummary, Money, Report
 from parcela.services.reports.texts import Words
 
 Cell = str | int | float | Decimal | date | None
-FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""What makes a spreadsheet read a cell as a formula; the wide forms do so in some languages."""
-CONTROL_STARTS = ("\t", "\r", "\n")
-
-
-def inert(text: str) -> str:
-    """A text that no spreadsheet takes for a formula: with an apostrophe in front where it could be one.
-
-    Spaces before the sign do not help whoever wrote it: some programs trim cells.
-    """
-    if text.startswith(CONTROL_STARTS) or text.lstrip().startswith(FORMULA_STARTS):
-        return f"'{text}"
-    return text
 
 
 def money(costs: Sequence[Money]) -> str:

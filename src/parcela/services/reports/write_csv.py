@@ -3,8 +3,9 @@
 import csv
 import io
 
+from parcela.services.csv_text import inert
 from parcela.services.reports.report import Report
-from parcela.services.reports.tables import inert, record_cells, record_headings
+from parcela.services.reports.tables import record_cells, record_headings
 from parcela.services.reports.texts import Words
 
 
