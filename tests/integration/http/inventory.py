@@ -25,6 +25,12 @@ async def machine(lab: Lab, **facts: Any) -> dict[str, Any]:
     return await lab.make("/machines/", "admin", json={"code": lab.unique("PC"), "type": "PC"} | facts)
 
 
+async def archived_machine(lab: Lab) -> dict[str, Any]:
+    """A machine that was put away."""
+    made = await machine(lab)
+    return await lab.make(f"/machines/{made['id']}/archive", "admin", 200)
+
+
 async def machine_with_photo(lab: Lab) -> dict[str, Any]:
     """A machine with a photo."""
     made = await machine(lab)

@@ -103,7 +103,7 @@ GET    /api/v1/machines/{machine_id}               machine        401 403 403 20
 PATCH  /api/v1/machines/{machine_id}               machine        401 403 403 200 403
 DELETE /api/v1/machines/{machine_id}               machine        401 403 403 204 403
 POST   /api/v1/machines/{machine_id}/archive       machine        401 403 403 200 403
-POST   /api/v1/machines/{machine_id}/restore       machine        401 403 403 200 403
+POST   /api/v1/machines/{machine_id}/restore    machine_archived  401 403 403 200 403
 GET    /api/v1/machines/{machine_id}/history       machine        401 403 403 200 200
 GET    /api/v1/machines/{machine_id}/activity      machine        401 403 403 200 200
 GET    /api/v1/machines/{machine_id}/report        machine        401 403 403 200 200

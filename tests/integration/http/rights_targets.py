@@ -1,5 +1,6 @@
 """What the requests of the rights table need: things to act on, and bodies."""
 
+import re
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -63,6 +64,7 @@ TARGETS: dict[str, Callable[[Lab], Awaitable[Made]]] = {
     "zone": Lab.zone,
     "host": Lab.host,
     "machine": inventory.machine,
+    "machine_archived": inventory.archived_machine,
     "machine_photo": inventory.machine_with_photo,
     "attachment": inventory.attachment,
     "maintenance": inventory.record,
@@ -168,6 +170,14 @@ BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
     "POST /api/v1/virtual-machines/{vm_id}/console": _fixed(kind="serial"),
 }
 """JSON bodies by route; the others have none (uploads have theirs in ``request_of``)."""
+
+
+def filled_path(path: str, made: Made) -> str:
+    """The path with the ids of the thing; an operation of a slice knows both of its ids."""
+    if "{operation_id}" in path and made.get("slice_id"):
+        path = path.replace("{slice_id}", str(made["slice_id"]))
+    path = path.replace("{codigo}", str(made.get("code")))
+    return re.sub(r"\{\w+_id\}", str(made.get("id")), path)
 
 
 async def request_of(lab: Lab, route: str, made: Made) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import re
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.integration.http.lab import API, Lab, Person
 from tests.integration.http.rights_table import RULES, Rule
-from tests.integration.http.rights_targets import TARGETS, request_of
+from tests.integration.http.rights_targets import TARGETS, filled_path, request_of
 
 pytestmark = pytest.mark.anyio
 WRITES_NOTHING = frozenset({"POST /api/v1/templates/validate"})
@@ -54,7 +53,7 @@ async def caller_of(lab: Lab, rule: Rule) -> Person:
 async def test_every_write_leaves_an_entry(lab: Lab, rule: Rule) -> None:
     made = await TARGETS[rule.target](lab) if rule.target in TARGETS else {}
     person = await caller_of(lab, rule)
-    path = re.sub(r"\{\w+_id\}", str(made.get("id")), rule.path)
+    path = filled_path(rule.path, made)
     options = await request_of(lab, rule.route, made)
     await lab.settle()
     before = await last_id(lab)

@@ -1,6 +1,5 @@
 """Every route of the application, for every kind of caller: ``rights_table.py`` is the table, this walks it."""
 
-import re
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from parcela.web.session import CSRF_FIELD, CSRF_HEADER, LOGIN_COOKIE, SESSION_C
 from tests.integration.http.asgi import open_socket, open_stream
 from tests.integration.http.lab import API, PASSWORD, Lab, Person
 from tests.integration.http.rights_table import CALLERS, PAGE_RULES, RULES, Rule
-from tests.integration.http.rights_targets import TARGETS, Made, request_of
+from tests.integration.http.rights_targets import TARGETS, Made, filled_path, request_of
 
 pytestmark = pytest.mark.anyio
 FORMS = {
@@ -97,19 +96,11 @@ async def _caller(lab: Lab, rule: Rule, who: str) -> Person | None:
     return Person(made["username"], made["id"], (await lab.login(made["username"]))["access_token"])
 
 
-def _filled(path: str, made: Made) -> str:
-    """The path with the ids of the thing; an operation of a slice knows both of its ids."""
-    if "{operation_id}" in path and made.get("slice_id"):
-        path = path.replace("{slice_id}", str(made["slice_id"]))
-    path = path.replace("{codigo}", str(made.get("code")))
-    return re.sub(r"\{\w+_id\}", str(made.get("id")), path)
-
-
 @pytest.mark.parametrize(("rule", "who"), CASES)
 async def test_right(lab: Lab, shelf: Shelf, rule: Rule, who: str) -> None:
     made = await shelf.target(rule, who)
     path = rule.path.replace("{version}", "1").replace("{kind}", "serial")
-    path = _filled(path, made)
+    path = filled_path(path, made)
     person = await _caller(lab, rule, who)
     headers = person.headers if person else {}
     if rule.method == "WS":
@@ -130,7 +121,7 @@ async def test_right(lab: Lab, shelf: Shelf, rule: Rule, who: str) -> None:
 async def test_right_to_a_page(lab: Lab, shelf: Shelf, rule: Rule, who: str) -> None:
     made = await shelf.target(rule, who)
     path = rule.path.replace("{action}", "reset").replace("{locale}", "es")
-    path = _filled(path, made)
+    path = filled_path(path, made)
     person = await _caller(lab, rule, who)
     # Some addresses are an older API's too: for whoever does not want HTML.
     headers = {"Accept": "text/html"} | await _browser(lab, rule, person)
