@@ -47,6 +47,7 @@ from parcela.services.observing import Observing
 from parcela.services.operations.journal import Journal
 from parcela.services.operations.requests import OperationService
 from parcela.services.presence import Presence
+from parcela.services.projects import ProjectService
 from parcela.services.reports.renderer import ReportRenderer
 from parcela.services.reports.service import ReportService
 from parcela.services.retries import RetryService
@@ -65,7 +66,7 @@ from parcela.workers.reconcilers.base import DrivenHosts, Reconciler, Reconciler
 from parcela.workers.reconcilers.host_liveness import HostLiveness
 from parcela.workers.reconcilers.identity_provider import IdentityProvider
 from parcela.workers.reconcilers.inventory import inventory_reconcilers
-from parcela.workers.reconcilers.leftovers import Housekeeping, ReservationLeaks, StuckOperations
+from parcela.workers.reconcilers.leftovers import Housekeeping, QuotaSums, ReservationLeaks, StuckOperations
 from parcela.workers.reconcilers.mail_outbox import MailOutbox
 from parcela.workers.reconcilers.orphan_sweep import OrphanSweep
 from parcela.workers.reconcilers.slice_expiry import SliceExpiry
@@ -175,6 +176,7 @@ def build_services(
         zones=ZoneService(),
         hosts=HostService(),
         templates=templates,
+        projects=ProjectService(settings),
         slices=slices,
         vms=vms,
         operations=operations,
@@ -205,6 +207,7 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
         OrphanSweep(uows, hosts),
         SliceExpiry(uows, services.slices),
         ReservationLeaks(uows),
+        QuotaSums(uows),
         StuckOperations(uows, services.operations),
         Housekeeping(uows),
         MailOutbox(services.mail, uows.clock),

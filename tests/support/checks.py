@@ -82,6 +82,8 @@ async def check_consistent(lab: Lab) -> Rows:
     lab.names.update({vm.uuid: vm.name for vm in rows.vms} | {s.uuid: s.name for s in rows.segments})
     check_released(rows)
     check_reservations(rows)
+    async with lab.stack.uows.read() as uow:
+        assert await uow.quotas.wrong() == [], "what quotas say is used is what is reserved"
     check_world(lab, rows)
     check_events(rows)
     check_transitions(rows)

@@ -22,6 +22,7 @@ from parcela.api.routers import (
     metrics,
     operations,
     password_resets,
+    projects,
     reports,
     roles,
     second_factor,
@@ -43,6 +44,7 @@ ROUTERS = (
     operations,
     events,
     auth,
+    projects,  # /users/me/quota before /users/{user_id}
     users,
     roles,
     tokens,

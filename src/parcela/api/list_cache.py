@@ -181,11 +181,15 @@ async def _caller(scope: Scope, headers: Headers) -> Caller | None:
 
 
 def _owner(caller: Caller, read_all: Permission) -> int | None:
-    """The scope of the caller's list; NOBODY where the application has to refuse."""
+    """The scope of the caller's list; NOBODY where the application has to refuse, or the list is nobody else's.
+
+    A project's manager sees what others own: events of those would have to reach this list as well.
+    """
     try:
-        return caller.list_filter(read_all)
+        owner_id = caller.list_filter(read_all)
     except ParcelaError:
         return NOBODY
+    return NOBODY if owner_id is not None and caller.managed else owner_id
 
 
 async def _answer(found: Answer, asked: str | None, send: Send) -> None:

@@ -30,6 +30,9 @@ class Permission(StrEnum):
     OPERATION_READ_ALL = "operation:read_all"
     OPERATION_WRITE_ALL = "operation:write_all"
     SYSTEM_READ = "system:read"
+    PROJECT_READ_ALL = "project:read_all"
+    PROJECT_WRITE_ALL = "project:write_all"
+    QUOTA_WRITE = "quota:write"
     MACHINE_READ = "machine:read"
     MACHINE_WRITE = "machine:write"
     MAINTENANCE_READ = "maintenance:read"
@@ -39,6 +42,25 @@ class Permission(StrEnum):
     WEBHOOK_READ_ALL = "webhook:read_all"
     WEBHOOK_WRITE_ALL = "webhook:write_all"
 
+
+class ProjectKind(StrEnum):
+    """What a project is for people; the rules are the same."""
+
+    CLASS = "class"
+    TEAM = "team"
+
+
+class ProjectRole(StrEnum):
+    """What somebody may do in a project, each a superset of the one before."""
+
+    VIEWER = "viewer"  # sees its templates
+    MEMBER = "member"  # launches slices in it, and shares own templates with it
+    MANAGER = "manager"  # sees and acts on everybody's slices in it, edits its templates, looks after its members
+
+
+LAUNCHING = frozenset({ProjectRole.MEMBER, ProjectRole.MANAGER})
+OWN_THINGS = ("template", "slice", "vm", "image", "operation", "event", "project")
+"""Nouns of which everybody may have some; ``noun:read`` is a token scope for just looking at them."""
 
 ALL = "*"
 ADMIN_ROLE = "admin"
@@ -64,3 +86,9 @@ def is_known(right: str) -> bool:
     """Whether a right may be put into a role or a token scope."""
     nouns = {p.value.split(":", 1)[0] for p in Permission}
     return right == ALL or right in set(Permission) or (right.endswith(":*") and right[:-2] in nouns)
+
+
+def is_own_reading(right: str) -> bool:
+    """Whether a token scope just lets its holder look at their own things of a kind (``vm:read``)."""
+    noun, _, verb = right.partition(":")
+    return verb == "read" and noun in OWN_THINGS

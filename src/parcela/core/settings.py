@@ -165,6 +165,19 @@ class Settings(IdentitySettings, ObserveSettings):
         ge=60,
         le=31536000,
     )
+    quota_vcpus: int = _env(
+        "PARCELA_QUOTA_VCPUS", 64, "vCPUs of a user who has no quota of their own; 0 for no limit.", ge=0, le=1000000
+    )
+    quota_memory_mib: int = _env(
+        "PARCELA_QUOTA_MEMORY_MIB", 131072, "Memory in MiB of such a user; 0 for no limit.", ge=0, le=2**40
+    )
+    quota_disk_gib: int = _env(
+        "PARCELA_QUOTA_DISK_GIB", 1000, "Disk in GiB of such a user; 0 for no limit.", ge=0, le=2**40
+    )
+    quota_vms: int = _env("PARCELA_QUOTA_VMS", 100, "VMs of such a user; 0 for no limit.", ge=0, le=1000000)
+    quota_slices: int = _env(
+        "PARCELA_QUOTA_SLICES", 20, "Slices on hosts of such a user; 0 for no limit.", ge=0, le=1000000
+    )
     max_upload_bytes: int = _env("PARCELA_MAX_UPLOAD_BYTES", 21474836480, "Largest image file in bytes.", ge=1048576)
     max_body_bytes: int = _env(
         "PARCELA_MAX_BODY_BYTES", 2097152, "Largest request body in bytes, image uploads excepted.", ge=65536

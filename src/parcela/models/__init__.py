@@ -21,6 +21,7 @@ from parcela.models.operations import (
     Operation,
     OperationStep,
 )
+from parcela.models.projects import Project, ProjectMember, Quota
 from parcela.models.slices import Nic, Reservation, Segment, Slice, VirtualMachine
 from parcela.models.templates import Template, TemplateVersion
 from parcela.models.users import ApiToken, LoginThrottle, Role, RolePermission, User
@@ -56,6 +57,9 @@ __all__ = [
     "OperationStep",
     "OutboxMail",
     "PasswordReset",
+    "Project",
+    "ProjectMember",
+    "Quota",
     "RecoveryCode",
     "Reservation",
     "Role",

@@ -24,6 +24,7 @@ class Operation(Base):
         Index("ix_operations_slice_id", "slice_id"),
         Index("ix_operations_vm_id", "vm_id"),
         Index("ix_operations_owner_id", "owner_id"),
+        Index("ix_operations_project_id", "project_id"),
     )
 
     id: Mapped[int] = pk()
@@ -32,6 +33,7 @@ class Operation(Base):
     slice_id: Mapped[int | None] = mapped_column(Id, ForeignKey("slices.id"))
     vm_id: Mapped[int | None] = mapped_column(Id, ForeignKey("virtual_machines.id"))
     owner_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id"))
+    project_id: Mapped[int | None] = mapped_column(Id)
     requested_by: Mapped[int | None] = mapped_column(Id, ForeignKey("users.id", ondelete="SET NULL"))
     undo_on_failure: Mapped[bool] = mapped_column(Boolean, default=False)
     cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
@@ -76,13 +78,18 @@ class Event(Base):
     """Something that happened. ``id`` is the sequence number: without gaps in the order of commits (see Counter)."""
 
     __tablename__ = "events"
-    __table_args__ = (Index("ix_events_owner_id", "owner_id"), Index("ix_events_slice_id", "slice_id"))
+    __table_args__ = (
+        Index("ix_events_owner_id", "owner_id"),
+        Index("ix_events_project_id", "project_id"),
+        Index("ix_events_slice_id", "slice_id"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True, autoincrement=False)
     type: Mapped[str] = mapped_column(String(64))
     at: Mapped[datetime]
     actor_id: Mapped[int | None] = mapped_column(Id)
     owner_id: Mapped[int | None] = mapped_column(Id)
+    project_id: Mapped[int | None] = mapped_column(Id)
     slice_id: Mapped[int | None] = mapped_column(Id)
     vm_id: Mapped[int | None] = mapped_column(Id)
     operation_id: Mapped[int | None] = mapped_column(Id)

@@ -24,6 +24,7 @@ class Slice(Base):
         one_of("state", SliceState),
         one_of("crash_policy", CrashPolicy),
         Index("ix_slices_owner_id", "owner_id"),
+        Index("ix_slices_project_id", "project_id"),
         Index("ix_slices_expires_at", "expires_at"),
         Index("ix_slices_state", "state"),
     )
@@ -32,6 +33,8 @@ class Slice(Base):
     uuid: Mapped[UUID] = mapped_column(Uuid(native_uuid=False))
     name: Mapped[str] = mapped_column(String(100))
     owner_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id"))
+    # No foreign key: SQLite adds a column with one only by writing the whole table anew. Projects with things stay.
+    project_id: Mapped[int | None] = mapped_column(Id)
     zone_id: Mapped[int] = mapped_column(Id, ForeignKey("zones.id"))
     template_id: Mapped[int | None] = mapped_column(Id, ForeignKey("templates.id", ondelete="SET NULL"))
     template_version: Mapped[int | None] = mapped_column(Integer)
@@ -84,6 +87,7 @@ class VirtualMachine(Base):
         CheckConstraint("memory_mib BETWEEN 64 AND 1048576", name="memory_range"),
         CheckConstraint("disk_gib BETWEEN 1 AND 16384", name="disk_range"),
         Index("ix_virtual_machines_owner_id", "owner_id"),
+        Index("ix_virtual_machines_project_id", "project_id"),
         Index("ix_virtual_machines_slice_id", "slice_id"),
         Index("ix_virtual_machines_host_id", "host_id"),
         Index("ix_virtual_machines_state", "state"),
@@ -94,6 +98,7 @@ class VirtualMachine(Base):
     name: Mapped[str] = mapped_column(String(63))
     slice_id: Mapped[int | None] = mapped_column(Id, ForeignKey("slices.id"))
     owner_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id"))
+    project_id: Mapped[int | None] = mapped_column(Id)
     zone_id: Mapped[int] = mapped_column(Id, ForeignKey("zones.id"))
     host_id: Mapped[int | None] = mapped_column(Id, ForeignKey("hosts.id"))
     image_id: Mapped[int] = mapped_column(Id, ForeignKey("images.id"))
@@ -137,10 +142,14 @@ class Nic(Base):
 
 
 class Reservation(Base):
-    """Capacity of a host held for a VM; written in the unit of work that raises the host's ``used_*``."""
+    """Capacity of a host held for a VM, counted by a quota; one unit of work writes it and raises ``used_*``."""
 
     __tablename__ = "reservations"
-    __table_args__ = (UniqueConstraint("vm_id"), Index("ix_reservations_host_id", "host_id"))
+    __table_args__ = (
+        UniqueConstraint("vm_id"),
+        Index("ix_reservations_host_id", "host_id"),
+        Index("ix_reservations_quota_id", "quota_id"),
+    )
 
     id: Mapped[int] = pk()
     vm_id: Mapped[int] = mapped_column(Id, ForeignKey("virtual_machines.id"))
@@ -148,4 +157,5 @@ class Reservation(Base):
     vcpus: Mapped[int] = mapped_column(Integer)
     memory_mib: Mapped[int] = mapped_column(Integer)
     disk_gib: Mapped[int] = mapped_column(Integer)
+    quota_id: Mapped[int | None] = mapped_column(Id)
     created_at: Mapped[datetime]

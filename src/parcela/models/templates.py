@@ -20,6 +20,7 @@ class Template(Base):
     __table_args__ = (
         CheckConstraint("visibility IN ('public', 'private')", name="visibility_known"),
         Index("ix_templates_owner_id", "owner_id"),
+        Index("ix_templates_project_id", "project_id"),
     )
 
     id: Mapped[int] = pk()
@@ -27,6 +28,8 @@ class Template(Base):
     description: Mapped[str] = mapped_column(String(1000), default="")
     owner_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id"))
     visibility: Mapped[str] = mapped_column(String(16), default="private")
+    # No foreign key: SQLite adds a column with one only by writing the whole table anew. Projects with things stay.
+    project_id: Mapped[int | None] = mapped_column(Id)
     version: Mapped[int] = mapped_column(Integer, default=1)
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

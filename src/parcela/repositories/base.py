@@ -1,8 +1,9 @@
 """What repositories share."""
 
+from collections.abc import Collection
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import CursorResult, Delete, Update, select
+from sqlalchemy import ColumnElement, CursorResult, Delete, Update, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parcela.core.clock import Clock
@@ -61,3 +62,10 @@ class Repository(Generic[ModelT]):
         """Run an UPDATE or DELETE; the number of rows it matched."""
         result = await self._session.execute(statement, execution_options={"synchronize_session": False})
         return result.rowcount if isinstance(result, CursorResult) else 0
+
+
+def mine_or_managed(
+    owner: ColumnElement[int], project: ColumnElement[int | None], owner_id: int, managed: Collection[int]
+) -> ColumnElement[bool]:
+    """Condition: things of this user, and those in the projects they manage."""
+    return or_(owner == owner_id, project.in_(sorted(managed))) if managed else owner == owner_id

@@ -22,6 +22,7 @@ class Claim:
     vcpus: int
     memory_mib: int
     disk_gib: int
+    quota_id: int | None = None
 
 
 class HostRepository(Repository[Host]):
@@ -119,6 +120,7 @@ class HostRepository(Repository[Host]):
                 vcpus=claim.vcpus,
                 memory_mib=claim.memory_mib,
                 disk_gib=claim.disk_gib,
+                quota_id=claim.quota_id,
                 created_at=now,
             )
             for claim in claims

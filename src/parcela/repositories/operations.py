@@ -1,6 +1,6 @@
 """The journal's rows: operations, steps, leases."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,10 +8,12 @@ from sqlalchemy import or_, select, update
 
 from parcela.core.lifecycle import OPERATION_ACTIVE, OperationState
 from parcela.models import Operation, OperationStep, User
-from parcela.repositories.base import Repository
+from parcela.repositories.base import Repository, mine_or_managed
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
 ACTIVE = [state.value for state in OPERATION_ACTIVE]
+
+_COLUMNS = Operation.__table__.c
 
 
 class OperationRepository(Repository[Operation]):
@@ -25,6 +27,7 @@ class OperationRepository(Repository[Operation]):
         request: PageRequest,
         *,
         owner_id: int | None = None,
+        managed: Collection[int] = (),
         slice_id: int | None = None,
         vm_id: int | None = None,
         state: str | None = None,
@@ -34,7 +37,9 @@ class OperationRepository(Repository[Operation]):
         statement = select(*Operation.__table__.columns, User.username.label("requested_by_name")).outerjoin(
             User, User.id == Operation.requested_by
         )
-        filters = {"owner_id": owner_id, "slice_id": slice_id, "vm_id": vm_id, "state": state, "kind": kind}
+        if owner_id is not None:
+            statement = statement.where(mine_or_managed(_COLUMNS.owner_id, _COLUMNS.project_id, owner_id, managed))
+        filters = {"slice_id": slice_id, "vm_id": vm_id, "state": state, "kind": kind}
         for column, value in filters.items():
             if value is not None:
                 statement = statement.where(getattr(Operation, column) == value)

@@ -1,15 +1,17 @@
 """Slices."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 
 from parcela.core.lifecycle import SLICE_TERMINAL, SliceState
-from parcela.models import Slice, Template, User, VirtualMachine, Zone
-from parcela.repositories.base import Repository
+from parcela.models import Project, Slice, Template, User, VirtualMachine, Zone
+from parcela.repositories.base import Repository, mine_or_managed
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
+_SLICES = Slice.__table__.c
 DEAD = [state.value for state in SLICE_TERMINAL]
 
 
@@ -24,34 +26,23 @@ class SliceRepository(Repository[Slice]):
         request: PageRequest,
         *,
         owner_id: int | None = None,
+        managed: Collection[int] = (),
+        project_id: int | None = None,
         state: str | None = None,
         template_id: int | None = None,
         name: str | None = None,
         slice_id: int | None = None,
         include_destroyed: bool = False,
     ) -> Page:
-        """Slices with the names of owner, zone and template, and their number of living VMs."""
-        vms = (
-            select(func.count(VirtualMachine.id))
-            .where(VirtualMachine.slice_id == Slice.id, VirtualMachine.state != "deleted")
-            .correlate(Slice)
-            .scalar_subquery()
-            .label("vm_count")
-        )
-        statement = (
-            select(
-                *Slice.__table__.columns,
-                User.username.label("owner"),
-                Zone.name.label("zone"),
-                Template.name.label("template"),
-                vms,
-            )
-            .join(User, User.id == Slice.owner_id)
-            .join(Zone, Zone.id == Slice.zone_id)
-            .outerjoin(Template, Template.id == Slice.template_id)
-        )
+        """Slices with the names of owner, project, zone and template, and their number of living VMs.
+
+        ``owner_id``: only this user's and those in the ``managed`` projects; None for everybody's.
+        """
+        statement = _with_names()
         if owner_id is not None:
-            statement = statement.where(Slice.owner_id == owner_id)
+            statement = statement.where(mine_or_managed(_SLICES.owner_id, _SLICES.project_id, owner_id, managed))
+        if project_id is not None:
+            statement = statement.where(Slice.project_id == project_id)
         if state is not None:
             statement = statement.where(Slice.state == state)
         elif not include_destroyed:
@@ -129,3 +120,27 @@ class SliceRepository(Repository[Slice]):
         """(id, name) of the living slices of a user."""
         statement = select(Slice.id, Slice.name).where(Slice.owner_id == owner_id, Slice.state.not_in(DEAD))
         return [(row_id, name) for row_id, name in await self._session.execute(statement)]
+
+
+def _with_names() -> Select[Any]:
+    vms = (
+        select(func.count(VirtualMachine.id))
+        .where(VirtualMachine.slice_id == Slice.id, VirtualMachine.state != "deleted")
+        .correlate(Slice)
+        .scalar_subquery()
+        .label("vm_count")
+    )
+    return (
+        select(
+            *Slice.__table__.columns,
+            User.username.label("owner"),
+            Zone.name.label("zone"),
+            Template.name.label("template"),
+            Project.name.label("project"),
+            vms,
+        )
+        .join(User, User.id == Slice.owner_id)
+        .join(Zone, Zone.id == Slice.zone_id)
+        .outerjoin(Template, Template.id == Slice.template_id)
+        .outerjoin(Project, Project.id == Slice.project_id)
+    )

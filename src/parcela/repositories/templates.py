@@ -1,12 +1,12 @@
 """Templates and their versions."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Select, or_, select
 
 from parcela.core.errors import not_found
-from parcela.models import Template, TemplateVersion, User
+from parcela.models import Project, Template, TemplateVersion, User
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -22,6 +22,8 @@ class TemplateRepository(Repository[Template]):
         request: PageRequest,
         *,
         visible_to: int | None,
+        projects: Collection[int] = (),
+        project_id: int | None = None,
         owner_id: int | None = None,
         visibility: str | None = None,
         name: str | None = None,
@@ -31,14 +33,17 @@ class TemplateRepository(Repository[Template]):
         Args:
             request: page wanted.
             visible_to: user whose private templates are seen besides the public ones; None for all.
+            projects: projects whose templates are seen too.
+            project_id: only those of this project.
             owner_id: only those of this user.
             visibility: only ``public`` or ``private`` ones.
             name: only those of exactly this name.
         """
         statement = _with_owner(Template)
         if visible_to is not None:
-            statement = statement.where(or_(Template.visibility == "public", Template.owner_id == visible_to))
-        filters = {"owner_id": owner_id, "visibility": visibility, "name": name}
+            seen = (Template.visibility == "public", Template.owner_id == visible_to)
+            statement = statement.where(or_(*seen, Template.project_id.in_(sorted(projects))))
+        filters = {"project_id": project_id, "owner_id": owner_id, "visibility": visibility, "name": name}
         for column, value in filters.items():
             if value is not None:
                 statement = statement.where(getattr(Template, column) == value)
@@ -80,8 +85,10 @@ class TemplateRepository(Repository[Template]):
 
 def _with_owner(*columns: Any) -> Select[Any]:
     template, *others = columns
-    return select(*template.__table__.columns, User.username.label("owner"), *others).join(
-        User, User.id == template.owner_id
+    return (
+        select(*template.__table__.columns, User.username.label("owner"), Project.name.label("project"), *others)
+        .join(User, User.id == template.owner_id)
+        .outerjoin(Project, Project.id == template.project_id)
     )
 
 

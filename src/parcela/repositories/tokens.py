@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from parcela.models import ApiToken, LoginThrottle, Role, RolePermission, User
+from parcela.core.permissions import ProjectRole
+from parcela.models import ApiToken, LoginThrottle, ProjectMember, Role, RolePermission, User
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -18,7 +19,7 @@ SHOWN = ("id", "name", "scopes", "created_at", "expires_at", "last_used_at", "ip
 
 @dataclass(frozen=True, slots=True)
 class TokenFacts:
-    """A token, who holds it and what they may do: all that one authentication needs, in one query."""
+    """A token, who holds it and what they may do: all that one authentication needs, in two queries."""
 
     token_id: int
     kind: str
@@ -34,6 +35,7 @@ class TokenFacts:
     is_superuser: bool
     role: str
     permissions: frozenset[str]
+    projects: Mapping[int, ProjectRole]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,9 @@ class TokenRepository(Repository[ApiToken]):
         if not rows:
             return None
         token, user, role, _ = rows[0]
+        memberships = await self._session.execute(
+            select(ProjectMember.project_id, ProjectMember.role).where(ProjectMember.user_id == user.id)
+        )
         return TokenFacts(
             token_id=token.id,
             kind=token.kind,
@@ -82,6 +87,7 @@ class TokenRepository(Repository[ApiToken]):
             role=role,
             # An outer join: the permission is None for a role without rights, whatever the model's type says.
             permissions=frozenset(str(row[3]) for row in rows if row[3] is not None),  # type: ignore[redundant-expr]
+            projects={project_id: ProjectRole(in_project) for project_id, in_project in memberships},
         )
 
     async def lock_by_hash(self, token_hash: str) -> ApiToken | None:

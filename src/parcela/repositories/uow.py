@@ -39,6 +39,8 @@ from parcela.repositories.maintenance.port import ActivityStore, MaintenanceStor
 from parcela.repositories.maintenance.sql import SqlActivityStore, SqlMaintenanceStore
 from parcela.repositories.maintenance_plans import MaintenancePlanRepository
 from parcela.repositories.operations import OperationRepository
+from parcela.repositories.projects import ProjectRepository
+from parcela.repositories.quotas import QuotaRepository
 from parcela.repositories.roles import RoleRepository
 from parcela.repositories.segments import SegmentRepository
 from parcela.repositories.slices import SliceRepository
@@ -68,6 +70,8 @@ class ReadUnitOfWork:
         self.zones = ZoneRepository(session, clock)
         self.hosts = HostRepository(session, clock)
         self.templates = TemplateRepository(session, clock)
+        self.projects = ProjectRepository(session, clock)
+        self.quotas = QuotaRepository(session, clock)
         self.slices = SliceRepository(session, clock)
         self.segments = SegmentRepository(session, clock)
         self.vms = VmRepository(session, clock)

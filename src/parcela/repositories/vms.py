@@ -8,7 +8,7 @@ from sqlalchemy import Select, select, update
 
 from parcela.core.lifecycle import VmState
 from parcela.models import Flavour, Host, Image, Slice, User, VirtualMachine
-from parcela.repositories.base import Repository
+from parcela.repositories.base import Repository, mine_or_managed
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
 _VMS = VirtualMachine.__table__.c
@@ -47,6 +47,7 @@ class VmRepository(Repository[VirtualMachine]):
         request: PageRequest,
         *,
         owner_id: int | None = None,
+        managed: Collection[int] = (),
         slice_id: int | None = None,
         state: str | None = None,
         name: str | None = None,
@@ -56,8 +57,9 @@ class VmRepository(Repository[VirtualMachine]):
     ) -> Page:
         """VMs with the names of what they refer to: one query, plain rows."""
         statement = _WITH_NAMES
+        if owner_id is not None:
+            statement = statement.where(mine_or_managed(_VMS.owner_id, _VMS.project_id, owner_id, managed))
         filters = {
-            "owner_id": owner_id,
             "slice_id": slice_id,
             "state": state,
             "name": name,

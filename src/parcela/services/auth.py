@@ -12,6 +12,7 @@ from functools import partial
 
 from parcela.core.errors import ParcelaError, Problem, invalid, not_found, unauthenticated
 from parcela.core.origin import identify
+from parcela.core.permissions import is_own_reading
 from parcela.core.sealing import Sealer
 from parcela.core.tokens import PERSONAL_PREFIX, TokenSigner, hash_token, new_personal_token
 from parcela.models import ApiToken, User
@@ -38,6 +39,7 @@ CHALLENGE_S = 300
 FORGETTING = frozenset(
     {"user.updated", "user.deleted", "user.password_changed", "token.revoked", "auth.logged_out", "auth.token_reused"}
     | {"auth.session_ended", "auth.totp_reset"}
+    | {"project.member_added", "project.member_changed", "project.member_removed"}
 )
 """Events after which a user's tokens are looked up again; all events of roles have that effect on everybody.
 
@@ -294,11 +296,12 @@ class AuthService:
         """Make a personal token. Only a session may: a stolen token must not make itself a longer-lived sister.
 
         A scope is a ceiling. Wildcards (``*``, ``vm:*``) mean "what I may do" and follow the user's rights; a right
-        that is named must be held now.
+        that is named must be held now. ``vm:read`` and the like, which are no rights, let it look at own things.
         """
         require_session(caller)
-        check_known(scopes, "scopes")
-        check_within_rights(caller, [scope for scope in scopes if not scope.endswith("*")], "The token")
+        named = [scope for scope in scopes if not is_own_reading(scope)]
+        check_known(named, "scopes")
+        check_within_rights(caller, [scope for scope in named if not scope.endswith("*")], "The token")
         now = self._clock()
         if not scopes or (expires_at is not None and expires_at <= now):
             where = "expires_at" if scopes else "scopes"
@@ -338,7 +341,7 @@ class AuthService:
         The composition root hands every committed event of the process (and of others, where there is a fan-out) here.
         """
         for record in records:
-            if record.type.startswith("role."):
+            if record.type.startswith("role.") or record.type == "project.deleted":
                 self.forget_all()
             elif record.type in FORGETTING:
                 self.forget_user(int(record.data["user_id"]))

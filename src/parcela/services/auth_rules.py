@@ -27,6 +27,7 @@ def caller_of(facts: TokenFacts, now: datetime) -> Caller:
         token_id=facts.token_id,
         locale=facts.locale,
         token_family=facts.family,
+        projects=facts.projects,
     )
 
 

@@ -50,7 +50,8 @@ class ConsoleService:
         """
         vm = await uow.vms.get(vm_id)
         read_all, write_all = Permission.VM_READ_ALL, Permission.VM_WRITE_ALL
-        check_writable(caller, vm.owner_id, read_all, write_all, "virtual machine", vm_id)
+        what, project_id = "virtual machine", vm.project_id
+        check_writable(caller, vm.owner_id, read_all, write_all, what, vm_id, project_id=project_id)
         _check_on(vm)
         secret = new_secret()
         now = uow.clock()

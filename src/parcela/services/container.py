@@ -17,6 +17,7 @@ from parcela.services.images import ImageService
 from parcela.services.inventory import Inventory
 from parcela.services.observing import Observing
 from parcela.services.operations.requests import OperationService
+from parcela.services.projects import ProjectService
 from parcela.services.reports.service import ReportService
 from parcela.services.retries import RetryService
 from parcela.services.slices import SliceService
@@ -40,6 +41,7 @@ class Services(IdentityServices):
     zones: ZoneService
     hosts: HostService
     templates: TemplateService
+    projects: ProjectService
     slices: SliceService
     vms: VmService
     operations: OperationService

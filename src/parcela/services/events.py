@@ -92,6 +92,21 @@ class StreamLaggedError(Exception):
         self.last_id = last_id
 
 
+def _nouns(caller: Caller) -> frozenset[str] | None:
+    """What a personal token is told of: things of its scopes. ``event:read`` is the scope for all of one's own."""
+    if caller.scopes is None or "*" in caller.scopes or caller.in_scope("event", write=False):
+        return None
+    return frozenset(scope.split(":", 1)[0] for scope in caller.scopes)
+
+
+def _may_see(caller: Caller, record: EventRecord, *, everything: bool) -> bool:
+    if everything:
+        return True
+    nouns = _nouns(caller)
+    mine = record.owner_id == caller.user_id or caller.manages(record.project_id)
+    return mine and (nouns is None or record.type.split(".", 1)[0] in nouns)
+
+
 class EventService:
     """Reads and streams events a caller may see."""
 
@@ -114,7 +129,15 @@ class EventService:
     ) -> list[EventRecord]:
         """Stored events with a number above ``after_id``, oldest first."""
         owner_id = None if caller.can(Permission.EVENT_READ_ALL) else caller.user_id
-        return await uow.events.since(after_id, limit=limit, owner_id=owner_id, slice_id=slice_id, types=types)
+        return await uow.events.since(
+            after_id,
+            limit=limit,
+            owner_id=owner_id,
+            managed=caller.managed,
+            nouns=None if owner_id is None else _nouns(caller),
+            slice_id=slice_id,
+            types=types,
+        )
 
     async def stream(
         self,
@@ -151,8 +174,9 @@ class EventService:
                 if record.id <= last:
                     continue
                 last = record.id
-                mine = everything or record.owner_id == caller.user_id
-                if mine and (slice_id is None or record.slice_id == slice_id):
+                if _may_see(caller, record, everything=everything) and (
+                    slice_id is None or record.slice_id == slice_id
+                ):
                     yield record
         finally:
             self._hub.unsubscribe(subscription)

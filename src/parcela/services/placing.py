@@ -7,7 +7,9 @@ from parcela.models import Host, VirtualMachine, Zone
 from parcela.placement.decide import decide
 from parcela.placement.types import HostSnapshot, VmRequest
 from parcela.repositories.hosts import Claim
+from parcela.repositories.quotas import Limits
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
+from parcela.services.reserving import charge
 
 RACES = 5
 
@@ -47,7 +49,11 @@ def snapshot(host: Host, vms: int, *, under_repair: bool) -> HostSnapshot:
 
 
 async def place(
-    uow: UnitOfWork, zone_id: int, vms: Sequence[VirtualMachine], needs: Mapping[int, frozenset[str]]
+    uow: UnitOfWork,
+    zone_id: int,
+    vms: Sequence[VirtualMachine],
+    needs: Mapping[int, frozenset[str]],
+    limits: Limits | None = None,
 ) -> dict[int, int]:
     """Choose a host for every VM and reserve its capacity: all of them, or none.
 
@@ -56,13 +62,15 @@ async def place(
         zone_id: where.
         vms: rows without a host.
         needs: capabilities a VM's host must have, by VM id.
+        limits: ceilings where the quota of their owner or project has none; None to place them whatever it says.
 
     Returns:
         Host id by VM id; the rows' ``host_id`` are set.
 
     Raises:
-        ParcelaError: kind ``no_capacity``, saying what was missing.
+        ParcelaError: kind ``no_capacity``, saying what was missing; code ``quota_exceeded`` when it was the quota.
     """
+    quota_id = await charge(uow, vms, limits)
     requests = [VmRequest(vm.id, vm.cores, vm.memory_mib, vm.disk_gib, needs.get(vm.id, frozenset())) for vm in vms]
     for _ in range(RACES):
         rows, broken = await uow.hosts.in_zone(zone_id), await uow.machine_hosts.under_repair(zone_id)
@@ -72,7 +80,7 @@ async def place(
             sentence = decision.missing.explain()
             dropped = [Problem(f"host {r.host_name}", r.reason, r.filter_name) for r in decision.rejections]
             raise ParcelaError(ErrorKind.NO_CAPACITY, "no_capacity", sentence, problems=dropped[:50])
-        if await _reserve_all(uow, vms, decision.assignments):
+        if await _reserve_all(uow, vms, decision.assignments, quota_id):
             for vm in vms:
                 await uow.vms.update_fields([vm.id], host_id=decision.assignments[vm.id])
             return dict(decision.assignments)
@@ -81,15 +89,17 @@ async def place(
     )
 
 
-async def _reserve_all(uow: UnitOfWork, vms: Sequence[VirtualMachine], assignments: Mapping[int, int]) -> bool:
+async def _reserve_all(
+    uow: UnitOfWork, vms: Sequence[VirtualMachine], assignments: Mapping[int, int], quota_id: int
+) -> bool:
     """Reserve per host, in the order of host ids (so that two requests cannot wait for each other)."""
     reserved: list[VirtualMachine] = []
     for host_id in sorted(set(assignments.values())):
         mine = [vm for vm in vms if assignments[vm.id] == host_id]
-        claims = [Claim(vm.id, vm.cores, vm.memory_mib, vm.disk_gib) for vm in mine]
+        claims = [Claim(vm.id, vm.cores, vm.memory_mib, vm.disk_gib, quota_id) for vm in mine]
         if not await uow.hosts.try_reserve(host_id, claims, only_up=True):
             for vm in reserved:
-                await uow.hosts.release(vm.id)
+                await uow.hosts.release(vm.id)  # the quota stays taken: the next attempt is for the same VMs
             return False
         reserved += mine
     return True

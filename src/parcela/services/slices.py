@@ -20,6 +20,7 @@ from parcela.services.catalogue_snapshot import load_catalogue
 from parcela.services.operations import plans
 from parcela.services.operations.requests import OperationService
 from parcela.services.placing import place, resolve_zone
+from parcela.services.reserving import limits_for
 from parcela.services.templates import TemplateService
 from parcela.services.wiring import lay_segments, plan_vms, plug
 
@@ -64,6 +65,7 @@ class SliceOrder:
         zone: name of the zone; None for the first one.
         expires_in_s: seconds of life; None for the default (administrators: none).
         crash_policy: what happens when a VM's QEMU dies.
+        project_id: project it is made in and counted by; None for the caller alone.
     """
 
     template_id: int
@@ -72,6 +74,7 @@ class SliceOrder:
     zone: str | None = None
     expires_in_s: int | None = None
     crash_policy: CrashPolicy = CrashPolicy.ERROR
+    project_id: int | None = None
 
 
 class SliceService:
@@ -86,6 +89,8 @@ class SliceService:
     async def create(self, uow: UnitOfWork, caller: Caller, order: SliceOrder) -> Slice:
         """Copy a template version into a draft: rows only, nothing on any host."""
         caller.require(Permission.SLICE_CREATE)
+        if order.project_id is not None:
+            caller.check_launches_in(order.project_id)
         template = await self._templates.get(uow, caller, order.template_id)
         number = order.template_version or template["version"]
         version = await self._templates.version(uow, caller, order.template_id, number)
@@ -98,6 +103,7 @@ class SliceService:
                 uuid=uuid4(),
                 name=order.name or template["name"],
                 owner_id=caller.user_id,
+                project_id=order.project_id,
                 zone_id=zone.id,
                 template_id=order.template_id,
                 template_version=number,
@@ -134,7 +140,8 @@ class SliceService:
         row = await uow.slices.get_or_none(slice_id)
         if row is None:
             raise not_found("slice", slice_id)
-        check_visible(caller, row.owner_id, Permission.SLICE_READ_ALL, "slice", slice_id)
+        read_all = Permission.SLICE_READ_ALL
+        check_visible(caller, row.owner_id, read_all, "slice", slice_id, project_id=row.project_id)
         return row
 
     async def details(self, uow: ReadUnitOfWork, caller: Caller, slice_id: int) -> Mapping[str, Any]:
@@ -150,12 +157,15 @@ class SliceService:
         *,
         state: SliceState | None = None,
         template_id: int | None = None,
+        project_id: int | None = None,
         name: str | None = None,
     ) -> Page:
         """Slices the caller may see; destroyed ones only when asked for by state."""
         return await uow.slices.page(
             request,
             owner_id=caller.list_filter(Permission.SLICE_READ_ALL),
+            managed=caller.managed,
+            project_id=project_id,
             state=state.value if state else None,
             template_id=template_id,
             name=name,
@@ -166,7 +176,7 @@ class SliceService:
         if row is None:
             raise not_found("slice", slice_id)
         read_all, write_all = Permission.SLICE_READ_ALL, Permission.SLICE_WRITE_ALL
-        check_writable(caller, row.owner_id, read_all, write_all, "slice", slice_id)
+        check_writable(caller, row.owner_id, read_all, write_all, "slice", slice_id, project_id=row.project_id)
         return await uow.slices.lock(slice_id)
 
     async def deploy(self, uow: UnitOfWork, caller: Caller, slice_id: int, *, paused: bool = False) -> Operation:
@@ -177,7 +187,7 @@ class SliceService:
         if not vms or any(vm.host_id is not None for vm in vms):
             raise conflict("slice_half_destroyed", "Its destruction ended half-way; only 'destroy' is possible now.")
         _, _, needs = await plan_vms(uow, vms)
-        hosts = await place(uow, row.zone_id, vms, needs)
+        hosts = await place(uow, row.zone_id, vms, needs, limits_for(self._settings, caller, row.project_id))
         planned, names, _ = await plan_vms(uow, vms, hosts)
         wanted = DesiredState.PAUSED if paused else DesiredState.RUNNING
         await uow.vms.update_fields([vm.id for vm in vms], desired=wanted.value, error="")
@@ -266,6 +276,7 @@ def _vm_row(slice_row: Slice, planned: PlannedVm, uow: UnitOfWork) -> VirtualMac
         name=planned.name,
         slice_id=slice_row.id,
         owner_id=slice_row.owner_id,
+        project_id=slice_row.project_id,
         zone_id=slice_row.zone_id,
         image_id=planned.image_id,
         flavour_id=planned.flavour_id,

@@ -23,16 +23,28 @@ TemplateRow = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TemplateDraft:
-    """What people say of a template; ``document`` is decoded JSON, not checked yet."""
+    """What people say of a template; ``document`` is decoded JSON, not checked yet.
+
+    ``project_id``: project whose members see it; 0 for none; None leaves it where it is.
+    """
 
     name: str
     document: object
     description: str = ""
     visibility: str = "private"
+    project_id: int | None = None
 
     def fields(self) -> dict[str, Any]:
         """The columns of the row."""
-        return {"name": self.name, "description": self.description, "visibility": self.visibility}
+        return {
+            "name": self.name,
+            "description": self.description,
+            "visibility": self.visibility,
+        }
+
+    def project_after(self, before: int | None) -> int | None:
+        """The project it is in afterwards."""
+        return before if self.project_id is None else self.project_id or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +72,24 @@ class TemplateService:
         *,
         owner_id: int | None = None,
         visibility: str | None = None,
+        project_id: int | None = None,
         name: str | None = None,
     ) -> Page:
-        """Templates the caller sees: public ones, their own, or all with ``template:read_all``."""
-        visible_to = caller.list_filter(Permission.TEMPLATE_READ_ALL)
-        filters = {"owner_id": owner_id, "visibility": visibility, "name": name}
-        return await uow.templates.page(request, visible_to=visible_to, **filters)  # type: ignore[arg-type]
+        """Templates the caller sees: public ones, their own, their projects', or all with ``template:read_all``."""
+        return await uow.templates.page(
+            request,
+            visible_to=caller.list_filter(Permission.TEMPLATE_READ_ALL),
+            projects=caller.projects.keys(),
+            project_id=project_id,
+            owner_id=owner_id,
+            visibility=visibility,
+            name=name,
+        )
 
     async def get(self, uow: ReadUnitOfWork, caller: Caller, template_id: int) -> TemplateRow:
         """One template with its newest document."""
         row = await uow.templates.detail(template_id)
-        _check_visible(caller, row["owner_id"], row["visibility"], template_id)
+        _check_visible(caller, row["owner_id"], row["project_id"], row["visibility"], template_id)
         return row
 
     async def create(self, uow: UnitOfWork, caller: Caller, draft: TemplateDraft) -> TemplateRow:
@@ -81,11 +100,20 @@ class TemplateService:
                 ``template_too_large`` when there are too many VMs, networks or edges.
         """
         caller.require(Permission.TEMPLATE_CREATE)
+        project_id = draft.project_after(None)
+        _check_project(caller, None, project_id)
         check_fields(Template, "template_invalid", draft.fields())
         document = await self._checked(uow, caller, draft.document)
         now = uow.clock()
         template = await uow.templates.add(
-            Template(**draft.fields(), owner_id=caller.user_id, version=1, created_at=now, updated_at=now)
+            Template(
+                **draft.fields(),
+                owner_id=caller.user_id,
+                project_id=project_id,
+                version=1,
+                created_at=now,
+                updated_at=now,
+            )
         )
         await self._save(uow, caller, template, document)
         _note(uow, "template.created", caller, template)
@@ -104,13 +132,16 @@ class TemplateService:
         before = await uow.templates.detail(template_id)
         _check_writable(caller, template)
         check(before)
+        project_id = draft.project_after(template.project_id)
+        _check_project(caller, template.project_id, project_id)
         check_fields(Template, "template_invalid", draft.fields())
         document = await self._checked(uow, caller, draft.document)
         changed = before["document"] != document
-        renamed = any(before[field] != value for field, value in draft.fields().items())
+        said = draft.fields() | {"project_id": project_id}
+        renamed = any(before[field] != value for field, value in said.items())
         if not changed and not renamed:
             return before
-        for field, value in draft.fields().items():
+        for field, value in said.items():
             setattr(template, field, value)
         template.updated_at = uow.clock()
         if changed:
@@ -232,19 +263,29 @@ def _refuse_unknown(raw: dict[str, Any]) -> None:
         raise template_invalid(problems)
 
 
-def _check_visible(caller: Caller, owner_id: int, visibility: str, template_id: int) -> None:
-    if visibility != "public" and not caller.sees(owner_id, Permission.TEMPLATE_READ_ALL):
+def _check_visible(caller: Caller, owner_id: int, project_id: int | None, visibility: str, template_id: int) -> None:
+    """Everybody sees public ones, members those of their projects, people their own."""
+    if visibility == "public" or caller.sees(owner_id, Permission.TEMPLATE_READ_ALL):
+        return
+    if project_id not in caller.projects or not caller.in_scope("template", write=False):
         raise not_found("template", template_id)
 
 
+def _check_project(caller: Caller, before: int | None, after: int | None) -> None:
+    """A template goes into projects the caller launches in."""
+    if after is not None and after != before:
+        caller.check_launches_in(after)
+
+
 def _check_writable(caller: Caller, template: Template) -> None:
-    mine = template.owner_id == caller.user_id and caller.in_scope("template", write=True)
-    if mine or caller.can(Permission.TEMPLATE_WRITE_ALL):
+    mine = template.owner_id == caller.user_id or caller.manages(template.project_id)
+    if (mine and caller.in_scope("template", write=True)) or caller.can(Permission.TEMPLATE_WRITE_ALL):
         return
-    _check_visible(caller, template.owner_id, template.visibility, template.id)
+    _check_visible(caller, template.owner_id, template.project_id, template.visibility, template.id)
     raise forbidden("not_yours", "You may look at this template but not change it.")
 
 
 def _note(uow: UnitOfWork, event_type: str, caller: Caller, template: Template) -> None:
     data = {"id": template.id, "name": template.name, "version": template.version, "visibility": template.visibility}
-    uow.add_event(event_type, actor_id=caller.user_id, owner_id=template.owner_id, data=data)
+    facts = {"owner_id": template.owner_id, "project_id": template.project_id}
+    uow.add_event(event_type, actor_id=caller.user_id, data=data, **facts)

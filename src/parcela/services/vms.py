@@ -13,7 +13,6 @@ from parcela.core.topology.catalogue import Catalogue
 from parcela.core.topology.document import parse_document
 from parcela.core.topology.expand import PlannedVm, expand
 from parcela.models import Nic, Operation, Segment, VirtualMachine
-from parcela.repositories.hosts import Claim
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller, check_visible, check_writable
@@ -21,6 +20,7 @@ from parcela.services.catalogue_snapshot import load_catalogue
 from parcela.services.operations import plans
 from parcela.services.operations.requests import OperationService
 from parcela.services.placing import place, resolve_zone
+from parcela.services.reserving import limits_for, resize
 from parcela.services.slices import WANTED
 from parcela.services.wiring import plan_vms, plug
 
@@ -41,6 +41,7 @@ class VmOrder:
         user_data: ``#!`` script or ``#cloud-config``.
         zone: name; None for the first.
         crash_policy: what happens when its QEMU dies.
+        project_id: project it is made in and counted by; None for the caller alone.
     """
 
     name: str
@@ -54,6 +55,7 @@ class VmOrder:
     user_data: str | None = None
     zone: str | None = None
     crash_policy: CrashPolicy = CrashPolicy.ERROR
+    project_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class VmService:
     async def create(self, uow: UnitOfWork, caller: Caller, order: VmOrder) -> tuple[VirtualMachine, Operation]:
         """Reserve capacity for a stand-alone VM and have it built and booted; a failure undoes everything."""
         caller.require(Permission.VM_CREATE)
+        if order.project_id is not None:
+            caller.check_launches_in(order.project_id)
         zone = await resolve_zone(uow, order.zone)
         planned = _plan(order, await load_catalogue(uow, caller))
         now = uow.clock()
@@ -86,6 +90,7 @@ class VmService:
                 uuid=uuid4(),
                 name=planned.name,
                 owner_id=caller.user_id,
+                project_id=order.project_id,
                 zone_id=zone.id,
                 image_id=planned.image_id,
                 flavour_id=planned.flavour_id,
@@ -107,7 +112,8 @@ class VmService:
 
     async def _deploy(self, uow: UnitOfWork, caller: Caller, vm: VirtualMachine) -> Operation:
         _, _, needs = await plan_vms(uow, [vm])
-        hosts = await place(uow, vm.zone_id, [vm], needs)
+        limits = limits_for(self._settings, caller, vm.project_id)
+        hosts = await place(uow, vm.zone_id, [vm], needs, limits)
         planned, names, _ = await plan_vms(uow, [vm], hosts)
         return await self._operations.open(
             uow,
@@ -124,7 +130,8 @@ class VmService:
         rows = (await uow.vms.page(PageRequest(limit=1), vm_id=vm_id)).rows
         if not rows:
             raise not_found("virtual machine", vm_id)
-        check_visible(caller, rows[0]["owner_id"], Permission.VM_READ_ALL, "virtual machine", vm_id)
+        row, read_all = rows[0], Permission.VM_READ_ALL
+        check_visible(caller, row["owner_id"], read_all, "virtual machine", vm_id, project_id=row["project_id"])
         return rows[0]
 
     async def nics(self, uow: ReadUnitOfWork, caller: Caller, vm_id: int) -> list[tuple[Nic, Segment | None]]:
@@ -147,6 +154,7 @@ class VmService:
         return await uow.vms.page(
             request,
             owner_id=caller.list_filter(Permission.VM_READ_ALL),
+            managed=caller.managed,
             slice_id=slice_id,
             state=state.value if state else None,
             name=name,
@@ -158,7 +166,8 @@ class VmService:
         if row is None or row.state == VmState.DELETED.value:
             raise not_found("virtual machine", vm_id)
         read_all, write_all = Permission.VM_READ_ALL, Permission.VM_WRITE_ALL
-        check_writable(caller, row.owner_id, read_all, write_all, "virtual machine", vm_id)
+        what, project_id = "virtual machine", row.project_id
+        check_writable(caller, row.owner_id, read_all, write_all, what, vm_id, project_id=project_id)
         if row.slice_id is not None:
             await uow.slices.lock(
                 row.slice_id
@@ -204,7 +213,7 @@ class VmService:
         await uow.vms.update_fields([vm.id], crash_policy=policy, **changed)
         vm = await uow.vms.lock(vm.id)
         if changed and vm.host_id is not None:
-            await self._reserve_both(uow, vm, vm.host_id, before)
+            await self._reserve_both(uow, caller, vm, vm.host_id, before)
         operation = None
         if changed and vm.state != VmState.DEFINED.value:
             planned, _, _ = await plan_vms(uow, [vm])
@@ -215,13 +224,13 @@ class VmService:
         )
         return vm, operation
 
-    @staticmethod
-    async def _reserve_both(uow: UnitOfWork, vm: VirtualMachine, host_id: int, before: Mapping[str, Any]) -> None:
+    async def _reserve_both(
+        self, uow: UnitOfWork, caller: Caller, vm: VirtualMachine, host_id: int, before: Mapping[str, Any]
+    ) -> None:
         """Reserve the larger of what it has and what it gets, until the operation has ended either way."""
-        await uow.hosts.release(vm.id)
-        most = {key: max(getattr(vm, key), before.get(key, 0)) for key in ("cores", "memory_mib", "disk_gib")}
-        claim = Claim(vm.id, most["cores"], most["memory_mib"], most["disk_gib"])
-        if not await uow.hosts.try_reserve(host_id, [claim]):
+        columns = {"vcpus": "cores", "memory_mib": "memory_mib", "disk_gib": "disk_gib"}
+        most = {name: max(getattr(vm, column), before.get(column, 0)) for name, column in columns.items()}
+        if not await resize(uow, vm.id, host_id, most, limits_for(self._settings, caller, vm.project_id)):
             host = await uow.hosts.lock(host_id)
             free = (
                 f"{host.vcpus_limit - host.used_vcpus} vCPUs, {host.memory_limit_mib - host.used_memory_mib} MiB and "

@@ -37,6 +37,7 @@ READING = [
     "machine:read",
     "maintenance:read",
     "operation:read_all",
+    "project:read_all",
     "role:read",
     "slice:read_all",
     "system:read",
@@ -81,6 +82,10 @@ def make_settings(folder: Path, schema: Path, **values: Any) -> Settings:
         "PARCELA_SWEEP_INTERVAL_S": 3600,
         "PARCELA_MAX_UPLOAD_BYTES": 4 * MIB,
         "PARCELA_LOGIN_ATTEMPTS": 100,
+        # One owner has all the things of a module.
+        "PARCELA_QUOTA_VMS": 0,
+        "PARCELA_QUOTA_SLICES": 0,
+        "PARCELA_QUOTA_VCPUS": 0,
     }
     return Settings(_env_file=None, **(fixed | values))
 
@@ -113,6 +118,8 @@ class Lab:
     people: dict[str, Person] = field(default_factory=dict)
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     held: dict[int, Gate] = field(default_factory=dict)
+    in_project: dict[str, int] = field(default_factory=dict)
+    """``project_id`` of what is made from now on; empty for none."""
 
     def unique(self, noun: str) -> str:
         """A name nobody else has."""
@@ -182,14 +189,28 @@ class Lab:
 
     async def template(self, by: str = "owner", **facts: Any) -> dict[str, Any]:
         """A private template of one VM."""
-        return await self.make("/templates/", by, json={"name": self.unique("template"), "document": ONE_VM} | facts)
+        return await self.make(
+            "/templates/", by, json={"name": self.unique("template"), "document": ONE_VM} | self.in_project | facts
+        )
+
+    async def project(self, **members: str) -> dict[str, Any]:
+        """A project with somebody in it (``user_id``); keywords are more members, by username, with their role."""
+        made = await self.make("/projects/", "admin", json={"name": self.unique("project")})
+        somebody = (await self.user())["username"]
+        for name, role in {somebody: "viewer", **members}.items():
+            added = await self.make(f"/projects/{made['id']}/members", "admin", json={"user": name, "role": role})
+            if name == somebody:
+                made["user_id"] = added["user_id"]
+        return made
 
     # ---- things that run
 
     async def vm(self, state: str = "running", by: str = "owner") -> dict[str, Any]:
         """A stand-alone VM: running, stopped or paused."""
         made = await self.make(
-            "/virtual-machines/", by, json={"name": self.unique("vm"), "os": "tiny", "flavour": "tiny"}
+            "/virtual-machines/",
+            by,
+            json={"name": self.unique("vm"), "os": "tiny", "flavour": "tiny"} | self.in_project,
         )
         await self.settle()
         await self._bring("/virtual-machines", made["id"], state, by)
@@ -198,7 +219,7 @@ class Lab:
     async def slice_(self, state: str = "running", by: str = "owner") -> dict[str, Any]:
         """A slice of one VM: draft, running, stopped or paused."""
         template = await self.template(by)
-        made = await self.make("/slices/", by, json={"template_id": template["id"]})
+        made = await self.make("/slices/", by, json={"template_id": template["id"]} | self.in_project)
         if state != "draft":
             await self.make(f"/slices/{made['id']}/deploy", by, 202)
             await self.settle()
@@ -223,7 +244,9 @@ class Lab:
         gate = self.world.faults.block("create_vm", vm=name) if state == "held" else None
         if state == "failed":
             self.world.faults.fail("create_vm", vm=name, failure=Failure.FATAL)
-        made = await self.make("/virtual-machines/", by, json={"name": name, "os": "tiny", "flavour": "tiny"})
+        made = await self.make(
+            "/virtual-machines/", by, json={"name": name, "os": "tiny", "flavour": "tiny"} | self.in_project
+        )
         if gate:
             async with asyncio.timeout(PATIENCE_S):
                 await gate.reached()
@@ -236,7 +259,7 @@ class Lab:
         name = self.unique("vm")
         gate = self.world.faults.block("create_vm", vm=name)
         template = await self.template(by, document={"vms": [ONE_VM["vms"][0] | {"name": name}]})
-        made = await self.make("/slices/", by, json={"template_id": template["id"]})
+        made = await self.make("/slices/", by, json={"template_id": template["id"]} | self.in_project)
         operation = await self.make(f"/slices/{made['id']}/deploy", by, 202)
         async with asyncio.timeout(PATIENCE_S):
             await gate.reached()

@@ -47,6 +47,22 @@ PATCH  /api/v1/users/{user_id}                     user           401 403 403 20
 DELETE /api/v1/users/{user_id}                     user           401 403 403 204 403
 DELETE /api/v1/users/{user_id}/second-factor       user           401 403 403 204 403
 
+GET    /api/v1/users/me/quota                      -              401 200 200 200 200
+GET    /api/v1/users/{user_id}/quota               own_user       401 404 200 200 200
+PUT    /api/v1/users/{user_id}/quota               user           401 403 403 200 403
+
+GET    /api/v1/projects/                           -              401 200 200 200 200
+POST   /api/v1/projects/                           -              401 403 403 201 403
+GET    /api/v1/projects/{project_id}               project        401 404 404 200 200
+PATCH  /api/v1/projects/{project_id}               project        401 404 404 200 403
+DELETE /api/v1/projects/{project_id}               project        401 404 404 204 403
+GET    /api/v1/projects/{project_id}/members       project        401 404 404 200 200
+POST   /api/v1/projects/{project_id}/members       project        401 404 404 201 403
+PATCH  /api/v1/projects/{project_id}/members/{user_id}  project   401 404 404 200 403
+DELETE /api/v1/projects/{project_id}/members/{user_id}  project   401 404 404 204 403
+GET    /api/v1/projects/{project_id}/quota         project        401 404 404 200 200
+PUT    /api/v1/projects/{project_id}/quota         project        401 404 404 200 403
+
 GET    /api/v1/permissions                         -              401 200 200 200 200
 GET    /api/v1/roles/                              -              401 403 403 200 200
 POST   /api/v1/roles/                              -              401 403 403 201 403

@@ -71,6 +71,7 @@ TARGETS: dict[str, Callable[[Lab], Awaitable[Made]]] = {
     "plan": inventory.plan,
     "image": Lab.image,
     "template": Lab.template,
+    "project": Lab.project,
     "operation": Lab.operation,
     "slice_operation_held": Lab.slice_operation,
     **{f"operation_{state}": partial(Lab.operation, state=state) for state in ("held", "failed")},
@@ -115,6 +116,10 @@ async def _vms_user(lab: Lab, _made: Made) -> Made:
     return {"name": "Ana", "email": f"{name}@class.example", "password": PASSWORD, "rol": "cliente"}
 
 
+async def _member(lab: Lab, _made: Made) -> Made:
+    return {"user": (await lab.user())["email"], "role": "viewer"}
+
+
 BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
     "POST /login": _fixed(email="owner", password=PASSWORD),
     "POST /users/": _vms_user,
@@ -144,6 +149,12 @@ BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
     "POST /api/v1/roles/": _fixed(name="$unique", permissions=["host:read"]),
     "PATCH /api/v1/roles/{role_id}": _fixed(description="Changed"),
     "POST /api/v1/tokens/": _fixed(name="laptop", scopes=["*"]),
+    "POST /api/v1/projects/": _fixed(name="$unique"),
+    "PATCH /api/v1/projects/{project_id}": _fixed(description="Changed"),
+    "POST /api/v1/projects/{project_id}/members": _member,
+    "PATCH /api/v1/projects/{project_id}/members/{user_id}": _fixed(role="member"),
+    "PUT /api/v1/projects/{project_id}/quota": _fixed(vms=5),
+    "PUT /api/v1/users/{user_id}/quota": _fixed(vms=5),
     "POST /api/v1/flavours/": _fixed(name="$unique", vcpus=1, memory_mib=128, disk_gib=1),
     "PATCH /api/v1/flavours/{flavour_id}": _fixed(vcpus=2),
     "POST /api/v1/images/import": _import,
@@ -173,9 +184,11 @@ BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
 
 
 def filled_path(path: str, made: Made) -> str:
-    """The path with the ids of the thing; an operation of a slice knows both of its ids."""
+    """The path with the ids of the thing; an operation of a slice knows both of its ids, a project a member's."""
     if "{operation_id}" in path and made.get("slice_id"):
         path = path.replace("{slice_id}", str(made["slice_id"]))
+    if "{project_id}" in path and made.get("user_id"):
+        path = path.replace("{user_id}", str(made["user_id"]))
     path = path.replace("{codigo}", str(made.get("code")))
     return re.sub(r"\{\w+_id\}", str(made.get("id")), path)
 

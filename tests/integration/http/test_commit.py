@@ -1,15 +1,14 @@
 """The edge commits before it answers: a commit that fails is never a 2xx, and then nothing has happened."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.repositories.uow import UnitOfWork
-from tests.integration.http.lab import Lab, problem
+from tests.integration.http.lab import API, Lab, problem
 from tests.integration.http.rights_table import RULES, Rule
-from tests.integration.http.rights_targets import TARGETS, request_of
+from tests.integration.http.rights_targets import TARGETS, filled_path, request_of
 
 pytestmark = pytest.mark.anyio
 NO_COMMIT = {
@@ -28,7 +27,7 @@ WRITING = [
 async def test_a_failing_commit_is_no_success(lab: Lab, monkeypatch: pytest.MonkeyPatch, rule: Rule) -> None:
     made = await TARGETS[rule.target](lab) if rule.target in TARGETS else {}
     options = await request_of(lab, rule.route, made)
-    path = re.sub(r"\{\w+_id\}", str(made.get("id")), rule.path)
+    path = filled_path(rule.path, made)
     before = await lab.counts()
     tries = []
 
@@ -39,7 +38,10 @@ async def test_a_failing_commit_is_no_success(lab: Lab, monkeypatch: pytest.Monk
     with monkeypatch.context() as broken:
         broken.setattr(UnitOfWork, "commit", fail)
         answer = await lab.http.request(rule.method, path, headers=lab.people["admin"].headers, **options)
-    problem(answer, 503, "database_unavailable")
+    if rule.path.startswith(API):
+        problem(answer, 503, "database_unavailable")
+    else:  # the older APIs have their own shape of errors
+        assert answer.status_code == 503, answer.text
     assert answer.headers["retry-after"] == "2"
     assert tries
     assert await lab.counts() == before

@@ -104,7 +104,7 @@ async def test_right(lab: Lab, shelf: Shelf, rule: Rule, who: str) -> None:
     person = await _caller(lab, rule, who)
     headers = person.headers if person else {}
     if rule.method == "WS":
-        status = await _socket_status(lab, path, headers)
+        status = await socket_status(lab, path, headers)
     elif path.endswith("/stream"):
         async with open_stream(lab.app, path, headers=headers) as stream:
             status = stream.status
@@ -124,7 +124,7 @@ async def test_right_to_a_page(lab: Lab, shelf: Shelf, rule: Rule, who: str) -> 
     path = filled_path(path, made)
     person = await _caller(lab, rule, who)
     # Some addresses are an older API's too: for whoever does not want HTML.
-    headers = {"Accept": "text/html"} | await _browser(lab, rule, person)
+    headers = {"Accept": "text/html"} | await browser_headers(lab, rule, person)
     if path.endswith("/stream"):
         async with open_stream(lab.app, path, headers=headers) as stream:
             assert stream.status == rule.statuses[who]
@@ -141,7 +141,7 @@ async def test_right_to_a_page(lab: Lab, shelf: Shelf, rule: Rule, who: str) -> 
         assert answer.headers["location"].startswith("/login") == nobody
 
 
-async def _browser(lab: Lab, rule: Rule, person: Person | None) -> dict[str, str]:
+async def browser_headers(lab: Lab, rule: Rule, person: Person | None) -> dict[str, str]:
     """What a browser sends: the session, and the proof that the form is one of ours."""
     if rule.route == "POST /login":
         return {"Cookie": f"{LOGIN_COOKIE}=secret", CSRF_HEADER: ""}
@@ -151,7 +151,7 @@ async def _browser(lab: Lab, rule: Rule, person: Person | None) -> dict[str, str
     return {"Cookie": f"{SESSION_COOKIE}={person.token}", CSRF_HEADER: csrf_token(caller.token_family)}
 
 
-async def _socket_status(lab: Lab, path: str, headers: dict[str, str]) -> int:
+async def socket_status(lab: Lab, path: str, headers: dict[str, str]) -> int:
     """101 for a WebSocket that stays open, else its close code. Consoles are opened with a ticket, if there is one."""
     query = ""
     if "/console/" in path:

@@ -28,6 +28,7 @@ def row(number: int, state: VmState, **other: Any) -> dict[str, Any]:
         "flavour": None,
         "owner_id": 4,
         "owner": "ana",
+        "project_id": None,
         "slice_id": None,
         "slice": None,
         "host": "local",

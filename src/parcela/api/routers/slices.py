@@ -39,10 +39,12 @@ async def list_slices(
     paging: Paging,
     state: SliceState | None = None,
     template_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
+    project_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
     name: Annotated[str | None, Query(max_length=100, pattern=TEXT_PATTERN)] = None,
 ) -> PageRead[SliceRead]:
-    """Own slices; all of them with `slice:read_all`. Destroyed ones appear only with `state=destroyed`."""
-    page = await services.slices.page(uow, caller, paging, state=state, template_id=template_id, name=name)
+    """Own slices and those of projects you manage; destroyed ones appear only with `state=destroyed`."""
+    filters = {"template_id": template_id, "project_id": project_id}
+    page = await services.slices.page(uow, caller, paging, state=state, name=name, **filters)
     return PageRead(items=[SliceRead.model_validate(row) for row in page.rows], next_cursor=page.next_cursor)
 
 

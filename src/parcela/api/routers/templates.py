@@ -56,15 +56,18 @@ async def list_templates(
     paging: Paging,
     name: TextFilter = None,
     owner_id: RowIdFilter = None,
+    project_id: RowIdFilter = None,
     visibility: Visibility | None = None,
 ) -> PageRead[TemplateItem]:
-    """List public and own templates; sorted by id, name, created_at or updated_at."""
-    page = await services.templates.page(uow, caller, paging, name=name, owner_id=owner_id, visibility=visibility)
+    """List public and own templates, and those of your projects; sorted by id, name, created_at or updated_at."""
+    page = await services.templates.page(
+        uow, caller, paging, name=name, owner_id=owner_id, project_id=project_id, visibility=visibility
+    )
     return PageRead(items=[TemplateItem(**row) for row in page.rows], next_cursor=page.next_cursor)
 
 
 @router.post(
-    "/", status_code=201, response_model=TemplateRead, responses=problem_responses(400, 401, 403, 409, 413, 422)
+    "/", status_code=201, response_model=TemplateRead, responses=problem_responses(400, 401, 403, 404, 409, 413, 422)
 )
 async def create_template(
     body: TemplateCreate, services: AppServices, caller: Creator, uow: WriteUow, idem: Idempotent

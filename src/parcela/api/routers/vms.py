@@ -45,7 +45,7 @@ async def list_vms(
     summary="Make a stand-alone VM",
     status_code=201,
     response_model=VmRead,
-    responses=problem_responses(400, 401, 403, 409, 413, 422, 503, 507),
+    responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 503, 507),
 )
 async def create_vm(
     body: VmCreate, services: AppServices, caller: CurrentCaller, uow: WriteUow, idem: Idempotent

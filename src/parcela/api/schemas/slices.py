@@ -30,6 +30,7 @@ class SliceCreate(Body):
     expires_in_s: Annotated[int, Field(ge=60, le=31_536_000)] | None = Field(
         default=None, description="Seconds until it is destroyed; the default of the installation when left out"
     )
+    project_id: RowId | None = Field(default=None, description="Project it is made in, and counted by")
     crash_policy: CrashPolicy = Field(default=CrashPolicy.ERROR, description="What happens when a VM's QEMU dies")
 
 
@@ -55,6 +56,8 @@ class SliceRead(Schema):
     name: str
     owner_id: int
     owner: str
+    project_id: int | None
+    project: str | None
     zone: str
     template_id: int | None
     template: str | None

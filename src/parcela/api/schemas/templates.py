@@ -38,10 +38,13 @@ class TemplateCreate(Body):
     description: Description = ""
     visibility: Visibility = "private"
     document: Document
+    project_id: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = Field(
+        default=None, description="Project whose members see it; 0 for none; left out, it stays where it is"
+    )
 
     def to_draft(self) -> TemplateDraft:
         """As the service takes it."""
-        return TemplateDraft(self.name, self.document, self.description, self.visibility)
+        return TemplateDraft(self.name, self.document, self.description, self.visibility, self.project_id)
 
 
 class TemplateUpdate(TemplateCreate):
@@ -56,6 +59,8 @@ class TemplateItem(Schema):
     description: str
     owner_id: int
     owner: str = Field(description="Username of the owner", examples=["maria"])
+    project_id: int | None
+    project: str | None = Field(description="Name of the project whose members see it")
     visibility: Visibility
     version: int = Field(description="Newest version", examples=[1])
     created_at: datetime

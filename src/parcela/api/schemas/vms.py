@@ -59,6 +59,9 @@ class VmCreate(Body):
         default=None, description="A script (`#!`) or a `#cloud-config` document for the first boot, 64 KiB at most"
     )
     zone: Annotated[str, Field(max_length=64, pattern=TEXT_PATTERN)] | None = None
+    project_id: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = Field(
+        default=None, description="Project it is made in, and counted by"
+    )
     crash_policy: CrashPolicy = CrashPolicy.ERROR
 
 
@@ -87,6 +90,7 @@ class VmRead(Schema):
     flavour: str | None
     owner_id: int
     owner: str
+    project_id: int | None
     slice_id: int | None
     slice: str | None
     host: str | None

@@ -19,6 +19,7 @@ from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
 from parcela.services.operations.outcomes import conclude
 from parcela.services.operations.specs import step_inputs
 from parcela.services.operations.steps import KINDS, Result, StepInputs, StepKind
+from parcela.services.reserving import release
 
 log = structlog.get_logger(__name__)
 ValueT = TypeVar("ValueT")
@@ -209,7 +210,7 @@ class Journal:
         if new is VmState.DELETED:
             extra["deleted_at"] = uow.clock()
             extra["host_id"] = None
-            await uow.hosts.release(row.vm_id)
+            await release(uow, row.vm_id)
             await uow.segments.remove_nics(row.vm_id)
         if new is not None:
             await self._vm_state(uow, operation, row.vm_id, new, **extra)

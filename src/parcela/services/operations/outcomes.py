@@ -8,8 +8,8 @@ from parcela.core.lifecycle import (
     settled_slice_state,
 )
 from parcela.models import Operation, VirtualMachine
-from parcela.repositories.hosts import Claim
 from parcela.repositories.uow import UnitOfWork
+from parcela.services.reserving import release, resize
 
 SETTLED = {VmState.RUNNING.value, VmState.PAUSED.value, VmState.STOPPED.value}
 DEPLOYMENTS = {"slice.deploy", "vm.deploy"}
@@ -37,7 +37,7 @@ async def _settle_vms(uow: UnitOfWork, operation: Operation, state: OperationSta
     if operation.kind in DEPLOYMENTS and not succeeded:
         error = operation.error if operation.vm_id is not None else ""  # that of a slice stands with the slice
         for vm in sorted(vms, key=lambda vm: vm.host_id or 0):  # hosts in the order of ids, as reservations take them
-            await uow.hosts.release(vm.id)
+            await release(uow, vm.id)
             nowhere = {"host_id": None, "desired": DesiredState.DEFINED.value, "state": "defined", "error": error}
             await uow.vms.update_fields([vm.id], **nowhere)
     elif operation.kind in DESTRUCTIONS and succeeded:
@@ -46,7 +46,7 @@ async def _settle_vms(uow: UnitOfWork, operation: Operation, state: OperationSta
             gone = {"state": VmState.DELETED.value, "deleted_at": uow.clock(), "host_id": None}
             await uow.vms.update_fields([vm.id], **gone)
             await uow.segments.remove_nics(vm.id)
-            await uow.hosts.release(vm.id)
+            await release(uow, vm.id)
             if not told:
                 facts = {"owner_id": vm.owner_id, "vm_id": vm.id, "slice_id": vm.slice_id, "actor_id": None}
                 data = {"state": VmState.DELETED.value, "error": ""}
@@ -67,8 +67,8 @@ async def _settle_update(uow: UnitOfWork, operation: Operation, vm: VirtualMachi
         await uow.vms.update_fields([vm.id], **before)
         vm = await uow.vms.lock(vm.id)
     if vm.host_id is not None:
-        await uow.hosts.release(vm.id)
-        await uow.hosts.try_reserve(vm.host_id, [Claim(vm.id, vm.cores, vm.memory_mib, vm.disk_gib)])
+        sizes = {"vcpus": vm.cores, "memory_mib": vm.memory_mib, "disk_gib": vm.disk_gib}
+        await resize(uow, vm.id, vm.host_id, sizes)
 
 
 async def _vms(uow: UnitOfWork, operation: Operation) -> list[VirtualMachine]:

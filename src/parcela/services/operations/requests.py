@@ -57,6 +57,7 @@ class OperationService:
                 slice_id=slice_row.id if slice_row else (single.slice_id if single else None),
                 vm_id=single.id if single else None,
                 owner_id=owner_id,
+                project_id=slice_row.project_id if slice_row else (single.project_id if single else None),
                 requested_by=caller.user_id or None,  # 0 is Parcela itself
                 undo_on_failure=undo_on_failure,
                 created_at=uow.clock(),
@@ -95,7 +96,8 @@ class OperationService:
     ) -> tuple[Operation, list[OperationStep]]:
         """An operation and its steps."""
         operation = await uow.operations.get(operation_id)
-        check_visible(caller, operation.owner_id, Permission.OPERATION_READ_ALL, "operation", operation_id)
+        read_all, project_id = Permission.OPERATION_READ_ALL, operation.project_id
+        check_visible(caller, operation.owner_id, read_all, "operation", operation_id, project_id=project_id)
         return operation, await uow.operations.steps(operation_id)
 
     async def page(
@@ -113,6 +115,7 @@ class OperationService:
         return await uow.operations.page(
             request,
             owner_id=caller.list_filter(Permission.OPERATION_READ_ALL),
+            managed=caller.managed,
             slice_id=slice_id,
             vm_id=vm_id,
             state=state.value if state else None,
@@ -135,7 +138,8 @@ class OperationService:
         """
         operation = await uow.operations.get(operation_id)
         read_all, write_all = Permission.OPERATION_READ_ALL, Permission.OPERATION_WRITE_ALL
-        check_writable(caller, operation.owner_id, read_all, write_all, "operation", operation_id)
+        what, project_id = "operation", operation.project_id
+        check_writable(caller, operation.owner_id, read_all, write_all, what, operation_id, project_id=project_id)
         if slice_id is not None and operation.slice_id != slice_id:
             raise not_found("operation", operation_id)
         if operation.kind.endswith(".destroy"):

@@ -1,0 +1,69 @@
+"""Projects, who is in them, and ceilings for people and projects."""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from parcela.core.permissions import ProjectKind, ProjectRole
+from parcela.models.base import Base, Id, one_of, pk
+
+RESOURCES = ("vcpus", "memory_mib", "disk_gib", "vms", "slices")
+"""What quotas count; the columns of ``Quota`` are ``max_*`` and ``used_*`` of these."""
+
+
+class Project(Base):
+    """A class or a team. ``name_key`` is the name in lower case: two names that differ in case only are one."""
+
+    __tablename__ = "projects"
+    __table_args__ = (UniqueConstraint("name_key"), one_of("kind", ProjectKind))
+
+    id: Mapped[int] = pk()
+    name: Mapped[str] = mapped_column(String(100))
+    name_key: Mapped[str] = mapped_column(String(100))
+    kind: Mapped[str] = mapped_column(String(16), default=ProjectKind.CLASS.value)
+    description: Mapped[str] = mapped_column(String(1000), default="")
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class ProjectMember(Base):
+    """One user in one project."""
+
+    __tablename__ = "project_members"
+    __table_args__ = (one_of("role", ProjectRole), Index("ix_project_members_user_id", "user_id"))
+
+    project_id: Mapped[int] = mapped_column(Id, ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[datetime]
+
+
+class Quota(Base):
+    """Ceilings and use of one user or one project.
+
+    ``max_*`` NULL is the default of the installation (for projects: none). ``used_*`` is the sum over the reservations
+    that name this row; both change in one unit of work, by conditional updates (ADR 0004).
+    """
+
+    __tablename__ = "quotas"
+    __table_args__ = (
+        UniqueConstraint("user_id"),
+        UniqueConstraint("project_id"),
+        CheckConstraint("(user_id IS NULL) <> (project_id IS NULL)", name="one_holder"),
+        *(CheckConstraint(f"used_{name} >= 0", name=f"used_{name}_positive") for name in RESOURCES),
+    )
+
+    id: Mapped[int] = pk()
+    user_id: Mapped[int | None] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
+    project_id: Mapped[int | None] = mapped_column(Id, ForeignKey("projects.id", ondelete="CASCADE"))
+    max_vcpus: Mapped[int | None] = mapped_column(Integer)
+    max_memory_mib: Mapped[int | None] = mapped_column(BigInteger)
+    max_disk_gib: Mapped[int | None] = mapped_column(BigInteger)
+    max_vms: Mapped[int | None] = mapped_column(Integer)
+    max_slices: Mapped[int | None] = mapped_column(Integer)
+    used_vcpus: Mapped[int] = mapped_column(Integer, default=0)
+    used_memory_mib: Mapped[int] = mapped_column(BigInteger, default=0)
+    used_disk_gib: Mapped[int] = mapped_column(BigInteger, default=0)
+    used_vms: Mapped[int] = mapped_column(Integer, default=0)
+    used_slices: Mapped[int] = mapped_column(Integer, default=0)

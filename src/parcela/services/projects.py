@@ -1,0 +1,250 @@
+"""Projects: a class or a team, who is in it, and what it may use."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parcela.core.errors import Problem, conflict, forbidden, invalid, not_found
+from parcela.core.permissions import Permission, ProjectKind, ProjectRole
+from parcela.core.settings import Settings
+from parcela.models import Project, ProjectMember, Quota, User
+from parcela.models.projects import RESOURCES
+from parcela.repositories.paging import Page, PageRequest
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
+from parcela.services.access import Caller, check_visible
+from parcela.services.reserving import NO_LIMITS, default_limits
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaState:
+    """Ceilings of a user or project, each with what of it is used.
+
+    Attributes:
+        limits: ceiling by resource; None for none.
+        own: the same as somebody set it; None where the default counts.
+        used: what reservations sum up to.
+    """
+
+    limits: Mapping[str, int | None]
+    own: Mapping[str, int | None]
+    used: Mapping[str, int]
+
+
+class ProjectService:
+    """Administrators make projects; managers look after them; strangers do not know that they exist."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take the default ceilings."""
+        self._settings = settings
+
+    async def page(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest, *, name: str | None = None) -> Page:
+        """Projects the caller is in; all with ``project:read_all``."""
+        return await uow.projects.page(request, of_user=caller.list_filter(Permission.PROJECT_READ_ALL), name=name)
+
+    async def get(self, uow: ReadUnitOfWork, caller: Caller, project_id: int) -> Project:
+        """A project the caller may see."""
+        row = await uow.projects.get(project_id)
+        mine = project_id in caller.projects and caller.in_scope("project", write=False)
+        if not mine and not caller.can(Permission.PROJECT_READ_ALL):
+            raise not_found("project", project_id)
+        return row
+
+    async def create(
+        self, uow: UnitOfWork, caller: Caller, *, name: str, kind: ProjectKind, description: str = ""
+    ) -> Project:
+        """Make a project without members."""
+        caller.require(Permission.PROJECT_WRITE_ALL)
+        now = uow.clock()
+        row = await uow.projects.add(
+            Project(
+                name=name,
+                name_key=name.lower(),
+                kind=kind.value,
+                description=description,
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        _note(uow, "project.created", caller, row)
+        return row
+
+    async def update(
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        project_id: int,
+        changes: Mapping[str, Any],
+        check: Callable[[Project], None],
+    ) -> Project:
+        """Change name, kind or description; ``check`` sees the locked row first."""
+        row = await self._writable(uow, caller, project_id)
+        check(row)
+        for field, value in changes.items():
+            if value is not None:
+                setattr(row, field, value.value if isinstance(value, ProjectKind) else value)
+        row.name_key = row.name.lower()
+        row.updated_at = uow.clock()
+        await uow.flush()  # another project may have the name; the answer shows the stored row
+        _note(uow, "project.changed", caller, row)
+        return row
+
+    async def delete(self, uow: UnitOfWork, caller: Caller, project_id: int) -> None:
+        """Remove a project in which nothing is left.
+
+        Raises:
+            ParcelaError: ``conflict`` ``project_in_use``, with everything that stands in the way.
+        """
+        await self.get(uow, caller, project_id)
+        caller.require(Permission.PROJECT_WRITE_ALL)
+        row = await uow.projects.lock(project_id)
+        things = await uow.projects.things_in(project_id)
+        if things:
+            text = f"There are still {len(things)} thing(s) in the project, listed in 'problems'."
+            raise conflict("project_in_use", text, *[_thing(*thing) for thing in things])
+        _note(uow, "project.deleted", caller, row)
+        await uow.projects.delete(row)
+
+    # ---- members
+
+    async def members(self, uow: ReadUnitOfWork, caller: Caller, project_id: int) -> Sequence[Mapping[str, Any]]:
+        """Who is in it, by username."""
+        await self.get(uow, caller, project_id)
+        return await uow.projects.members(project_id)
+
+    async def add_member(
+        self, uow: UnitOfWork, caller: Caller, project_id: int, *, user: str, role: ProjectRole
+    ) -> Mapping[str, Any]:
+        """Take somebody in, by e-mail address or username."""
+        row = await self._writable(uow, caller, project_id)
+        found = await uow.users.by_identifier(user.strip().lower())
+        if found is None:
+            text = f"There is no user '{user}'."
+            raise invalid("unknown_user", text, Problem("body.user", text, "unknown_user"))
+        if await uow.projects.member(project_id, found.id) is not None:
+            raise conflict("already_member", f"{found.username} is in the project already; change their role.")
+        await uow.projects.add_member(
+            ProjectMember(project_id=project_id, user_id=found.id, role=role.value, created_at=uow.clock())
+        )
+        _note(uow, "project.member_added", caller, row, user=found, role=role.value)
+        return await self._member(uow, project_id, found.id)
+
+    async def change_member(
+        self, uow: UnitOfWork, caller: Caller, project_id: int, user_id: int, role: ProjectRole
+    ) -> Mapping[str, Any]:
+        """Give a member another role."""
+        row = await self._writable(uow, caller, project_id)
+        membership = await uow.projects.member(project_id, user_id)
+        if membership is None:
+            raise not_found("member", user_id)
+        membership.role = role.value
+        await uow.flush()  # the answer shows the stored row
+        _note(uow, "project.member_changed", caller, row, user=await uow.users.get(user_id), role=role.value)
+        return await self._member(uow, project_id, user_id)
+
+    async def remove_member(self, uow: UnitOfWork, caller: Caller, project_id: int, user_id: int) -> None:
+        """Let a member go; everybody may leave.
+
+        Raises:
+            ParcelaError: ``conflict`` ``member_owns_things`` while slices, VMs or templates of theirs are in it.
+        """
+        row = await self.get(uow, caller, project_id)
+        if user_id != caller.user_id or not caller.in_scope("project", write=True):
+            row = await self._writable(uow, caller, project_id)
+        membership = await uow.projects.member(project_id, user_id)
+        if membership is None:
+            raise not_found("member", user_id)
+        things = await uow.projects.things_in(project_id, owner_id=user_id)
+        if things:
+            text = f"They still own {len(things)} thing(s) in the project, listed in 'problems'; remove these first."
+            raise conflict("member_owns_things", text, *[_thing(*thing) for thing in things])
+        _note(uow, "project.member_removed", caller, row, user=await uow.users.get(user_id))
+        await uow.projects.remove_member(membership)
+
+    @staticmethod
+    async def _member(uow: UnitOfWork, project_id: int, user_id: int) -> Mapping[str, Any]:
+        return next(row for row in await uow.projects.members(project_id) if row["user_id"] == user_id)
+
+    async def _writable(self, uow: UnitOfWork, caller: Caller, project_id: int) -> Project:
+        """The locked project, for its managers and holders of ``project:write_all``."""
+        await self.get(uow, caller, project_id)
+        manages = caller.manages(project_id) and caller.in_scope("project", write=True)
+        if not manages and not caller.can(Permission.PROJECT_WRITE_ALL):
+            raise forbidden("project_role", "Only managers of the project may do this.")
+        return await uow.projects.lock(project_id)
+
+    # ---- quotas
+
+    async def quota_of_user(self, uow: ReadUnitOfWork, caller: Caller, user_id: int) -> QuotaState:
+        """Ceilings of a user; everybody sees their own, others with ``user:read`` only."""
+        if user_id != caller.user_id:
+            check_visible(caller, None, Permission.USER_READ, "user", user_id)
+            if await uow.users.get_or_none(user_id) is None:
+                raise not_found("user", user_id)
+        return _state(await uow.quotas.of_user(user_id), default_limits(self._settings))
+
+    async def quota_of_project(self, uow: ReadUnitOfWork, caller: Caller, project_id: int) -> QuotaState:
+        """Ceilings of a project the caller may see."""
+        await self.get(uow, caller, project_id)
+        return _state(await uow.quotas.of_project(project_id), NO_LIMITS)
+
+    async def set_quota_of_user(
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        user_id: int,
+        limits: Mapping[str, int | None],
+        check: Callable[[QuotaState], None],
+    ) -> QuotaState:
+        """Set all ceilings of a user; None is the default. What is in use already stays, also above them."""
+        caller.require(Permission.QUOTA_WRITE)
+        check(await self.quota_of_user(uow, caller, user_id))
+        await _set(uow, await uow.quotas.lock_or_add(user_id=user_id), limits)
+        uow.add_event("quota.changed", actor_id=caller.user_id, owner_id=user_id, data={"user_id": user_id, **limits})
+        return await self.quota_of_user(uow, caller, user_id)
+
+    async def set_quota_of_project(
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        project_id: int,
+        limits: Mapping[str, int | None],
+        check: Callable[[QuotaState], None],
+    ) -> QuotaState:
+        """Set all ceilings of a project; None is none."""
+        await self.get(uow, caller, project_id)
+        caller.require(Permission.QUOTA_WRITE)
+        check(await self.quota_of_project(uow, caller, project_id))
+        await _set(uow, await uow.quotas.lock_or_add(project_id=project_id), limits)
+        data = {"project_id": project_id, **limits}
+        uow.add_event("quota.changed", actor_id=caller.user_id, project_id=project_id, data=data)
+        return await self.quota_of_project(uow, caller, project_id)
+
+
+async def _set(uow: UnitOfWork, row: Quota, limits: Mapping[str, int | None]) -> None:
+    for name in RESOURCES:
+        setattr(row, f"max_{name}", limits[name])
+    await uow.flush()  # the answer reads it back
+
+
+def _state(row: Quota | None, defaults: Mapping[str, int | None]) -> QuotaState:
+    own = {name: getattr(row, f"max_{name}") if row else None for name in RESOURCES}
+    return QuotaState(
+        limits={name: own[name] if own[name] is not None else defaults[name] for name in RESOURCES},
+        own=own,
+        used={name: getattr(row, f"used_{name}") if row else 0 for name in RESOURCES},
+    )
+
+
+def _thing(noun: str, row_id: int, name: str) -> Problem:
+    where = f"{noun.replace(' ', '_')}s[{row_id}]"
+    return Problem(where, f"The {noun} '{name}' (id {row_id}).", f"in_project_{noun.replace(' ', '_')}")
+
+
+def _note(
+    uow: UnitOfWork, event_type: str, caller: Caller, row: Project, *, user: User | None = None, **data: Any
+) -> None:
+    facts: dict[str, Any] = {"project_id": row.id, "name": row.name, **data}
+    if user is not None:
+        facts |= {"user_id": user.id, "username": user.username}
+    owner_id = user.id if user is not None else None
+    uow.add_event(event_type, actor_id=caller.user_id, owner_id=owner_id, project_id=row.id, data=facts)
