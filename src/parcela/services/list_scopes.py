@@ -6,7 +6,7 @@ from parcela.repositories.events import EventRecord
 
 OWNED = frozenset({"vm", "slice", "operation"})
 """First words of events that concern the lists of their owner, and those that show everybody's things."""
-UNSEEN = frozenset({"auth", "token", "template", "role", "console", "webhook"})
+UNSEEN = frozenset({"auth", "token", "template", "role", "console", "webhook", "machine", "maintenance"})
 """First words of events that change no cached list; whatever is neither here nor above concerns all of them."""
 
 
