@@ -30,6 +30,7 @@ ENTRIES = {
     "zone": Entry(f"{_COMMANDS}.zones", "Named sets of hosts.", STAFF),
     "host": Entry(f"{_COMMANDS}.hosts", "Hypervisors: capacity and state.", STAFF),
     "report": Entry(f"{_COMMANDS}.reports", "Maintenance of machines, as a table or a file.", STAFF, "report"),
+    "machine": Entry(f"{_COMMANDS}.machines", "The lab's machines: list, show and register them.", STAFF),
     "user": Entry(f"{_COMMANDS}.users", "Accounts and passwords.", STAFF),
     "login": Entry(f"{_COMMANDS}.sessions", "Log in to a server and save the session.", SESSION, "login"),
     "logout": Entry(f"{_COMMANDS}.sessions", "End the saved session.", SESSION, "logout"),

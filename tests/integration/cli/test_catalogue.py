@@ -21,6 +21,21 @@ CLOUD = {
 }
 
 
+def test_machines(admin: Server) -> None:
+    made = done(run("machine", "add", "cli-1", "--type", "PC", "--area", "Attic", "--status", "damaged", "--json")).json
+    assert (made["code"], made["status"]) == ("CLI-1", "damaged")
+    assert run("machine", "add", "Cli-1", "--type", "PC", "--json").problem["code"] == "machine_exists"
+    assert run("machine", "add", "a/b", "--type", "PC").code == 6
+    done(run("machine", "add", "cli-2", "--type", "Printer"))
+    listed = done(run("machine", "list", "--area", "attic", "--json")).json
+    assert [row["code"] for row in listed] == ["CLI-1"]
+    assert "CLI-2" in done(run("machine", "list", "--type", "printer")).out
+    assert "No machines." in done(run("machine", "list", "--archived")).err
+    assert "Attic" in done(run("machine", "show", "cli-1")).out
+    assert done(run("machine", "show", str(made["id"]), "--json")).json == made
+    assert run("machine", "show", "cli-9").code == 5
+
+
 def test_zones_and_hosts(admin: Server) -> None:
     done(run("zone", "add", "annex", "--provider", "simulated"))
     assert run("zone", "add", "annex", "--provider", "simulated", "--json").problem["status"] == 409

@@ -248,6 +248,7 @@ GET    /vms/{vm_id}/confirm/reset                  vm_running     303 404 200 20
 POST   /vms/{vm_id}/{action}                       vm_running     303 404 303 303 303
 GET    /vms/{vm_id}/console                        vm_running     303 404 200 200 303
 POST   /vms/{vm_id}/console/ticket                 vm_running     303 404 201 201 303
+GET    /machines/{code}                            machine        303 403 403 200 303
 MOUNT  /static                                     -              404 404 404 404 404
 """
 

@@ -120,7 +120,7 @@ async def test_right(lab: Lab, shelf: Shelf, rule: Rule, who: str) -> None:
 @pytest.mark.parametrize(("rule", "who"), PAGE_CASES)
 async def test_right_to_a_page(lab: Lab, shelf: Shelf, rule: Rule, who: str) -> None:
     made = await shelf.target(rule, who)
-    path = rule.path.replace("{action}", "reset").replace("{locale}", "es")
+    path = rule.path.replace("{action}", "reset").replace("{locale}", "es").replace("{code}", str(made.get("code")))
     path = filled_path(path, made)
     person = await _caller(lab, rule, who)
     # Some addresses are an older API's too: for whoever does not want HTML.

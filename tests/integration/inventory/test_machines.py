@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from parcela.web.session import SESSION_COOKIE
 from tests.integration.http.inventory import PNG, attachment, machine, plan, record
 from tests.integration.http.lab import API, Lab, problem
 
@@ -281,3 +282,14 @@ async def test_the_dashboard_counts(lab: Lab) -> None:
     assert (after["overdue"][0]["id"], after["overdue"][0]["timing"]) == (late["id"], "overdue")
     corrective = [month["count"] for month in after["per_month"] if month["kind"] == "corrective"]
     assert sum(corrective) == 1 + sum(m["count"] for m in before["per_month"] if m["kind"] == "corrective")
+
+
+async def test_the_label_leads_to_a_page_about_the_machine(lab: Lab) -> None:
+    made = await machine(lab, code="page 1", area="<b>Attic</b>", custom_fields={"ram": "8 & more"})
+    await record(lab, machine_id=made["id"], technician="Ana", notes="<script>")
+    cookie = {"Cookie": f"{SESSION_COOKIE}={lab.people['admin'].token}"}
+    answer = await lab.http.get("/machines/page%201", headers=cookie)
+    assert answer.status_code == 200
+    for text in ("PAGE 1", "&lt;b&gt;Attic&lt;/b&gt;", "8 &amp; more", "&lt;script&gt;", "In maintenance", "Ana"):
+        assert text in answer.text
+    assert (await lab.http.get("/machines/nothing", headers=cookie)).status_code == 404

@@ -41,6 +41,7 @@ def test_there_are_the_commands_that_were_promised() -> None:
         "slice": "list show deploy extend destroy start stop reboot suspend resume reset",
         "vm": "list show create update delete start stop reboot suspend resume reset",
         "host": "list show add set delete",
+        "machine": "list show add",
         "zone": "list add delete",
         "flavour": "list add delete",
         "image": "list show upload import delete",
