@@ -140,7 +140,8 @@ async def _on_http_error(request: Request, exc: StarletteHTTPException) -> JSONR
 
 
 async def _on_unexpected(request: Request, exc: Exception) -> JSONResponse:
-    log.error("request.crash", exc_info=exc)
+    # Outside of all middleware the request's origin is gone.
+    log.error("request.crash", request_id=request.scope.get("request_id"), exc_info=exc)
     detail = "Something went wrong on our side; the log has the details under the request id in 'instance'."
     standing: Mapping[str, str] = request.scope.get("standing_headers", {})
     return problem_response(request, 500, "internal_error", detail, headers=standing)

@@ -17,11 +17,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from parcela.api.errors import problem_response
 from parcela.api.etags import etag_of, matches
 from parcela.api.list_cache import CACHED_LISTS
-from parcela.core.origin import Origin, originating
+from parcela.core.logs import ACCESS
+from parcela.core.origin import Origin, enter, leave
 from parcela.services.container import Services
 from parcela.services.metrics import Metrics
 
-ACCESS = "parcela.access"
 log = structlog.get_logger(ACCESS)
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 UNROUTED = "unmatched"
@@ -96,13 +96,15 @@ class RequestContext:
         standing = {"X-Request-Id": request_id, "X-Server-Id": self._server_id, **SECURITY_HEADERS}
         # For the answer to a crash, which Starlette writes outside of all middleware.
         scope["standing_headers"] = standing
-        with originating(_origin_of(scope, request_id)) as origin:
+        origin = _origin_of(scope, request_id)
+        token = enter(origin)
+        try:
             if scope["type"] == "http":
-                with structlog.contextvars.bound_contextvars(request_id=request_id):
-                    await self._request(scope, receive, _Headed(scope, send, origin, standing), origin)
+                await self._request(scope, receive, _Headed(scope, send, origin, standing), origin)
             else:
-                with structlog.contextvars.bound_contextvars(request_id=request_id):
-                    await self._socket(scope, receive, send)
+                await self._socket(scope, receive, send)
+        finally:
+            leave(token)
 
     async def _request(self, scope: Scope, receive: Receive, send: "_Headed", origin: Origin) -> None:
         began = time.perf_counter()

@@ -31,6 +31,8 @@ ENTRIES = {
     "host": Entry(f"{_COMMANDS}.hosts", "Hypervisors: capacity and state.", STAFF),
     "report": Entry(f"{_COMMANDS}.reports", "Maintenance of machines, as a table or a file.", STAFF, "report"),
     "machine": Entry(f"{_COMMANDS}.machines", "The lab's machines: list, show and register them.", STAFF),
+    "audit": Entry(f"{_COMMANDS}.audit", "Who did what: search and export the audit trail.", STAFF),
+    "webhook": Entry(f"{_COMMANDS}.webhooks", "Have other servers told of events.", STAFF),
     "user": Entry(f"{_COMMANDS}.users", "Accounts and passwords.", STAFF),
     "login": Entry(f"{_COMMANDS}.sessions", "Log in to a server and save the session.", SESSION, "login"),
     "logout": Entry(f"{_COMMANDS}.sessions", "End the saved session.", SESSION, "logout"),

@@ -65,7 +65,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise fail(Exit.USAGE, "file_unwritable", f"{path} cannot be written: {error.strerror or error}") from error
+        raise unwritable(path, error) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -75,3 +75,8 @@ def write_text(path: Path, text: str) -> None:
         CliError: exit code USAGE.
     """
     write_bytes(path, text.encode())
+
+
+def unwritable(path: Path, error: OSError) -> CliError:
+    """The error for a file that cannot be written."""
+    return fail(Exit.USAGE, "file_unwritable", f"{path} cannot be written: {error.strerror or error}")

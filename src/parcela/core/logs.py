@@ -6,6 +6,10 @@ import sys
 
 import structlog
 
+from parcela.core.origin import current_origin
+
+ACCESS = "parcela.access"
+"""Logger of the lines about requests."""
 _TICKET = re.compile(r"ticket=[^\s&\"\]]+")
 
 
@@ -14,6 +18,8 @@ class _HideTickets(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Change the record; keep it."""
+        if record.name == ACCESS:
+            return True  # names paths without queries; making a text of every one of these lines only costs
         message = record.getMessage()
         if "ticket=" in message:
             record.msg, record.args = _TICKET.sub("ticket=***", message), ()
@@ -24,6 +30,7 @@ def configure_logging(*, level: str, as_json: bool) -> None:
     """Set up structlog and route the standard library's records through it. Called once by a composition root."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _add_origin,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -57,6 +64,14 @@ def configure_logging(*, level: str, as_json: bool) -> None:
     for name in ("uvicorn.access", "aiosqlite", "sqlalchemy.engine"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _add_origin(_logger: object, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """Say which request a line belongs to."""
+    origin = current_origin()
+    if origin is not None:
+        event.setdefault("request_id", origin.request_id)
+    return event
 
 
 def _pass(_logger: object, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:

@@ -40,8 +40,8 @@ class EmbeddedEngine:
         look.add_done_callback(self._looks.discard)
 
     async def _run(self, operation_id: int) -> None:
-        detach()
-        structlog.contextvars.clear_contextvars()  # a task inherits the id of the request that started it
+        detach()  # a task inherits the request that started it
+        structlog.contextvars.clear_contextvars()
         try:
             await self._executor.run(operation_id)
         except ParcelaError as exc:

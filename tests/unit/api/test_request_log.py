@@ -98,6 +98,7 @@ async def test_a_crash(app: FastAPI, lines: io.StringIO) -> None:
     assert (await request(app, "/crash")).status_code == 500
     events = access(lines)
     assert [line["event"] for line in events] == ["request.start", "request.error", "request.end"]
+    assert {line["level"] for line in events} == {"debug", "warning", "info"}
     assert events[1]["error"] == "RuntimeError"
     assert events[2]["status"] == 500
     assert len({line["request_id"] for line in events}) == 1
