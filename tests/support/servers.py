@@ -137,6 +137,13 @@ class _MariaTemplate(_Server):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._making = _run(_connected(self._url_of(self.template), self._read))
+        self._triggers = _run(_connected(self._url_of(self.template), self._read_triggers))
+
+    @staticmethod
+    async def _read_triggers(connection: AsyncConnection) -> list[str]:
+        names = [row[0] for row in await connection.execute(text("SHOW TRIGGERS"))]
+        made = [(await connection.execute(text(f"SHOW CREATE TRIGGER `{name}`"))).one() for name in names]
+        return [str(row[2]) for row in made]
 
     @staticmethod
     async def _read(connection: AsyncConnection) -> list[tuple[str, str]]:
@@ -158,6 +165,7 @@ class _MariaTemplate(_Server):
             "SET SESSION foreign_key_checks = 0",
             *(words.replace(":", "\\:") for _, words in self._making),
             *copies,
+            *(words.replace(":", "\\:") for words in self._triggers),
         )
         return self._url_of(name)
 
