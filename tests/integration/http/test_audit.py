@@ -14,8 +14,11 @@ from tests.integration.http.rights_table import RULES, Rule
 from tests.integration.http.rights_targets import TARGETS, filled_path, request_of
 
 pytestmark = pytest.mark.anyio
-WRITES_NOTHING = frozenset({"POST /api/v1/templates/validate"})
-"""Routes that only look like writes."""
+WRITES_NOTHING = {
+    "POST /api/v1/templates/validate": "only looks like a write",
+    "POST /api/v1/machines/{machine_id}/restore": "the machine of the table is not archived",
+}
+"""Routes whose request in the rights table changes nothing, and why."""
 BY_NOBODY = frozenset({"POST /api/v1/login", "POST /api/v1/token/refresh"})
 """Routes that are called without a session, and whose entries name somebody all the same."""
 WRITES = [
