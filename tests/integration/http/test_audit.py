@@ -16,7 +16,6 @@ from tests.integration.http.rights_targets import TARGETS, filled_path, request_
 pytestmark = pytest.mark.anyio
 WRITES_NOTHING = {
     "POST /api/v1/templates/validate": "only looks like a write",
-    "POST /api/v1/machines/{machine_id}/restore": "the machine of the table is not archived",
 }
 """Routes whose request in the rights table changes nothing, and why."""
 BY_NOBODY = frozenset({"POST /api/v1/login", "POST /api/v1/token/refresh"})
