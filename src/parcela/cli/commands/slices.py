@@ -90,7 +90,8 @@ def deploy(
         operation = cli.api.post(f"/slices/{made['id']}/deploy", {"paused": paused})
     except CliError:
         # Refused, for want of room say: the draft was only ever made for this, and nothing of it exists anywhere.
-        cli.api.change("DELETE", f"/slices/{made['id']}")
+        gone = cli.api.change("DELETE", f"/slices/{made['id']}")
+        wait_for(cli.api, cli.out, gone["id"])
         raise
     cli.out.note(f"Slice {made['id']} '{made['name']}': operation {operation['id']}")
     if wait:
