@@ -13,14 +13,18 @@ RESOURCES = ("vcpus", "memory_mib", "disk_gib", "vms", "slices")
 
 
 class Project(Base):
-    """A class or a team. ``name_key`` is the name in lower case: two names that differ in case only are one."""
+    """A class or a team. ``name_key`` is the name in lower case: two names that differ in case only are one.
+
+    Ids are never used again, as SQLite would: events, operations and destroyed slices remember them, and the managers
+    of the next project must not see those. In lower case a name may be longer.
+    """
 
     __tablename__ = "projects"
-    __table_args__ = (UniqueConstraint("name_key"), one_of("kind", ProjectKind))
+    __table_args__ = (UniqueConstraint("name_key"), one_of("kind", ProjectKind), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = pk()
     name: Mapped[str] = mapped_column(String(100))
-    name_key: Mapped[str] = mapped_column(String(100))
+    name_key: Mapped[str] = mapped_column(String(300))
     kind: Mapped[str] = mapped_column(String(16), default=ProjectKind.CLASS.value)
     description: Mapped[str] = mapped_column(String(1000), default="")
     created_at: Mapped[datetime]

@@ -61,8 +61,19 @@ class ProjectRepository(Repository[Project]):
         return [dict(row) for row in (await self._session.execute(statement)).mappings()]
 
     async def member(self, project_id: int, user_id: int) -> ProjectMember | None:
-        """One membership, or None."""
-        return await self._session.get(ProjectMember, (project_id, user_id), populate_existing=True)
+        """One membership, locked: who puts something into the project at this moment holds it too; or None."""
+        key = (project_id, user_id)
+        return await self._session.get(ProjectMember, key, populate_existing=True, with_for_update=True)
+
+    async def hold_role(self, project_id: int, user_id: int) -> ProjectRole | None:
+        """Role of a user in a project, which stays theirs until the unit of work ends; None for strangers."""
+        held = await self.member(project_id, user_id)
+        return None if held is None else ProjectRole(held.role)
+
+    async def hold_members(self, project_id: int) -> None:
+        """Lock all memberships, after whatever is being put into the project just now."""
+        held = select(ProjectMember.user_id).where(ProjectMember.project_id == project_id)
+        await self._session.execute(held.order_by(ProjectMember.user_id).with_for_update())
 
     async def add_member(self, member: ProjectMember) -> None:
         """Store a membership."""

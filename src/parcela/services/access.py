@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from parcela.core.errors import forbidden, not_found
-from parcela.core.permissions import LAUNCHING, Permission, ProjectRole, grants
+from parcela.core.permissions import Permission, ProjectRole, grants
 
 
 def _no_projects() -> Mapping[int, ProjectRole]:
@@ -47,14 +47,6 @@ class Caller:
     def manages(self, project_id: int | None) -> bool:
         """Whether the user is a manager of a thing's project."""
         return project_id is not None and self.projects.get(project_id) is ProjectRole.MANAGER
-
-    def check_launches_in(self, project_id: int) -> None:
-        """Raise ``not_found`` for projects of others, and ``forbidden`` for those who may only look."""
-        role = self.projects.get(project_id)
-        if role is None:
-            raise not_found("project", project_id)
-        if role not in LAUNCHING:
-            raise forbidden("project_role", "You may look at this project, but make nothing in it.")
 
     def can(self, permission: Permission) -> bool:
         """Whether the caller holds a right: by role or as superuser, and within the token's scopes."""

@@ -3,9 +3,10 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from parcela.core.permissions import Permission
+from parcela.core.permissions import Permission, ProjectRole
 from parcela.repositories.events import EventRecord
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
 from parcela.services.access import Caller
@@ -107,6 +108,17 @@ def _may_see(caller: Caller, record: EventRecord, *, everything: bool) -> bool:
     return mine and (nouns is None or record.type.split(".", 1)[0] in nouns)
 
 
+def _after(record: EventRecord, caller: Caller) -> Caller:
+    """The caller once this event has happened: a stream outlives changes of its caller's role in a project."""
+    project_id, facts = record.project_id, record.data
+    if project_id is None or not record.type.startswith("project.member_") or facts.get("user_id") != caller.user_id:
+        return caller
+    projects = {key: role for key, role in caller.projects.items() if key != project_id}
+    if record.type != "project.member_removed":
+        projects[project_id] = ProjectRole(facts["role"])
+    return replace(caller, projects=projects)
+
+
 class EventService:
     """Reads and streams events a caller may see."""
 
@@ -164,6 +176,7 @@ class EventService:
                 batch = await self._whole(self._stored(caller, last, slice_id))
                 for record in batch:
                     last = record.id
+                    caller = _after(record, caller)
                     yield record
                 if len(batch) < BATCH:
                     break
@@ -174,6 +187,7 @@ class EventService:
                 if record.id <= last:
                     continue
                 last = record.id
+                caller = _after(record, caller)
                 if _may_see(caller, record, everything=everything) and (
                     slice_id is None or record.slice_id == slice_id
                 ):

@@ -97,6 +97,7 @@ class ProjectService:
         await self.get(uow, caller, project_id)
         caller.require(Permission.PROJECT_WRITE_ALL)
         row = await uow.projects.lock(project_id)
+        await uow.projects.hold_members(project_id)  # nobody puts anything into it meanwhile
         things = await uow.projects.things_in(project_id)
         if things:
             text = f"There are still {len(things)} thing(s) in the project, listed in 'problems'."

@@ -17,6 +17,7 @@ from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller, check_visible, check_writable
 from parcela.services.catalogue_snapshot import load_catalogue
+from parcela.services.launching import check_launch
 from parcela.services.operations import plans
 from parcela.services.operations.requests import OperationService
 from parcela.services.placing import place, resolve_zone
@@ -89,8 +90,7 @@ class SliceService:
     async def create(self, uow: UnitOfWork, caller: Caller, order: SliceOrder) -> Slice:
         """Copy a template version into a draft: rows only, nothing on any host."""
         caller.require(Permission.SLICE_CREATE)
-        if order.project_id is not None:
-            caller.check_launches_in(order.project_id)
+        await check_launch(uow, caller, order.project_id)
         template = await self._templates.get(uow, caller, order.template_id)
         number = order.template_version or template["version"]
         version = await self._templates.version(uow, caller, order.template_id, number)

@@ -15,6 +15,7 @@ from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.catalogue_rules import check_fields
 from parcela.services.catalogue_snapshot import load_catalogue, load_image_aliases
+from parcela.services.launching import check_launch
 
 NATIVE, CLOUD = "native", "cloud"
 TemplateRow = dict[str, Any]
@@ -101,7 +102,7 @@ class TemplateService:
         """
         caller.require(Permission.TEMPLATE_CREATE)
         project_id = draft.project_after(None)
-        _check_project(caller, None, project_id)
+        await check_launch(uow, caller, project_id)
         check_fields(Template, "template_invalid", draft.fields())
         document = await self._checked(uow, caller, draft.document)
         now = uow.clock()
@@ -133,7 +134,8 @@ class TemplateService:
         _check_writable(caller, template)
         check(before)
         project_id = draft.project_after(template.project_id)
-        _check_project(caller, template.project_id, project_id)
+        if project_id != template.project_id:
+            await check_launch(uow, caller, project_id)
         check_fields(Template, "template_invalid", draft.fields())
         document = await self._checked(uow, caller, draft.document)
         changed = before["document"] != document
@@ -269,12 +271,6 @@ def _check_visible(caller: Caller, owner_id: int, project_id: int | None, visibi
         return
     if project_id not in caller.projects or not caller.in_scope("template", write=False):
         raise not_found("template", template_id)
-
-
-def _check_project(caller: Caller, before: int | None, after: int | None) -> None:
-    """A template goes into projects the caller launches in."""
-    if after is not None and after != before:
-        caller.check_launches_in(after)
 
 
 def _check_writable(caller: Caller, template: Template) -> None:

@@ -17,6 +17,7 @@ from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller, check_visible, check_writable
 from parcela.services.catalogue_snapshot import load_catalogue
+from parcela.services.launching import check_launch
 from parcela.services.operations import plans
 from parcela.services.operations.requests import OperationService
 from parcela.services.placing import place, resolve_zone
@@ -80,8 +81,7 @@ class VmService:
     async def create(self, uow: UnitOfWork, caller: Caller, order: VmOrder) -> tuple[VirtualMachine, Operation]:
         """Reserve capacity for a stand-alone VM and have it built and booted; a failure undoes everything."""
         caller.require(Permission.VM_CREATE)
-        if order.project_id is not None:
-            caller.check_launches_in(order.project_id)
+        await check_launch(uow, caller, order.project_id)
         zone = await resolve_zone(uow, order.zone)
         planned = _plan(order, await load_catalogue(uow, caller))
         now = uow.clock()

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,6 +155,95 @@ async def test_strangers_make_nothing_in_a_project(lab: Lab) -> None:
     with pytest.raises(ParcelaError) as refused:
         await make_slice(lab, "single", caller=BOB, project_id=project_id)
     assert refused.value.code == "project_not_found"
+
+
+async def test_who_was_let_go_launches_nothing_whatever_their_session_remembers(lab: Lab) -> None:
+    project_id, (alice,) = await project_of(lab, ALICE)
+    async with lab.stack.uows.write() as uow:
+        await lab.stack.services.projects.remove_member(uow, ADMIN, project_id, ALICE_ID)
+        await uow.commit()
+    assert project_id in alice.projects, "as another process remembers it for half a minute"
+    with pytest.raises(ParcelaError) as refused:
+        await make_slice(lab, "single", caller=alice, project_id=project_id)
+    assert refused.value.code == "project_not_found"
+
+
+async def test_viewers_launch_nothing(lab: Lab) -> None:
+    project_id, (alice,) = await project_of(lab, ALICE)
+    async with lab.stack.uows.write() as uow:
+        projects = lab.stack.services.projects
+        await projects.change_member(uow, ADMIN, project_id, ALICE_ID, ProjectRole.VIEWER)
+        await uow.commit()
+    with pytest.raises(ParcelaError) as refused:
+        await make_slice(lab, "single", caller=alice, project_id=project_id)
+    assert refused.value.code == "project_role"
+
+
+async def test_a_refused_removal_of_a_project_keeps_its_members(lab: Lab) -> None:
+    project_id, (alice,) = await project_of(lab, ALICE)
+    await make_slice(lab, "single", caller=alice, project_id=project_id)
+    projects = lab.stack.services.projects
+    async with lab.stack.uows.write() as uow:
+        with pytest.raises(ParcelaError):
+            await projects.delete(uow, ADMIN, project_id)
+    async with lab.stack.uows.read() as uow:
+        assert len(await uow.projects.members(project_id)) == 1
+
+
+async def test_a_long_name_whose_lower_case_is_longer(anywhere: Lab) -> None:
+    async with anywhere.stack.uows.write() as uow:
+        row = await anywhere.stack.services.projects.create(uow, ADMIN, name="\u0130" * 100, kind=ProjectKind.CLASS)
+        await uow.commit()
+    assert len(row.name_key) == 200
+
+
+async def test_the_next_project_shows_nothing_of_a_removed_one(lab: Lab) -> None:
+    old_id, _ = await project_of(lab, ALICE)
+    projects = lab.stack.services.projects
+    async with lab.stack.uows.write() as uow:
+        await projects.delete(uow, ADMIN, old_id)
+        await uow.commit()
+    new_id, _ = await project_of(lab, BOB)
+    assert new_id != old_id
+    manager = replace(BOB, projects={new_id: ProjectRole.MANAGER})
+    async with lab.stack.uows.read() as uow:
+        seen = await lab.stack.services.events.since(uow, manager, 0, limit=1000)
+    assert {event.project_id for event in seen} == {new_id}
+
+
+async def test_a_stream_follows_the_role_of_its_reader(lab: Lab) -> None:
+    project_id, (alice,) = await project_of(lab, ALICE)
+    projects, events = lab.stack.services.projects, lab.stack.services.events
+
+    async def become(role: ProjectRole) -> None:
+        async with lab.stack.uows.write() as uow:
+            await projects.add_member(uow, ADMIN, project_id, user=BOB.username, role=role)
+            await uow.commit()
+
+    async def leave() -> None:
+        async with lab.stack.uows.write() as uow:
+            await projects.remove_member(uow, ADMIN, project_id, BOB.user_id)
+            await uow.commit()
+
+    async with lab.stack.uows.read() as uow:
+        start = await uow.events.last_id()
+    await become(ProjectRole.VIEWER)
+    async with aclosing(events.stream(BOB, start)) as stream:
+        assert (await anext(stream)).type == "project.member_added"  # from here on it is live
+        await leave()
+        await become(ProjectRole.MANAGER)
+        await make_slice(lab, "single", caller=alice, project_id=project_id)
+        await leave()
+        await make_slice(lab, "single", caller=alice, project_id=project_id)
+        await become(ProjectRole.VIEWER)
+        live = [(await anext(stream)).type for _ in range(5)]
+    assert live == [
+        "project.member_removed",
+        "project.member_added",
+        "slice.created",
+        "project.member_removed",
+        "project.member_added",
+    ]
 
 
 async def test_a_project_with_something_in_it_stays(lab: Lab) -> None:

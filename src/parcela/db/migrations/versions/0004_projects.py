@@ -31,7 +31,7 @@ def upgrade() -> None:
         "projects",
         sa.Column("id", NUMBER, autoincrement=True, nullable=False),
         sa.Column("name", sa.String(length=100), nullable=False),
-        sa.Column("name_key", sa.String(length=100), nullable=False),
+        sa.Column("name_key", sa.String(length=300), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("description", sa.String(length=1000), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
@@ -39,6 +39,7 @@ def upgrade() -> None:
         sa.CheckConstraint("kind IN ('class', 'team')", name=op.f("ck_projects_kind_known")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_projects")),
         sa.UniqueConstraint("name_key", name=op.f("uq_projects_name_key")),
+        sqlite_autoincrement=True,
     )
     op.create_table(
         "project_members",
