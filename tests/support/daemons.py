@@ -1,8 +1,10 @@
 """Stores that a test may kill and start again: its own processes, on the same port and with the same files."""
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.mariadb import GRANTS, PASSWORD
 from tests.lab.mongo import REPLICA_SET, initiate, is_up, is_writable, mongod, mongod_options
 from tests.lab.redis import answers_ping
-from tests.lab.service import CannotStartError, find_program, free_port
+from tests.lab.service import CannotStartError, find_program, free_port, give_to, own_user
 
 PATIENCE_S = 60.0
 
@@ -95,3 +98,44 @@ def _until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@contextmanager
+def own_mariadb(folder: Path) -> Iterator[Daemon]:
+    """A MariaDB with an empty database, that keeps its files when it is killed."""
+    try:
+        server, install, admin = (find_program(name) for name in ("mariadbd", "mariadb-install-db", "mariadb-admin"))
+        user = own_user("mysql")
+    except CannotStartError as error:
+        pytest.skip(str(error))
+    home = Path(tempfile.mkdtemp(prefix="mariadb-"))  # of its own: the user mysql may not enter pytest's folders
+    home.chmod(0o755)
+    data, port = home / "data", free_port()
+    give_to(home, user)
+    as_user = [f"--user={user}"] if user else []
+    prepare = [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
+    subprocess.run([*prepare, "--skip-test-db", *as_user], check=True, capture_output=True)
+    grants = home / "grants.sql"
+    again = GRANTS.replace("CREATE DATABASE", "CREATE DATABASE IF NOT EXISTS")
+    grants.write_text(again.replace("CREATE USER", "CREATE USER IF NOT EXISTS"))
+    command = (
+        *(server, "--no-defaults", f"--datadir={data}", f"--port={port}", "--bind-address=127.0.0.1"),
+        *("--skip-name-resolve", f"--socket={home / 'sock'}", f"--pid-file={home / 'pid'}", f"--init-file={grants}"),
+        *("--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci", "--skip-log-bin", *as_user),
+    )
+    ping = [admin, "--no-defaults", "--silent", "--host=127.0.0.1", f"--port={port}", "--user=parcela"]
+    ping += [f"--password={PASSWORD}", "ping"]
+    daemon = Daemon(
+        f"mysql+aiomysql://parcela:{PASSWORD}@127.0.0.1:{port}/parcela",
+        command,
+        lambda: (
+            subprocess.run([*ping, f"--password={PASSWORD}", "ping"], check=False, capture_output=True).returncode == 0
+        ),
+        folder,
+    )
+    try:
+        daemon.start()
+        yield daemon
+    finally:
+        daemon.kill()
+        shutil.rmtree(home)

@@ -68,6 +68,15 @@ class Stream:
         self._talk = talk
         self._text = ""
 
+    async def comment(self) -> str:
+        """The next comment; events in front of it are skipped."""
+        while True:
+            while "\n\n" not in self._text:
+                self._text += (await self._talk.next())["body"].decode()
+            block, self._text = self._text.split("\n\n", 1)
+            if block.startswith(":"):
+                return block
+
     async def event(self) -> dict[str, str]:
         """The next server-sent event: its fields; comments are skipped."""
         while True:

@@ -78,6 +78,22 @@ async def _until_seen(lab: Lab, stream: Any) -> int:
     return int((await stream.event())["id"])
 
 
+async def test_a_silent_stream_says_that_it_is_there(lab: Lab) -> None:
+    start = await _now(lab, "owner")
+    usual = lab.services.events.keep_alive_s
+    lab.services.events.keep_alive_s = 0.01
+    try:
+        query, headers = f"since={start}", lab.people["owner"].headers
+        async with open_stream(lab.app, f"{API}/events/stream", query=query, headers=headers) as stream:
+            assert await stream.comment() == ": hello"
+            assert [await stream.comment() for _ in range(2)] == [": still here"] * 2
+            await lab.template()
+            assert (await stream.event())["event"] == "template.created"
+            assert await stream.comment() == ": still here"
+    finally:
+        lab.services.events.keep_alive_s = usual
+
+
 async def test_one_slice_only(lab: Lab) -> None:
     start = await _now(lab, "owner")
     wanted = await lab.slice_("draft")
