@@ -2,7 +2,8 @@
 
 import re
 
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from parcela.core.errors import ErrorKind, ParcelaError, Problem, conflict
 
@@ -28,6 +29,9 @@ _MESSAGES: dict[str, tuple[str, str, str]] = {
 _SQLITE_UNIQUE = re.compile(r"UNIQUE constraint failed: (?P<columns>[\w., ]+)")
 _NAMED = re.compile(r"\b((?:uq|ck|fk|ix|pk)_\w+)")
 _DEADLOCK_CODES = {1205, 1213}  # MariaDB: lock wait timeout, deadlock
+# MariaDB: shutting down, cannot connect (socket, TCP), gone away, lost while asked. SQLAlchemy takes some of them for
+# ordinary errors when they come while it connects.
+_LOST_CODES = {1053, 1927, 2002, 2003, 2006, 2013, 2055}
 _DEADLOCK_STATES = {"40001", "40P01"}  # PostgreSQL: serialisation failure, deadlock
 
 
@@ -69,3 +73,13 @@ def is_transient(exc: BaseException) -> bool:
     args: tuple[object, ...] = tuple(getattr(exc.orig, "args", ()))
     state = getattr(exc.orig, "sqlstate", None) or getattr(getattr(exc.orig, "__cause__", None), "sqlstate", None)
     return (bool(args) and args[0] in _DEADLOCK_CODES) or state in _DEADLOCK_STATES
+
+
+def is_lost(exc: BaseException | None) -> bool:
+    """Whether the database does not answer: it is away, goes away, or has no connection left."""
+    if isinstance(exc, InterfaceError | ConnectionError | PoolTimeoutError):
+        return True
+    if not isinstance(exc, DBAPIError):
+        return False
+    args: tuple[object, ...] = tuple(getattr(exc.orig, "args", ()))
+    return exc.connection_invalidated or (bool(args) and args[0] in _LOST_CODES)

@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parcela.core.clock import Clock, utc_now
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.origin import Origin, current_origin
-from parcela.db.constraints import is_transient, translate
+from parcela.db.constraints import is_lost, is_transient, translate
 from parcela.db.database import Database
 from parcela.models import Installation
 from parcela.repositories.attachments import AttachmentRepository
@@ -257,10 +257,7 @@ class _connected:  # noqa: N801 (used like a function)
 
     def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         """Translate."""
-        lost = isinstance(exc, InterfaceError | ConnectionError) or (
-            isinstance(exc, DBAPIError) and exc.connection_invalidated
-        )
-        if lost:
+        if is_lost(exc):
             raise ParcelaError(
                 ErrorKind.UNAVAILABLE,
                 "database_unavailable",
