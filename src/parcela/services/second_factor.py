@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from io import BytesIO
 
 import pyotp
 import segno
@@ -45,6 +46,7 @@ class SecondFactorStatus:
     enabled: bool
     confirmed_at: datetime | None
     recovery_codes_left: int
+    has_password: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,8 @@ class SecondFactorService:
         require_session(caller)
         row = await uow.second_factors.confirmed(caller.user_id)
         left = await uow.second_factors.codes_left(caller.user_id) if row else 0
-        return SecondFactorStatus(row is not None, row.confirmed_at if row else None, left)
+        user = await uow.users.get(caller.user_id)
+        return SecondFactorStatus(row is not None, row.confirmed_at if row else None, left, bool(user.password_hash))
 
     async def begin(self, caller: Caller, password: str) -> Enrolment:
         """A new secret for the caller's app; it counts once a code of it is given to ``confirm``.
@@ -243,8 +246,10 @@ class SecondFactorService:
     @staticmethod
     def _enrolment(secret: str, email: str) -> Enrolment:
         uri = pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=ISSUER)
-        qr_svg = segno.make(uri, error="m", micro=False).svg_inline(scale=5, light="#fff", omitsize=False)
-        return Enrolment(secret, uri, qr_svg)
+        picture = BytesIO()
+        code = segno.make(uri, error="m", micro=False)
+        code.save(picture, kind="svg", scale=5, light="#fff", xmldecl=False, nl=False)
+        return Enrolment(secret, uri, picture.getvalue().decode())
 
 
 def wrong_code() -> ParcelaError:

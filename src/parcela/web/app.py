@@ -4,11 +4,39 @@ from fastapi import FastAPI
 
 from parcela.web.assets import URL, Assets, ImmutableFiles
 from parcela.web.errors import install_error_pages
-from parcela.web.pages import consoles, events, home, language, login, machines, slices, templates, vms
+from parcela.web.pages import (
+    consoles,
+    events,
+    home,
+    language,
+    login,
+    login_code,
+    machines,
+    password,
+    security,
+    single_sign_on,
+    slices,
+    templates,
+    vms,
+)
 from parcela.web.rendering import Renderer
 from parcela.web.site import build_site
 
-PAGES = (login, home, templates, slices, vms, consoles, events, machines, language)
+PAGES = (
+    login,
+    login_code,
+    single_sign_on,
+    password,
+    security,
+    home,
+    templates,
+    slices,
+    vms,
+    consoles,
+    events,
+    machines,
+    language,
+)
 
 
 def include_web(app: FastAPI) -> None:

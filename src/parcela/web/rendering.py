@@ -14,7 +14,7 @@ from parcela.web.i18n.catalogue import NAMES, Translator, choose_locale, load_tr
 from parcela.web.session import csrf_token
 
 LANGUAGE_COOKIE, NOTICE_COOKIE = "parcela_language", "parcela_notice"
-NOTICES = frozenset({"renewed", "signed_out"})
+NOTICES = frozenset({"renewed", "signed_out", "password_changed", "totp_disabled", "sessions_ended"})
 POLICY = {
     "default-src": "'self'",
     "img-src": "'self' data:",  # Pico draws its check marks and arrows from data: addresses

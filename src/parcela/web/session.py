@@ -18,7 +18,14 @@ from parcela.core.tokens import hash_token
 from parcela.services.sessions import TokenPair
 
 SESSION_COOKIE, REFRESH_COOKIE, LOGIN_COOKIE = "parcela_session", "parcela_refresh", "parcela_login"
-LOGIN_PATH = "/login"
+CHALLENGE_COOKIE, OIDC_COOKIE, RESET_COOKIE, FORM_COOKIE = (
+    "parcela_challenge",
+    "parcela_oidc",
+    "parcela_reset",
+    "parcela_form",
+)
+LOGIN_PATH, OIDC_PATH, PASSWORD_PATH = "/login", "/auth/oidc", "/password"
+CHALLENGE_S = 300
 CSRF_FIELD, CSRF_HEADER = "csrf_token", "X-CSRF-Token"
 MAX_PATH_CHARS = 500
 
@@ -41,6 +48,17 @@ def keep_session(request: Request, response: Response, pair: TokenPair, refresh_
     _set(request, response, SESSION_COOKIE, pair.access_token, "/", pair.expires_in_s)
     _set(request, response, REFRESH_COOKIE, pair.refresh_token, LOGIN_PATH, refresh_ttl_s)
     response.delete_cookie(LOGIN_COOKIE, path=LOGIN_PATH)
+    response.delete_cookie(CHALLENGE_COOKIE, path=LOGIN_PATH)
+
+
+def keep_challenge(request: Request, response: Response, box: str) -> None:
+    """Remember that the first step of signing in is done."""
+    _set(request, response, CHALLENGE_COOKIE, box, LOGIN_PATH, CHALLENGE_S)
+
+
+def keep_box(request: Request, response: Response, name: str, value: str, path: str, max_age_s: int) -> None:
+    """Remember something for the pages below a path."""
+    _set(request, response, name, value, path, max_age_s)
 
 
 def forget_session(response: Response) -> None:

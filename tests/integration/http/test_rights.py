@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from starlette.routing import Mount
 
-from parcela.web.session import CSRF_FIELD, CSRF_HEADER, LOGIN_COOKIE, SESSION_COOKIE, csrf_token
+from parcela.web.session import CSRF_FIELD, CSRF_HEADER, FORM_COOKIE, LOGIN_COOKIE, SESSION_COOKIE, csrf_token
 from tests.integration.http.asgi import open_socket, open_stream
 from tests.integration.http.lab import API, PASSWORD, Lab, Person
 from tests.integration.http.rights_table import CALLERS, PAGE_RULES, RULES, Rule
@@ -16,6 +16,14 @@ from tests.integration.http.rights_targets import TARGETS, Made, filled_path, re
 pytestmark = pytest.mark.anyio
 FORMS = {
     "/login": {"identifier": "owner", "password": PASSWORD, CSRF_FIELD: csrf_token("secret")},
+    "/login/code": {"code": "000000", CSRF_FIELD: csrf_token("secret")},
+    "/password/forgot": {"identifier": "owner", CSRF_FIELD: csrf_token("secret")},
+    "/password/reset": {"password": PASSWORD, "again": PASSWORD, CSRF_FIELD: csrf_token("secret")},
+    "/account/security/password": {"old": PASSWORD, "password": "one", "again": "another"},
+    "/account/security/totp": {"password": PASSWORD},
+    "/account/security/totp/confirm": {"code": "wrong!"},
+    "/account/security/totp/disable": {"password": PASSWORD, "code": "wrong!"},
+    "/account/security/recovery-codes": {"code": "wrong!"},
     "/slices/{slice_id}/extend": {"hours": "1"},
     "/vms/{vm_id}/console/ticket": {"kind": "serial"},
 }
@@ -137,14 +145,14 @@ async def test_right_to_a_page(lab: Lab, shelf: Shelf, rule: Rule, who: str) -> 
         await lab.release(made["id"])
     assert answer.status_code == rule.statuses[who], answer.text
     nobody = who in {"anonymous", "reader"}
-    if answer.status_code == 303 and rule.path not in {"/login", "/language/{locale}", "/logout"}:
+    if answer.status_code == 303 and rule.path not in {"/login", "/login/code", "/language/{locale}", "/logout"}:
         assert answer.headers["location"].startswith("/login") == nobody
 
 
 async def browser_headers(lab: Lab, rule: Rule, person: Person | None) -> dict[str, str]:
     """What a browser sends: the session, and the proof that the form is one of ours."""
-    if rule.route == "POST /login":
-        return {"Cookie": f"{LOGIN_COOKIE}=secret", CSRF_HEADER: ""}
+    if rule.path.startswith(("/login", "/password/")) and rule.method == "POST":
+        return {"Cookie": f"{LOGIN_COOKIE}=secret; {FORM_COOKIE}=secret", CSRF_HEADER: ""}
     if person is None:
         return {}
     caller = await lab.services.auth.authenticate(person.token, "192.0.2.7")

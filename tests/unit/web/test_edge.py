@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2
 import pytest
@@ -17,6 +18,8 @@ from parcela.web.routes import web_router
 
 pytestmark = pytest.mark.anyio
 BROWSER = {"Accept": "text/html,application/xhtml+xml", "Accept-Language": "en"}
+NOTHING = SimpleNamespace(single_sign_on=SimpleNamespace(label=""), password_resets=SimpleNamespace(available=False))
+"""No provider, no mails; nothing here gets as far as asking for more."""
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def app() -> FastAPI:
     app = FastAPI()
     include_api(app)
     include_web(app)
-    app.state.services = object()  # nothing here gets as far as asking one
+    app.state.services = NOTHING
     router = web_router()
 
     @router.get("/crash")
@@ -139,7 +142,7 @@ async def test_without_built_files_pages_go_without_scripts(tmp_path: Path, monk
     include_api(app)
     with structlog.testing.capture_logs() as lines:
         include_web(app)
-    app.state.services = object()
+    app.state.services = NOTHING
     assert [line["event"] for line in lines] == ["web.no_assets"]
     answer = await get(app, "/login")
     assert answer.status_code == 200

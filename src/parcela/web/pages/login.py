@@ -1,13 +1,16 @@
 """Signing in and out."""
 
 import secrets
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Form, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.services.auth import Challenge
 from parcela.services.container import Services
+from parcela.services.sessions import Origin, TokenPair
 from parcela.web.dependencies.caller import Writer
 from parcela.web.dependencies.uow import AppServices
 from parcela.web.dependencies.view import StrangerView, View, see_other
@@ -22,6 +25,7 @@ from parcela.web.session import (
     check_csrf,
     csrf_token,
     forget_session,
+    keep_challenge,
     keep_login_secret,
     keep_session,
     local_path,
@@ -40,7 +44,7 @@ async def login_page(
     target = local_path(wanted)
     if await who(request):
         return see_other(target)
-    return await _renewed(request, services, target) or _form(request, view, target)
+    return await _renewed(request, services, target) or login_form(request, view, target)
 
 
 async def _renewed(request: Request, services: Services, target: str) -> Response | None:
@@ -56,7 +60,7 @@ async def _renewed(request: Request, services: Services, target: str) -> Respons
     return response
 
 
-def _form(
+def login_form(
     request: Request,
     view: View,
     target: str,
@@ -65,10 +69,19 @@ def _form(
     words: str = "",
     status: int = 200,
 ) -> HTMLResponse:
+    """The form, with what was wrong before."""
     # There is no session yet, so the form is signed with a secret of this browser (double submit).
     secret = request.cookies.get(LOGIN_COOKIE) or secrets.token_urlsafe(32)
     csrf = csrf_token(secret)
-    response = view.page("login.html", status=status, csrf=csrf, target=target, identifier=identifier, words=words)
+    services: Services = request.app.state.services
+    facts: dict[str, Any] = {
+        "target": target,
+        "identifier": identifier,
+        "words": words,
+        "provider": services.single_sign_on.label,
+        "mails": services.password_resets.available,
+    }
+    response = view.page("login.html", status=status, csrf=csrf, **facts)
     keep_login_secret(request, response, secret)
     if not words:
         # The refresh token that brought somebody here is spent, revoked or expired.
@@ -90,11 +103,25 @@ async def login(
     check_csrf(request.cookies.get(LOGIN_COOKIE, ""), token)
     target = local_path(wanted)
     try:
-        pair = await services.auth.login(identifier, password, client_address(request))
+        outcome = await services.auth.begin(identifier, password, origin_of(request))
     except ParcelaError as exc:
         return await _refused(request, view, target, identifier, exc)
+    return admit(request, services, outcome, target)
+
+
+def origin_of(request: Request) -> Origin:
+    """Where a session comes from."""
+    return Origin(client_address(request), request.headers.get("user-agent", ""))
+
+
+def admit(request: Request, services: Services, outcome: TokenPair | Challenge, target: str) -> Response:
+    """Give the browser its session, or ask it for a code first."""
+    if isinstance(outcome, Challenge):
+        response = see_other("/login/code" if target == "/" else f"/login/code?next={quote(target)}")
+        keep_challenge(request, response, outcome.box)
+        return response
     response = see_other(target)
-    keep_session(request, response, pair, services.settings.refresh_token_ttl_s)
+    keep_session(request, response, outcome, services.settings.refresh_token_ttl_s)
     return response
 
 
@@ -102,7 +129,7 @@ async def _refused(request: Request, view: View, target: str, identifier: str, e
     if error.kind not in SHOWN_IN_FORM:
         raise error
     status = await site_of(request).status_of(request, error)
-    response = _form(request, view, target, identifier=identifier, words=words_of(view.t, error), status=status)
+    response = login_form(request, view, target, identifier=identifier, words=words_of(view.t, error), status=status)
     if error.retry_after_s:
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
