@@ -41,7 +41,7 @@ class Tab:
             self.page.goto("/login")
         self.page.get_by_label(self.t("login.identifier")).fill(username)
         self.page.get_by_label(self.t("login.password")).fill(password)
-        self.page.get_by_role("button", name=self.t("login.submit")).click()
+        self.page.get_by_role("button", name=self.t("login.submit"), exact=True).click()
 
     def launch(self) -> str:
         """Launch the sample from the first page and wait until it runs; the path of the slice."""

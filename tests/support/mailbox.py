@@ -1,6 +1,7 @@
 """A real mail server on a free port, in a thread, that keeps what it gets and can be told to refuse."""
 
 import ssl
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 ACCOUNT, SECRET = "parcela", "mail secret"
+PATIENCE_S = 30
 
 
 @dataclass
@@ -23,6 +25,7 @@ class Mailbox:
     mails: list[EmailMessage] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
     encrypted: list[bool] = field(default_factory=list)
+    _arrived: threading.Condition = field(default_factory=threading.Condition)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 (aiosmtpd's)
         del server
@@ -30,8 +33,20 @@ class Mailbox:
             return self.refusals.pop(0)
         self.encrypted.append(session.ssl is not None)
         content = cast("bytes", envelope.content)
-        self.mails.append(BytesParser(policy=default).parsebytes(content))
+        with self._arrived:
+            self.mails.append(BytesParser(policy=default).parsebytes(content))
+            self._arrived.notify_all()
         return "250 OK"
+
+    def wait_for(self, recipient: str) -> str:
+        """The text of the newest mail to somebody, once there is one."""
+
+        def newest() -> int | None:
+            return next((n for n in reversed(range(len(self.mails))) if self.mails[n]["To"] == recipient), None)
+
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: newest() is not None, PATIENCE_S), f"no mail to {recipient}"
+            return self.words(newest() or 0)
 
     def words(self, number: int = -1) -> str:
         """The text of a mail."""

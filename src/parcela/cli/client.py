@@ -184,9 +184,9 @@ class Api:
 
     # ---- tokens
 
-    def log_in(self, email: str, password: str) -> Login:
-        """Log in and save the session."""
-        body = {"email": email, "password": password}
+    def log_in(self, email: str, password: str, code: str = "") -> Login:
+        """Log in and save the session; ``code`` is that of a second factor."""
+        body = {"email": email, "password": password} | ({"totp_code": code} if code else {})
         pair = _body(self.request("POST", "/login", json=body, anonymous=True))
         login = Login(email, pair["access_token"], pair["refresh_token"])
         self._saved.keep(self.place.url, login)

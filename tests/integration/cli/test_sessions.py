@@ -4,6 +4,8 @@ import json
 import stat
 from pathlib import Path
 
+import httpx2
+import pyotp
 import pytest
 
 from tests.integration.cli.conftest import ADMIN, PASSWORD, Server, done
@@ -30,6 +32,31 @@ def test_a_wrong_password(strangers: Server) -> None:
     assert refused.out == ""
     assert refused.problem["status"] == 401
     assert not Path("cli.json").exists()
+
+
+def test_a_second_factor(admin: Server) -> None:
+    name = "coded"
+    done(run("user", "create", f"{name}@lab.example", "--password-stdin", stdin="correct horse\n"))
+    login = ("login", "--email", name, "--password-stdin", "--json")
+    done(run(*login, stdin="correct horse\n"))
+    token = json.loads(Path("cli.json").read_text())["servers"][admin.url]["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    with httpx2.Client(base_url=f"{admin.url}/api/v1", headers=headers) as http:
+        secret = http.post("/second-factor", json={"password": "correct horse"}).json()["secret"]
+        code = pyotp.TOTP(secret).now()
+        codes = http.post("/second-factor/confirm", json={"code": code}).json()["recovery_codes"]
+    refused = run(*login, stdin="correct horse\n")
+    assert (refused.code, refused.problem["code"]) == (3, "totp_required")
+    done(run(*login, "--code", codes[0], stdin="correct horse\n"))
+    sessions = done(run("session", "list", "--json")).json
+    assert [session["current"] for session in sessions] == [True, False]
+    done(run("session", "end", sessions[1]["id"][:8], "--json"))
+    done(run("session", "end", "--others", "--yes"))
+    assert run("session", "end").code == 2
+    assert run("session", "end", sessions[1]["id"], "--json").problem["code"] == "session_not_found"
+    done(run("login", "--email", ADMIN, "--password-stdin", stdin=f"{PASSWORD}\n"))
+    done(run("user", "reset-factor", name, "--yes"))
+    done(run(*login, stdin="correct horse\n"))
 
 
 def test_without_a_terminal_the_password_comes_from_stdin(strangers: Server) -> None:

@@ -1,5 +1,6 @@
 """``parcela login``, ``logout`` and ``whoami``."""
 
+import sys
 from contextlib import closing
 from typing import Annotated
 
@@ -31,6 +32,9 @@ def login(
     url: Annotated[str | None, typer.Option(help="Address of the server, e.g. http://lab:8000.")] = None,
     email: Annotated[str | None, typer.Option(help="E-mail address or username; asked for when left out.")] = None,
     password_stdin: PasswordStdin = False,
+    code: Annotated[
+        str, typer.Option(help="Code of the authenticator app, or a recovery code; asked for when it is needed.")
+    ] = "",
 ) -> None:
     """Log in and save the session (file mode 0600). It is renewed by itself as long as it is used."""
     cli.url = url or cli.url
@@ -40,9 +44,20 @@ def login(
     who = email or str(typer.prompt(f"E-mail address or username at {place.url}", err=True))
     secret = read_password("Password", from_stdin=password_stdin)
     with closing(Api(place, cli.saved)) as api:
-        api.log_in(who, secret)
+        _log_in(api, who, secret, code)
     text = f"Logged in to {place.url} as {who}; the session is saved in {cli.saved.path}."
     cli.out.result({"server": place.url, "email": who, "saved_in": str(cli.saved.path)}, text)
+
+
+def _log_in(api: Api, who: str, secret: str, code: str) -> None:
+    """Log in; ask for the code of a second factor when there is one and somebody to ask."""
+    try:
+        api.log_in(who, secret, code)
+    except CliError as error:
+        if error.problem.get("code") != "totp_required" or not sys.stdin.isatty():
+            raise
+        asked = typer.prompt("Code of your authenticator app, or a recovery code", err=True)
+        api.log_in(who, secret, str(asked))
 
 
 @command(app, "logout")

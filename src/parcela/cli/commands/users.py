@@ -66,6 +66,15 @@ def delete(cli: Cli, ref: UserRef, yes: Yes = False) -> None:
     cli.out.result(user, f"User {user['id']} '{user['username']}' is deleted.")
 
 
+@command(app, "reset-factor")
+def reset_factor(cli: Cli, ref: UserRef, yes: Yes = False) -> None:
+    """Take the second factor off somebody who lost it; their sessions end. Make sure who asks you."""
+    user = find_user(cli.api, ref)
+    cli.sure(f"Take the second factor off '{user['username']}'?", yes=yes)
+    cli.api.change("DELETE", f"/users/{user['id']}/second-factor")
+    cli.out.result(user, f"'{user['username']}' logs in without a code now; their sessions have ended.")
+
+
 @command(app, "password")
 def password(
     cli: Cli,
