@@ -124,7 +124,7 @@ def test_a_second_factor_from_its_beginning_to_its_end(
     picture(page, "codes")
     codes = page.locator(".codes code").all_inner_texts()
     assert len(codes) == 10
-    page.get_by_role("link", name=t("security.codes.kept")).click()
+    page.get_by_role("button", name=t("security.codes.kept")).click()
     expect(page.get_by_text(t.n("security.codes_left", 10))).to_be_visible()
     for summary in page.locator("summary").all():
         summary.click()
