@@ -40,6 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox, provider:
         "PARCELA_PUBLIC_URL": "http://lab.example",
         "PARCELA_OIDC_ISSUER": provider.issuer,
         "PARCELA_OIDC_CLIENT_ID": "parcela",
+        "PARCELA_OIDC_CLIENT_SECRET": "any, for this provider",
     }
     with running_server(tmp_path_factory.mktemp("identity"), **settings) as running:
         yield running
@@ -51,6 +52,7 @@ def joining(tmp_path_factory: pytest.TempPathFactory, provider: Provider) -> Ite
     settings = {
         "PARCELA_OIDC_ISSUER": provider.issuer,
         "PARCELA_OIDC_CLIENT_ID": "parcela",
+        "PARCELA_OIDC_CLIENT_SECRET": "any, for this provider",
         "PARCELA_OIDC_AUTO_CREATE": True,
         "PARCELA_OIDC_LABEL": "Lab ID",
     }
