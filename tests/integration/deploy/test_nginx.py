@@ -3,34 +3,41 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
+from parcela.db.database import Database
+from parcela.repositories.uow import UnitOfWorkFactory
 from tests.compat.support import ADMIN_EMAIL, ADMIN_PASSWORD, Server, serving
+from tests.integration.fanout.listeners import last_id, listening, reluctant, take, take_all
 from tests.support.nginx import check, in_front_of, render, why_no_nginx
 from tests.support.servers import empty_database, why_missing
 
 pytestmark = [pytest.mark.store, pytest.mark.database]
 API = "/api/v1"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
+BULK, BULKS, BULK_CHARS = 200, 12, 4000
 SECRET = "the same key for every replica, long enough"
 CLIENT_ADDRESS = "127.0.0.5"
 
 
 @dataclass(frozen=True)
 class Farm:
-    """The address of nginx, and the replicas behind it."""
+    """The address of nginx, the replicas behind it, and their database."""
 
     url: str
+    database: str
     replicas: list[Server]
 
     def client(self, **options: Any) -> httpx2.Client:
@@ -60,7 +67,7 @@ def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
             replicas.append(stack.enter_context(serving(own, "postgres", database, **settings)))
         (folder / "nginx").mkdir(mode=0o755)
         ports = [int(replica.url.rpartition(":")[2]) for replica in replicas]
-        yield Farm(stack.enter_context(in_front_of(folder / "nginx", ports)), replicas)
+        yield Farm(stack.enter_context(in_front_of(folder / "nginx", ports)), database, replicas)
 
 
 def login(client: httpx2.Client) -> str:
@@ -144,6 +151,63 @@ async def test_events_of_all_replicas_arrive_at_once_and_in_order(farm: Farm) ->
     assert [event["data"]["name"] for event in received] == names
     assert [event["id"] for event in received] == list(range(since + 1, since + 1 + len(names)))
     assert streamed == received
+
+
+async def _streams(server: Server, headers: dict[str, str]) -> int:
+    """How many streams a replica serves, by its own count."""
+    async with httpx2.AsyncClient(headers=headers, timeout=PATIENCE_S) as client:
+        text = (await client.get(f"{server.url}/metrics")).text
+    found = re.search(r"^parcela_event_stream_clients(?:\{[^}]*\})? (\S+)$", text, re.MULTILINE)
+    assert found, text[:500]
+    return int(float(found[1]))
+
+
+async def _read_to_the_end(client: ClientConnection) -> list[dict[str, Any]]:
+    events = []
+    with suppress(ConnectionClosed):
+        while True:
+            events.append(json.loads(await client.recv()))
+    return events
+
+
+@pytest.mark.anyio
+async def test_one_that_stops_reading_is_closed_and_resumes_while_others_on_both_replicas_go_on(
+    farm: Farm,
+) -> None:
+    one, two = farm.replicas[:2]
+    headers = one.admin_headers()
+    since = await last_id(one.url, headers)
+    database = Database(farm.database)
+    uows = UnitOfWorkFactory(database)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(database.aclose)
+        stuck = await stack.enter_async_context(reluctant(one.url, headers, since))
+        others = [
+            *await stack.enter_async_context(listening(one.url, headers, since, 25)),
+            *await stack.enter_async_context(listening(two.url, headers, since, 25)),
+        ]
+        before = await _streams(one, headers)
+        seen: list[list[dict[str, Any]]] = [[] for _ in others]
+        for _ in range(BULKS):
+            # Somebody else writes, as a third process would. The others take all of it before there is more.
+            async with uows.write() as uow:
+                for _ in range(BULK):
+                    uow.add_event("test.noted", data={"text": "x" * BULK_CHARS})
+                await uow.commit()
+            for events, more in zip(seen, await take_all(others, BULK), strict=True):
+                events += [event["id"] for event in more]
+        async with asyncio.timeout(PATIENCE_S):
+            while await _streams(one, headers) != before - 1:  # noqa: ASYNC110 (it is another process)
+                await asyncio.sleep(0.05)
+        got = await _read_to_the_end(stuck)
+        assert (stuck.close_code, stuck.close_reason) == (4408, f"too slow; resume with since={got[-1]['id']}")
+        async with reluctant(one.url, headers, got[-1]["id"]) as again:
+            async with asyncio.timeout(PATIENCE_S):
+                rest = await take(again, BULK * BULKS - len(got))
+    everything = list(range(since + 1, since + 1 + BULK * BULKS))
+    assert all(events == everything for events in seen)
+    assert 0 < len(got) < len(everything)
+    assert [event["id"] for event in (*got, *rest)] == everything
 
 
 def test_a_replica_that_dies_is_left_out(farm: Farm) -> None:
