@@ -187,7 +187,7 @@ async def test_one_that_stops_reading_is_closed_and_resumes_while_others_on_both
             *await stack.enter_async_context(listening(two.url, headers, since, 25)),
         ]
         before = await _streams(one, headers)
-        seen: list[list[dict[str, Any]]] = [[] for _ in others]
+        seen: list[list[int]] = [[] for _ in others]
         for _ in range(BULKS):
             # Somebody else writes, as a third process would. The others take all of it before there is more.
             async with uows.write() as uow:
