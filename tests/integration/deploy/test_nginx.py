@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from parcela.db.database import Database
 from parcela.repositories.uow import UnitOfWorkFactory
 from tests.compat.support import ADMIN_EMAIL, ADMIN_PASSWORD, Server, serving
-from tests.integration.fanout.listeners import last_id, listening, reluctant, take, take_all
+from tests.integration.deploy.listeners import last_id, listening, reluctant, take, take_all
 from tests.support.nginx import check, in_front_of, render, why_no_nginx
 from tests.support.servers import empty_database, why_missing
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import resource
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,14 +15,6 @@ API = "/api/v1"
 PATIENCE_S = 120.0
 AT_ONCE = 50
 SMALL_BUFFER_BYTES = 4096
-
-
-def allow_sockets(count: int) -> None:
-    """Let this process, and those it starts from now on, have so many open sockets and then some."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = count * 2 + 500
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
 
 
 def address(url: str, since: int) -> str:
