@@ -64,7 +64,8 @@ class Client(asyncio.Protocol):
             if not found:
                 return
             if b" 101 " not in head:
-                raise RuntimeError(head.decode())
+                self.ready.set_exception(RuntimeError(head.decode()))
+                return
             self._data = rest
             self.ready.set_result(None)
         while len(self._data) >= 4:
@@ -171,8 +172,8 @@ def run(arguments: Sequence[str]) -> Report:
     parser.add_argument("--events", type=int, default=10, help="per turn")
     parser.add_argument("--turns", type=int, default=3, help="of each side, one after the other")
     options = parser.parse_args(arguments)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, options.clients + 500), hard))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, options.clients * 2 + 500)), hard))
     report = Report(f"Fan-out of one event to {options.clients} WebSocket clients")
     times, cpu, ours_ms, raw_ms, port = [], [], [], [], free_port()
     with tempfile.TemporaryDirectory() as folder:

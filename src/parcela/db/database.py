@@ -14,7 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.pool import QueuePool
 
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.db.engine import WRITE_OPTION, make_engine
+from parcela.db.engine import POOL_SIZE, WRITE_OPTION, make_engine
+
+WAIT_S = 30.0
+"""How long a reader stands in line at most."""
 
 
 class Database:
@@ -37,12 +40,34 @@ class Database:
         self.reading = make_engine(url, autocommit=True)
         self._writing = self.engine.execution_options(**{WRITE_OPTION: True})
         self._writer: AbstractAsyncContextManager[object] = asyncio.Lock() if self.is_sqlite else nullcontext()
+        self._readers = asyncio.Semaphore(POOL_SIZE)
 
     @asynccontextmanager
     async def read_session(self) -> AsyncIterator[AsyncSession]:
         """A session for reading: every statement stands alone (no BEGIN, no ROLLBACK)."""
-        async with AsyncSession(self.reading, expire_on_commit=False, autoflush=False) as session:
-            yield session
+        await self._take_place()
+        try:
+            async with AsyncSession(self.reading, expire_on_commit=False, autoflush=False) as session:
+                yield session
+        finally:
+            self._readers.release()
+
+    async def _take_place(self) -> None:
+        """Wait in line for a connection to read with.
+
+        The pool itself has no line: whoever comes at the right moment overtakes those who wait. With a thousand clients
+        that connect at once some of them waited until the pool gave up, after thirty seconds.
+        """
+        try:
+            async with asyncio.timeout(WAIT_S if self._readers.locked() else None):
+                await self._readers.acquire()
+        except TimeoutError as exc:
+            raise ParcelaError(
+                ErrorKind.UNAVAILABLE,
+                "database_busy",
+                "The database is too busy to answer; try again in a moment.",
+                retry_after_s=2,
+            ) from exc
 
     @asynccontextmanager
     async def write_session(self) -> AsyncIterator[AsyncSession]:
