@@ -54,7 +54,7 @@ async def test_standing_in_line_has_an_end(tmp_path: Path, monkeypatch: pytest.M
             assert caught.value.code == "database_busy"
             for session in held:
                 await session.__aexit__(None, None, None)
-            async with database.read_session() as session:
-                await session.execute(text("SELECT 1"))
+            async with database.read_session() as after:
+                await after.execute(text("SELECT 1"))
     finally:
         await database.aclose()
