@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from parcela.api.app import include_api
 from parcela.api.list_cache import CACHED_LISTS, CachedLists, ListCache
 from parcela.api.middleware import EXPOSED_HEADERS, BodyLimit, EntityTags, RequestContext
+from parcela.api.rate_limits import RateLimits
 from parcela.core.clock import Clock, utc_now
 from parcela.core.logs import configure_logging
 from parcela.core.passwords import PasswordHasher
@@ -48,6 +49,7 @@ from parcela.services.operations.journal import Journal
 from parcela.services.operations.requests import OperationService
 from parcela.services.presence import Presence
 from parcela.services.projects import ProjectService
+from parcela.services.rate_limits import RateLimiter
 from parcela.services.reports.renderer import ReportRenderer
 from parcela.services.reports.service import ReportService
 from parcela.services.retries import RetryService
@@ -185,6 +187,7 @@ def build_services(
         consoles=ConsoleService(uows, drivers),
         events=events,
         idempotency=IdempotencyService(),
+        rate_limits=RateLimiter(settings, stores.shared),
         inventory=Inventory.build(settings),
         health=HealthService(uows, [identity.mail.check, identity.single_sign_on.check], stores.links),
         observing=observing,
@@ -340,6 +343,7 @@ def create_app(
     app.add_middleware(EntityTags)
     app.add_middleware(GZipMiddleware, minimum_size=1024)
     app.add_middleware(CachedLists, lists=CACHED_LISTS)
+    app.add_middleware(RateLimits)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

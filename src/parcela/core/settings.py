@@ -26,6 +26,7 @@ from parcela.core.settings_fields import bad_setting as _bad
 from parcela.core.settings_fields import networks, split
 from parcela.core.settings_fields import setting as _env
 from parcela.core.settings_identity import IdentitySettings
+from parcela.core.settings_limits import LimitSettings
 from parcela.core.settings_observe import ObserveSettings
 
 FOREIGN_NAMES = frozenset({"PARCELA_TOKEN", "PARCELA_URL", "PARCELA_CONFIG"})
@@ -58,7 +59,7 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME", str(Path.home() / ".local/share"))) / "parcela"
 
 
-class Settings(IdentitySettings, ObserveSettings):
+class Settings(IdentitySettings, ObserveSettings, LimitSettings):
     """Settings; units are in the names. Unknown ``PARCELA_*`` variables and bad values stop the start."""
 
     model_config = SettingsConfigDict(

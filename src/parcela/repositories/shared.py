@@ -1,4 +1,4 @@
-"""What replicas share in Redis: versions of lists, wake-up calls, and who was seen when.
+"""What replicas share in Redis: versions of lists, wake-up calls, who was seen when, and counted requests.
 
 All of it may vanish at any time. Nothing here raises because Redis is lost: a read then gives None.
 
@@ -129,3 +129,20 @@ class Shared:
             for user_id, score in zip(user_ids, scores, strict=True)
             if score is not None
         }
+
+    # ---- limits of requests
+
+    async def count(self, key: str, expiry_s: int) -> int | None:
+        """Count one under a key that is forgotten ``expiry_s`` after its last use; None when nobody answers."""
+        name = f"{self._prefix}:limits:{key}"
+
+        async def write(client: Redis) -> int:
+            async with client.pipeline(transaction=False) as pipe:
+                pipe.incr(name)
+                pipe.expire(name, expiry_s)
+                return int((await pipe.execute())[0])
+
+        try:
+            return await self._redis.call(write)
+        except StoreLostError:
+            return None

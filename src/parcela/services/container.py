@@ -18,6 +18,7 @@ from parcela.services.inventory import Inventory
 from parcela.services.observing import Observing
 from parcela.services.operations.requests import OperationService
 from parcela.services.projects import ProjectService
+from parcela.services.rate_limits import RateLimiter
 from parcela.services.reports.service import ReportService
 from parcela.services.retries import RetryService
 from parcela.services.slices import SliceService
@@ -54,3 +55,4 @@ class Services(IdentityServices):
     observing: Observing
     inventory: Inventory
     stores: Stores
+    rate_limits: RateLimiter

@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 
+from parcela.core import cookies
 from parcela.core.errors import forbidden
 from parcela.core.tokens import hash_token
 from parcela.services.sessions import TokenPair
 
-SESSION_COOKIE, REFRESH_COOKIE, LOGIN_COOKIE = "parcela_session", "parcela_refresh", "parcela_login"
+SESSION_COOKIE = cookies.SESSION_COOKIE
+REFRESH_COOKIE, LOGIN_COOKIE = "parcela_refresh", "parcela_login"
 CHALLENGE_COOKIE, OIDC_COOKIE, RESET_COOKIE, FORM_COOKIE = (
     "parcela_challenge",
     "parcela_oidc",

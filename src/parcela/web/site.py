@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 
+from parcela.core.cookies import SESSION_COOKIE
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.services.access import Caller
 from parcela.services.container import Services
 from parcela.services.sessions import TokenPair
 from parcela.web.rendering import Renderer
-from parcela.web.session import SESSION_COOKIE, Refresher
+from parcela.web.session import Refresher
 
 StatusOf = Callable[[Request, Exception], Awaitable[int]]
 

@@ -4,10 +4,11 @@ from typing import Annotated
 
 from fastapi import Depends, Form, Header, Request
 
+from parcela.core.cookies import SESSION_COOKIE
 from parcela.core.errors import unauthenticated
 from parcela.services.access import Caller
 from parcela.web.dependencies.uow import AppServices
-from parcela.web.session import CSRF_FIELD, CSRF_HEADER, SESSION_COOKIE, check_csrf
+from parcela.web.session import CSRF_FIELD, CSRF_HEADER, check_csrf
 from parcela.web.site import client_address
 
 

@@ -1,0 +1,95 @@
+"""ASGI middleware: limits on requests, told on every answer.
+
+``RateLimit-Limit``, ``-Remaining`` and ``-Reset`` (seconds) with ``RateLimit-Policy``, as the IETF draft had them up to
+its seventh version, which is what clients know. Whoever is over gets 429 with ``Retry-After``. Not counted: what
+monitors and browsers load by themselves (health, metrics, static files), and WebSockets, which are one request each.
+"""
+
+from http.cookies import CookieError, SimpleCookie
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from parcela.api.errors import problem_response
+from parcela.core.cookies import SESSION_COOKIE
+from parcela.core.errors import ParcelaError
+from parcela.services.container import Services
+from parcela.services.rate_limits import Verdict
+
+FREE_PATHS = frozenset({"/api/v1/system/health", "/api/sistema/health", "/metrics"})
+FREE_PREFIX = "/static/"
+
+
+def _token(scope: Scope) -> str:
+    """The bearer token, else that of the session's cookie where cookies count; "" without."""
+    cookies = ""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            return token if scheme.lower() == "bearer" else ""
+        if name == b"cookie":
+            cookies = value.decode("latin-1")
+    if SESSION_COOKIE not in cookies or scope["path"].startswith("/api/"):
+        return ""
+    try:
+        found = SimpleCookie(cookies).get(SESSION_COOKIE)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+async def _user_id(scope: Scope, address: str) -> int | None:
+    """Who asks; None for strangers and bad tokens, of which the application will say what is wrong."""
+    token = _token(scope)
+    if not token:
+        return None
+    services: Services = scope["app"].state.services
+    try:
+        return (await services.auth.authenticate(token, address=address)).user_id
+    except ParcelaError:
+        return None
+
+
+def _headers(verdict: Verdict) -> list[tuple[bytes, bytes]]:
+    limit = str(verdict.limit).encode()
+    return [
+        (b"ratelimit-limit", limit),
+        (b"ratelimit-remaining", str(verdict.remaining).encode()),
+        (b"ratelimit-reset", str(verdict.reset_s).encode()),
+        (b"ratelimit-policy", b"%b;w=%d" % (limit, verdict.window_s)),
+    ]
+
+
+class RateLimits:
+    """Stands outside of everything that could answer, and inside of what all answers get."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count one request."""
+        if scope["type"] != "http" or scope["path"] in FREE_PATHS or scope["path"].startswith(FREE_PREFIX):
+            await self._app(scope, receive, send)
+            return
+        services: Services = scope["app"].state.services
+        client = scope.get("client")
+        address = client[0] if client else "unknown"
+        verdict = await services.rate_limits.count(await _user_id(scope, address), address)
+        if verdict is None:
+            await self._app(scope, receive, send)
+            return
+        told = _headers(verdict)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *told]
+            await send(message)
+
+        if verdict.allowed:
+            await self._app(scope, receive, send_with_headers)
+            return
+        text = f"That was more than {verdict.limit} requests in {verdict.window_s} s; wait {verdict.reset_s} s."
+        headers = {"Retry-After": str(verdict.reset_s)}
+        answer = problem_response(Request(scope), 429, "rate_limited", text, headers=headers)
+        await answer(scope, receive, send_with_headers)
