@@ -2,11 +2,13 @@
 
 from fastapi import APIRouter, Depends, FastAPI
 
+from parcela.api.compat.cloud.router import router as cloud
 from parcela.api.compat.siglab.router import router as siglab
 from parcela.api.compat.vms.router import install_feeds
 from parcela.api.compat.vms.router import router as vms_family
 from parcela.api.dependencies.bodies import refuse_repeated_keys
-from parcela.api.errors import ProblemDetails, install_error_handlers
+from parcela.api.document import complete
+from parcela.api.errors import install_error_handlers
 from parcela.api.routers import (
     attachments,
     audit,
@@ -75,24 +77,8 @@ def include_api(app: FastAPI) -> None:
         api.include_router(module.router)
     app.include_router(api)
     app.include_router(metrics.router)
-    for family in (siglab, vms_family):
+    for family in (siglab, vms_family, cloud):
         app.include_router(family, dependencies=[Depends(refuse_repeated_keys)])
     install_feeds(app)
     install_error_handlers(app)
-    _document_problems(app)
-
-
-def _document_problems(app: FastAPI) -> None:
-    """Put the schema of problem details, which every route's errors refer to, into the OpenAPI document."""
-    plain = app.openapi
-
-    def openapi() -> dict[str, object]:
-        document = plain()
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        if "ProblemDetails" not in schemas:
-            schema = ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(schema.pop("$defs", {}))
-            schemas["ProblemDetails"] = schema
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
+    complete(app)

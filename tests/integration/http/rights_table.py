@@ -209,6 +209,22 @@ GET    /vms/{vm_id}                                vm_running     401 404 200 20
 PUT    /vms/{vm_id}                                vm_stopped     401 403 403 200 403
 DELETE /vms/{vm_id}                                vm_running     401 403 403 204 403
 WS     /ws/vms                                     -              4401 101 101 101 101
+POST   /auth/register                              -              201 201 201 201 201
+POST   /auth/login                                 -              200 200 200 200 200
+GET    /auth/logout                                -              200 200 200 200 200
+POST   /templates/guardar                          -              401 201 201 201 403
+GET    /templates/mostrar_plantilla                -              401 200 200 200 200
+GET    /templates/{template_id}                    template       401 404 200 200 200
+PUT    /templates/{template_id}                    template       401 404 200 200 403
+DELETE /templates/{template_id}                    template       401 404 204 204 403
+GET    /templates/{template_id}/export             template       401 404 200 200 200
+GET    /slices                                     -              401 200 200 200 200
+POST   /slices                                     template       401 404 201 201 403
+GET    /slices/{slice_id}/details                  slice_draft    401 404 200 200 200
+POST   /slices/{slice_id}/destroy                  slice_running  401 404 202 202 403
+DELETE /slices/{slice_id}/destroy                  slice_running  401 404 202 202 403
+POST   /deployments/trigger                        slice_draft    401 404 202 202 403
+GET    /flavours                                   -              401 200 200 200 200
 WS     /ws/users                                   -              4401 4403 4403 101 101
 
 POST   /api/auth/login                             -              200 200 200 200 200

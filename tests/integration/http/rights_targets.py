@@ -120,7 +120,26 @@ async def _member(lab: Lab, _made: Made) -> Made:
     return {"user": (await lab.user())["email"], "role": "viewer"}
 
 
+CLOUD: Made = {
+    "topologia": {"nodes": [{"id": "1", "label": "web", "x": 0, "y": 0}], "edges": []},
+    "recursos": {"1": {"name": "web", "vcpu": None, "ram_gb": None, "disk_gb": None, "os": "tiny", "flavour": "tiny"}},
+    "subred": {"public_access": []},
+}
+
+
+async def _cloud_registration(lab: Lab, _made: Made) -> Made:
+    return {"email": f"{lab.unique('user')}@class.example", "full_name": "Ana", "password": PASSWORD}
+
+
+FORM_BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
+    "POST /auth/register": _cloud_registration,
+    "POST /auth/login": _fixed(email="owner", password=PASSWORD),
+}
 BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
+    "POST /templates/guardar": _fixed(nombre="$unique", **CLOUD),
+    "PUT /templates/{template_id}": _fixed(nombre="$unique", **CLOUD),
+    "POST /slices": _fixed(template_id="$target"),
+    "POST /deployments/trigger": _fixed(slice_id="$target"),
     "POST /login": _fixed(email="owner", password=PASSWORD),
     "POST /users/": _vms_user,
     "PUT /users/{user_id}": _fixed(name="Somebody"),
@@ -201,4 +220,6 @@ async def request_of(lab: Lab, route: str, made: Made) -> dict[str, Any]:
         return {"content": b"anything", "params": {"name": "a.txt"}}
     if route == "PUT /api/v1/machines/{machine_id}/photo":
         return {"content": inventory.PNG}
+    if route in FORM_BODIES:
+        return {"data": await FORM_BODIES[route](lab, made)}
     return {"json": await BODIES[route](lab, made)} if route in BODIES else {}

@@ -16,17 +16,22 @@ from starlette.datastructures import Headers
 from starlette.routing import Match
 from starlette.types import Scope
 
-FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
+from parcela.api.forms import FORMS, media_type
 
 
 def is_for_page(headers: Headers) -> bool:
     """Whether a request to a shared address is for the page."""
     if "hx-request" in headers:
         return True
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = media_type(headers)
     if kind in FORMS:
         return True
-    return "text/html" in headers.get("accept", "") and kind != "application/json"
+    return accepts_html(headers) and kind != "application/json"
+
+
+def accepts_html(headers: Headers) -> bool:
+    """Whether a person with a browser waits for the answer."""
+    return "text/html" in headers.get("accept", "")
 
 
 class SharedRoute(APIRoute):

@@ -14,7 +14,9 @@ router = APIRouter(route_class=SharedVmsRoute)
 async def login(body: Login, request: Request, response: Response, services: AppServices) -> Session:
     """Log in with an e-mail address and a password."""
     response.headers["Cache-Control"] = "no-store"
-    pair = await services.auth.login(body.email, body.password, client_address(request))
+    agent = request.headers.get("user-agent", "")
+    address = client_address(request)
+    pair = await services.auth.login(body.email, body.password, address, code=body.totp_code, agent=agent)
     return Session(
         token=pair.access_token,
         access_token=pair.access_token,

@@ -47,6 +47,7 @@ class Login(Input):
 
     email: Annotated[str, Field(min_length=1, max_length=254, description="E-mail address or username")]
     password: Annotated[str, Field(max_length=1000)]
+    totp_code: Annotated[str, Field(max_length=64, description="Where the account has a second factor")] = ""
 
 
 class Session(BaseModel):

@@ -1,0 +1,108 @@
+"""``/auth``: forms, and the token of the session in a cookie that scripts cannot read."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.responses import JSONResponse, RedirectResponse
+
+from parcela.api.compat.cloud.caller import SessionToken
+from parcela.api.compat.cloud.origin import refuse_foreign_origin
+from parcela.api.compat.cloud.schemas import Account, Entered, Left
+from parcela.api.compat.negotiation import accepts_html
+from parcela.api.dependencies.caller import client_address
+from parcela.api.dependencies.uow import AppServices, WriteUow
+from parcela.api.errors import problem_responses
+from parcela.api.schemas.users import EmailText, FullName, Password
+from parcela.core.cookies import SESSION_COOKIE
+from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.core.permissions import CLIENT_ROLE
+from parcela.repositories.users import UserRecord
+from parcela.services.usernames import username_for
+from parcela.services.users import NewUser
+
+# Before everything else: a page of another site must not even log somebody in, as somebody else.
+router = APIRouter(prefix="/auth", dependencies=[Depends(refuse_foreign_origin)])
+NO_STORE = {"Cache-Control": "no-store"}
+HOME, LOGIN = "/", "/login"
+
+
+async def _hashed(password: Annotated[Password, Form()], services: AppServices) -> str:
+    services.registration.check(None, CLIENT_ROLE)
+    return await services.users.hash_password(password)
+
+
+@router.post(
+    "/register",
+    summary="Register (cloud)",
+    status_code=201,
+    responses=problem_responses(400, 403, 409, 413, 422),
+)
+async def register(
+    email: Annotated[EmailText, Form()],
+    full_name: Annotated[FullName, Form()],
+    password_hash: Annotated[str, Depends(_hashed)],
+    services: AppServices,
+    uow: WriteUow,
+) -> Entered:
+    """Make an account of one's own, role `client`, where registration is open."""
+    username = await username_for(uow, email)
+    new = NewUser(email=email, username=username, password_hash=password_hash, full_name=full_name)
+    user = await services.registration.register(uow, None, new)
+    return Entered(message="Registered.", user=_account(user))
+
+
+@router.post(
+    "/login",
+    summary="Log in (cloud)",
+    response_model=Entered,
+    responses=problem_responses(400, 401, 403, 413, 422, 429)
+    | {303: {"description": "To the first page, for browsers that asked for HTML"}},
+)
+async def login(
+    request: Request,
+    email: Annotated[str, Form(min_length=1, max_length=254)],
+    password: Annotated[str, Form(max_length=1000)],
+    services: AppServices,
+    totp_code: Annotated[str, Form(max_length=64, description="Where the account has a second factor")] = "",
+) -> Response:
+    """Log in; the token of the session goes into an HTTP-only cookie, its hash into the table of tokens."""
+    address = client_address(request)
+    agent = request.headers.get("user-agent", "")
+    pair = await services.auth.login(email, password, address, code=totp_code, agent=agent)
+    caller = await services.auth.authenticate(pair.access_token, address)
+    async with services.uows.read() as uow:
+        user = _account(await services.users.get(uow, caller, caller.user_id))
+    response: Response = JSONResponse(Entered(message="Logged in.", user=user).model_dump(), headers=NO_STORE)
+    if accepts_html(request.headers):
+        response = RedirectResponse(HOME, status_code=303, headers=NO_STORE)
+    secure = request.url.scheme == "https"  # a lab without TLS must be able to log in too
+    response.set_cookie(
+        SESSION_COOKIE, pair.access_token, pair.expires_in_s, secure=secure, httponly=True, samesite="lax"
+    )
+    return response
+
+
+@router.get(
+    "/logout",
+    summary="Log out (cloud)",
+    response_model=Left,
+    responses=problem_responses(403) | {303: {"description": "To the login page, for browsers that asked for HTML"}},
+)
+async def logout(request: Request, services: AppServices, session: SessionToken) -> Response:
+    """End the session of the cookie, and take the cookie back. Without a session there is nothing to do."""
+    if session:
+        try:
+            caller = await services.auth.authenticate(session, client_address(request))
+            await services.auth.logout(caller)
+        except ParcelaError as exc:
+            if exc.kind not in {ErrorKind.UNAUTHENTICATED, ErrorKind.FORBIDDEN}:
+                raise  # a database that is away has ended nothing
+    response: Response = JSONResponse(Left(message="Logged out.").model_dump())
+    if accepts_html(request.headers):
+        response = RedirectResponse(LOGIN, status_code=303)
+    response.delete_cookie(SESSION_COOKIE)
+    return response
+
+
+def _account(user: UserRecord) -> Account:
+    return Account(id=user.id, email=user.email, full_name=user.full_name, role=user.role)
