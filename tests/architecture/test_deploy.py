@@ -1,0 +1,111 @@
+"""``deploy/``: nothing here can start containers, so what can be read is checked against the settings."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from parcela.core.settings import Settings, env_name
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+SECRETS = {
+    "MARIADB_PASSWORD": "p" * 20,
+    "PARCELA_SECRET_KEY": "k" * 40,
+    "PARCELA_ADMIN_PASSWORD": "correct horse battery",
+}
+PLACEHOLDER = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<text>[^}]*))?\}")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return document
+
+
+@pytest.fixture(scope="module")
+def dockerfile() -> str:
+    return (DEPLOY / "Dockerfile").read_text()
+
+
+def filled(text: str) -> str:
+    """A value as compose would fill it in; a missing one without a default stops it."""
+
+    def value(found: re.Match[str]) -> str:
+        default = found["text"] if found["kind"] == "-" else None
+        given = SECRETS.get(found["name"], default)
+        assert given is not None, f"{found['name']} is neither given nor has a default"
+        return given
+
+    return PLACEHOLDER.sub(value, text)
+
+
+def test_there_is_the_app_a_database_and_a_console(compose: dict[str, Any]) -> None:
+    assert compose["services"].keys() == {"app", "db", "console"}
+    for service in ("app", "console"):
+        assert compose["services"][service]["depends_on"] == {"db": {"condition": "service_healthy"}}
+
+
+def test_the_settings_of_the_app_are_good(compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {name: filled(value) for name, value in compose["services"]["app"]["environment"].items()}
+    assert environment.keys() <= {env_name(field) for field in Settings.model_fields}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(_env_file=None)
+    assert settings.production
+    assert not settings.registration_open
+    assert settings.listen_host == "0.0.0.0"  # noqa: S104 (inside its container)
+
+
+def test_the_database_is_the_one_the_app_asks_for(compose: dict[str, Any]) -> None:
+    db, app = compose["services"]["db"], compose["services"]["app"]
+    wanted = "mysql://{MARIADB_USER}:{MARIADB_PASSWORD}@db:3306/{MARIADB_DATABASE}".format(**db["environment"])
+    assert app["environment"]["DATABASE_URL"] == wanted
+    assert set(db["networks"]) == {"inside"}
+    assert compose["networks"]["inside"] == {"internal": True}
+    assert "ports" not in db
+
+
+def test_ports_are_those_inside_and_open_to_this_machine_only(compose: dict[str, Any]) -> None:
+    app = compose["services"]["app"]
+    assert app["ports"] == [f"127.0.0.1:8000:{app['environment']['PARCELA_PORT']}"]
+    for service in compose["services"].values():
+        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+def test_no_secret_is_written_down(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        for name, value in service["environment"].items():
+            if re.search("PASSWORD|SECRET", name) and name != "MARIADB_RANDOM_ROOT_PASSWORD":
+                assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), name
+    example = dict(line.split("=", 1) for line in (DEPLOY / "env.example").read_text().splitlines() if "=" in line)
+    assert dict.fromkeys(SECRETS, "") == {name: value for name, value in example.items() if name[0] != "#"}
+
+
+def test_images_have_pinned_tags(compose: dict[str, Any], dockerfile: str) -> None:
+    images = [service["image"] for service in compose["services"].values()]
+    images += re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
+    assert len(images) == 6
+    for image in images:
+        tag = image.partition(":")[2]
+        assert tag, image
+        assert tag != "latest", image
+
+
+def test_the_app_is_not_root_and_says_how_it_is(compose: dict[str, Any], dockerfile: str) -> None:
+    last = dockerfile.rpartition("\nFROM ")[2]
+    assert "\nUSER parcela\n" in last
+    assert "/api/v1/system/health" in last.partition("HEALTHCHECK")[2]
+    assert compose["services"]["app"]["cap_drop"] == ["ALL"]
+    assert compose["services"]["app"]["read_only"] is True
+    for service in ("db", "console"):
+        assert compose["services"][service]["healthcheck"]["test"][0] == "CMD"
+
+
+def test_the_dockerfile_sets_what_there_is_and_copies_what_exists(dockerfile: str) -> None:
+    names = {env_name(field) for field in Settings.model_fields}
+    assert set(re.findall(r"\b(PARCELA_\w+)=", dockerfile)) <= names
+    for line in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE):
+        for path in line.split():
+            assert (DEPLOY.parent / path).exists(), path
