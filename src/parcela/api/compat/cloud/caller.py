@@ -12,10 +12,12 @@ from parcela.core.cookies import SESSION_COOKIE
 from parcela.core.errors import unauthenticated
 from parcela.services.access import Caller
 
-cookie = APIKeyCookie(name=SESSION_COOKIE, auto_error=False, description="Set by `POST /auth/login`")
 READING = frozenset({"GET", "HEAD"})
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
-SessionToken = Annotated[str | None, Depends(cookie)]
+SessionToken = Annotated[
+    str | None,
+    Depends(APIKeyCookie(name=SESSION_COOKIE, auto_error=False, description="Set by `POST /auth/login`")),
+]
 
 
 async def get_cloud_caller(
