@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from parcela.web.session import SESSION_COOKIE
+from parcela.core.cookies import SESSION_COOKIE
 from tests.integration.http.inventory import PNG, attachment, machine, plan, record
 from tests.integration.http.lab import API, Lab, problem
 
