@@ -23,6 +23,7 @@ ENTRIES = {
     "console": Entry(
         f"{_COMMANDS}.consoles", "Open the serial console of a VM, or its screen (--vnc).", LABS, "console"
     ),
+    "project": Entry(f"{_COMMANDS}.projects", "Classes and teams: members and quotas.", LABS),
     "operation": Entry(f"{_COMMANDS}.operations", "Watch, cancel and repeat long work.", LABS),
     "events": Entry(f"{_COMMANDS}.events", "List what happened, or follow it live.", LABS, "events"),
     "image": Entry(f"{_COMMANDS}.images", "What VMs boot: upload and list images.", STAFF),

@@ -68,6 +68,12 @@ def find_template(api: Api, ref: str) -> Json:
     return find(api, "template", "/templates", ref, {"name": ref[:100]})
 
 
+def find_project(api: Api, ref: str) -> Json:
+    """A project; case does not matter."""
+    same = ref.casefold()
+    return find(api, "project", "/projects", ref, {"name": ref[:100]}, lambda row, _: row["name"].casefold() == same)
+
+
 def find_vm(api: Api, ref: str) -> Json:
     """A VM: by id, by name, or as ``SLICE/VM`` when several slices have one of that name."""
     slice_ref, slash, name = ref.rpartition("/")

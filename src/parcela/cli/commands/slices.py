@@ -9,7 +9,7 @@ from parcela.cli.commanding import Cli, Limit, Wait, Yes, command
 from parcela.cli.commands.actions import Act, add_action, finish
 from parcela.cli.durations import Duration
 from parcela.cli.exits import CliError
-from parcela.cli.lookup import find_slice, find_template
+from parcela.cli.lookup import find_project, find_slice, find_template
 from parcela.cli.output import when
 from parcela.cli.watching import wait_for
 
@@ -74,6 +74,7 @@ def deploy(
     template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="Id or name of the template.")],
     name: Annotated[str | None, typer.Option(help="Name of the slice; that of the template when left out.")] = None,
     zone: Annotated[str | None, typer.Option(help="Name of the zone; the first one when left out.")] = None,
+    project: Annotated[str | None, typer.Option(help="Id or name of the project it is for.")] = None,
     paused: Annotated[bool, typer.Option("--paused", help="Make all VMs but let none of them run yet.")] = False,
     expires_in: Annotated[Duration | None, Duration.option("Destroy it after this time, e.g. 90m, 8h or 3d.")] = None,
     wait: Wait = True,
@@ -85,6 +86,8 @@ def deploy(
         "zone": zone,
         "expires_in_s": expires_in.seconds if expires_in else None,
     }
+    if project is not None:
+        body["project_id"] = find_project(cli.api, project)["id"]
     made = cli.api.create("/slices/", body)
     try:
         operation = cli.api.post(f"/slices/{made['id']}/deploy", {"paused": paused})
