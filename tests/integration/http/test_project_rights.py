@@ -63,6 +63,15 @@ DELETE /api/v1/projects/{project_id}/members/{user_id}       403 204
 GET    /api/v1/projects/{project_id}/quota                   200 200
 PUT    /api/v1/projects/{project_id}/quota                   403 403
 
+PUT    /templates/{template_id}                              403 200
+DELETE /templates/{template_id}                              403 204
+GET    /templates/{template_id}/export                       200 200
+POST   /slices                                               201 201
+GET    /slices/{slice_id}/details                            404 200
+POST   /slices/{slice_id}/destroy                            404 202
+DELETE /slices/{slice_id}/destroy                            404 202
+POST   /deployments/trigger                                  404 202
+
 GET    /vms/{vm_id}                                          404 200
 
 GET    /templates/{template_id}                              200 200
