@@ -73,14 +73,6 @@ DELETE /slices/{slice_id}/destroy                            404 202
 POST   /deployments/trigger                                  404 202
 
 GET    /vms/{vm_id}                                          404 200
-PUT    /templates/{template_id}                              403 200
-DELETE /templates/{template_id}                              403 204
-GET    /templates/{template_id}/export                       200 200
-POST   /slices                                               201 201
-GET    /slices/{slice_id}/details                            404 200
-POST   /slices/{slice_id}/destroy                            404 202
-DELETE /slices/{slice_id}/destroy                            404 202
-POST   /deployments/trigger                                  404 202
 
 GET    /templates/{template_id}                              200 200
 POST   /templates/{template_id}/launch                       303 303
