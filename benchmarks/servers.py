@@ -32,6 +32,7 @@ def parcela_environment(folder: Path, port: int, **more: str) -> dict[str, str]:
         "PARCELA_ADMIN_PASSWORD": PASSWORD,
         "PARCELA_PORT": str(port),
         "PARCELA_HYPERVISOR": "simulated",
+        "PARCELA_RATE_LIMIT": "100000000/minute",  # counted, as ever, but never reached
         **more,
     }
 

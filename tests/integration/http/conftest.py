@@ -16,7 +16,7 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def quiet_log() -> Iterator[None]:
     """Warnings and crashes only, with plain tracebacks."""
     structlog.configure(
