@@ -263,10 +263,11 @@ async def test_a_disabled_owner_is_told_nothing_and_not_later_either(hooks: Hook
 async def test_scopes_of_the_token_that_made_it_limit_it(hooks: Hooks) -> None:
     hook = await hooks.add()
     async with hooks.lab.stack.uows.write() as uow:
-        (await uow.webhooks.lock(hook.id)).scopes = ["webhook:create"]
+        (await uow.webhooks.lock(hook.id)).scopes = ["webhook:create", "vm:read"]
         await uow.commit()
-    await hooks.happen("test.nobodys")
-    (mine,) = await hooks.happen("test.mine", owner_id=ADMIN_ID)
+    await hooks.happen("vm.nobodys")
+    await hooks.happen("slice.mine", owner_id=ADMIN_ID)
+    (mine,) = await hooks.happen("vm.mine", owner_id=ADMIN_ID)
     await hooks.run()
     assert hooks.receiver.numbers == [mine]
 
