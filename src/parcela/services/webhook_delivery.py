@@ -163,4 +163,5 @@ class WebhookDeliveries:
             permissions=frozenset(role.permissions if role else ()),
             is_superuser=user.is_superuser,
             scopes=None if webhook.scopes is None else frozenset(webhook.scopes),
+            projects=await uow.projects.roles_of_user(user.id),
         )

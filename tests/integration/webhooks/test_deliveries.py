@@ -261,7 +261,7 @@ async def test_a_disabled_owner_is_told_nothing_and_not_later_either(hooks: Hook
 
 
 async def test_scopes_of_the_token_that_made_it_limit_it(hooks: Hooks) -> None:
-    hook = await hooks.add()
+    hook = await hooks.add(event_types=["vm.*", "slice.*"])
     async with hooks.lab.stack.uows.write() as uow:
         (await uow.webhooks.lock(hook.id)).scopes = ["webhook:create", "vm:read"]
         await uow.commit()
