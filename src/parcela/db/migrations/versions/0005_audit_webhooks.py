@@ -99,7 +99,7 @@ def _make_append_only() -> None:
     kind = op.get_bind().dialect.name
     if kind == "postgresql":
         op.execute(
-            "CREATE FUNCTION audit_entries_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "CREATE OR REPLACE FUNCTION audit_entries_refuse() RETURNS trigger LANGUAGE plpgsql AS "
             f"$$ BEGIN RAISE EXCEPTION '{REFUSAL}'; END $$"
         )
         op.execute(
