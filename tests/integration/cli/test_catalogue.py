@@ -33,7 +33,7 @@ def test_machines(admin: Server) -> None:
     assert "No machines." in done(run("machine", "list", "--archived")).err
     assert "Attic" in done(run("machine", "show", "cli-1")).out
     assert done(run("machine", "show", str(made["id"]), "--json")).json == made
-    assert run("machine", "show", "cli-9").code == 5
+    assert run("machine", "show", "cli-9").code == 4
 
 
 def test_zones_and_hosts(admin: Server) -> None:
