@@ -16,7 +16,8 @@ def test_audit(admin: Server, tmp_path: Path) -> None:
     assert "flavour.deleted" in done(run("audit", "list", "--noun", "flavour", "--from", "2020-01-01")).out
     assert "No entries" in done(run("audit", "list", "--to", "2020-01-01")).err
     exported = done(run("audit", "export", "--id", rows[0]["noun_id"], "--noun", "flavour")).out
-    assert {json.loads(line)["noun_name"] for line in exported.splitlines()} == {"audited"}
+    # SQLite gives the number of a removed row out again, so an older flavour may have had it.
+    assert "audited" in {json.loads(line)["noun_name"] for line in exported.splitlines()}
     file = tmp_path / "audit.csv"
     done(run("audit", "export", str(file), "--format", "csv", "--action", "flavour.deleted"))
     with file.open(newline="") as lines:
