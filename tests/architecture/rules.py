@@ -16,6 +16,9 @@ MAX_METHODS = 20
 
 OPTIONAL_IMPORTS = {
     ("main.py", "parcela.hypervisors.libvirt.driver"): "libvirt-python is an extra: an API can serve without it",
+    ("services/stores.py", "parcela.db.redis"): "most installations have no Redis, and its client is slow to load",
+    ("services/stores.py", "parcela.db.mongo"): "the same for MongoDB",
+    ("services/stores.py", "parcela.repositories.maintenance.mongo"): "the same for MongoDB",
 }
 COMMITTERS = {
     "repositories/uow.py": "the unit of work itself",

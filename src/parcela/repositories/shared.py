@@ -9,12 +9,14 @@ answer from before would look fresh; it cannot say the same word again.
 import secrets
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
-
-from redis.asyncio import Redis
+from typing import TYPE_CHECKING, Any
 
 from parcela.db.link import StoreLostError
-from parcela.db.redis import RedisStore
+
+if TYPE_CHECKING:  # who has no Redis need not load its client
+    from redis.asyncio import Redis
+
+    from parcela.db.redis import RedisStore
 
 VERSION_TTL_S = 3600
 SEEN_TTL_S = 86_400
@@ -27,7 +29,7 @@ Versions = tuple[str, str]
 class Shared:
     """One installation's keys in Redis."""
 
-    def __init__(self, redis: RedisStore, installation: str) -> None:
+    def __init__(self, redis: "RedisStore", installation: str) -> None:
         """``installation`` keeps several of them in one Redis apart."""
         self._redis = redis
         self._prefix = f"parcela:{installation}"
@@ -40,7 +42,7 @@ class Shared:
         """The versions that hold now for the list of an owner (None: everybody's); take them before reading."""
         keys = [self._version_key(EVERYTHING), self._version_key(owner_id)]
 
-        async def read(client: Redis) -> Versions:
+        async def read(client: "Redis") -> Versions:
             found = await client.mget(keys)
             if None in found:
                 async with client.pipeline(transaction=False) as pipe:
@@ -64,7 +66,7 @@ class Shared:
         """
         scopes: Sequence[int | str | None] = [EVERYTHING] if owners is None else list(owners)
 
-        async def write(client: Redis) -> None:
+        async def write(client: "Redis") -> None:
             async with client.pipeline(transaction=False) as pipe:
                 for scope in scopes:
                     pipe.set(self._version_key(scope), secrets.token_hex(8), ex=VERSION_TTL_S)
@@ -97,7 +99,7 @@ class Shared:
     async def touch(self, seen: Mapping[int, datetime]) -> bool:
         """Note when users were seen; False when it was not noted."""
 
-        async def write(client: Redis) -> None:
+        async def write(client: "Redis") -> None:
             scores: dict[Any, Any] = {str(user_id): at.timestamp() for user_id, at in seen.items()}
             key = f"{self._prefix}:seen"
             async with client.pipeline(transaction=False) as pipe:
@@ -117,7 +119,7 @@ class Shared:
         if not user_ids:
             return {}
 
-        async def read(client: Redis) -> list[Any]:
+        async def read(client: "Redis") -> list[Any]:
             return list(await client.zmscore(f"{self._prefix}:seen", [str(user_id) for user_id in user_ids]))
 
         try:
@@ -136,7 +138,7 @@ class Shared:
         """Count one under a key that is forgotten ``expiry_s`` after its last use; None when nobody answers."""
         name = f"{self._prefix}:limits:{key}"
 
-        async def write(client: Redis) -> int:
+        async def write(client: "Redis") -> int:
             async with client.pipeline(transaction=False) as pipe:
                 pipe.incr(name)
                 pipe.expire(name, expiry_s)
