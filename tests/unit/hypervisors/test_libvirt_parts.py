@@ -149,6 +149,21 @@ def test_owner_round_trip_and_leftovers(tmp_path: Path) -> None:
     assert layout.owners() == {}
 
 
+def test_what_a_killed_process_left_of_a_folder_goes_with_the_next_attempt_or_removal(tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "state")
+    owner, vm, other = Owner("inst", uuid4(), (), 1), uuid4(), uuid4()
+    layout.make_folders()
+    for uuid in (vm, other):
+        rest = layout.vms / f".tmp-{uuid}-0123456789abcdef"
+        rest.mkdir()
+        (rest / "owner.json").write_bytes(owner.to_json())
+    layout.make_vm_folder(vm, owner)
+    assert {path.name for path in layout.vms.iterdir()} == {str(vm), f".tmp-{other}-0123456789abcdef"}
+    layout.remove_vm_folder(other)
+    layout.remove_vm_folder(vm)
+    assert list(layout.vms.iterdir()) == []
+
+
 def test_replacing_leaves_the_old_file_when_the_work_fails(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")

@@ -137,7 +137,8 @@ class Layout:
         if folder.is_dir():
             write_atomically(folder / "owner.json", owner.to_json(), mode=0o600)
             return
-        temporary = self.vms / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+        self._remove_unfinished(uuid)
+        temporary = self.vms / f"{TEMPORARY_PREFIX}{uuid}-{secrets.token_hex(8)}"
         temporary.mkdir()
         temporary.chmod(FOLDER_MODE)
         write_atomically(temporary / "owner.json", owner.to_json(), mode=0o600)
@@ -150,8 +151,14 @@ class Layout:
                 raise
         sync_folder(self.vms)
 
+    def _remove_unfinished(self, uuid: UUID) -> None:
+        """Remove what a process that was killed while it made this VM's folder left of it."""
+        for rest in self.vms.glob(f"{TEMPORARY_PREFIX}{uuid}-*"):
+            shutil.rmtree(rest, ignore_errors=True)
+
     def remove_vm_folder(self, uuid: UUID) -> None:
         """Remove a VM's folder; the owner goes last, so that a kill in between leaves an attributable rest."""
+        self._remove_unfinished(uuid)
         folder = self.vm(uuid)
         with contextlib.suppress(FileNotFoundError):
             for entry in list(folder.iterdir()):
