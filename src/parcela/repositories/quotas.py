@@ -5,11 +5,11 @@ whatever the database's isolation. The row of a quota is taken before rows of ho
 circle.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, distinct, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, distinct, func, or_, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from parcela.models import Quota, Reservation, VirtualMachine
@@ -114,23 +114,15 @@ class QuotaRepository(Repository[Quota]):
 
     async def reserved(self, quota_id: int) -> Amount:
         """What the reservations of a quota sum up to."""
-        statement = (
-            select(
-                func.coalesce(func.sum(Reservation.vcpus), 0),
-                func.coalesce(func.sum(Reservation.memory_mib), 0),
-                func.coalesce(func.sum(Reservation.disk_gib), 0),
-                func.count(Reservation.id),
-                func.count(distinct(VirtualMachine.slice_id)),
-            )
-            .join(VirtualMachine, VirtualMachine.id == Reservation.vm_id)
-            .where(Reservation.quota_id == quota_id)
-        )
-        return Amount(*(int(number) for number in (await self._session.execute(statement)).one()))
+        row = (await self._session.execute(_sums().where(Reservation.quota_id == quota_id))).one()
+        return _amount(row)
 
     async def wrong(self) -> list[int]:
-        """Quotas whose sums are not those of their reservations."""
+        """Quotas whose sums are not those of their reservations, found in two queries however many there are."""
         rows = (await self._session.scalars(select(Quota), execution_options={"populate_existing": True})).all()
-        return [row.id for row in rows if used_of(row) != await self.reserved(row.id)]
+        grouped = _sums().add_columns(Reservation.quota_id).group_by(Reservation.quota_id)
+        reserved = {row[-1]: _amount(row[:-1]) for row in await self._session.execute(grouped)}
+        return [row.id for row in rows if used_of(row) != reserved.get(row.id, Amount())]
 
     async def correct(self, quota_id: int) -> bool:
         """Set the sums to what is reserved, under the row's lock; whether they were wrong."""
@@ -146,3 +138,19 @@ class QuotaRepository(Repository[Quota]):
 def used_of(row: Quota) -> Amount:
     """What a row says is used."""
     return Amount(*(getattr(row, f"used_{name}") for name in RESOURCES))
+
+
+def _sums() -> Select[Any]:
+    """Sums over reservations, in the order of ``Amount``'s fields."""
+    sums: list[Any] = [
+        func.coalesce(func.sum(Reservation.vcpus), 0),
+        func.coalesce(func.sum(Reservation.memory_mib), 0),
+        func.coalesce(func.sum(Reservation.disk_gib), 0),
+        func.count(Reservation.id),
+        func.count(distinct(VirtualMachine.slice_id)),
+    ]
+    return select(*sums).join(VirtualMachine, VirtualMachine.id == Reservation.vm_id)
+
+
+def _amount(numbers: Sequence[Any]) -> Amount:
+    return Amount(*(int(number) for number in numbers))  # MariaDB sums are decimals

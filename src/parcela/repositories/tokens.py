@@ -9,9 +9,10 @@ from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from parcela.core.permissions import ProjectRole
-from parcela.models import ApiToken, LoginThrottle, ProjectMember, Role, RolePermission, User
+from parcela.models import ApiToken, LoginThrottle, Role, RolePermission, User
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
+from parcela.repositories.projects import ProjectRepository
 
 SESSION_KINDS = ("session", "refresh")
 SHOWN = ("id", "name", "scopes", "created_at", "expires_at", "last_used_at", "ip")
@@ -68,9 +69,6 @@ class TokenRepository(Repository[ApiToken]):
         if not rows:
             return None
         token, user, role, _ = rows[0]
-        memberships = await self._session.execute(
-            select(ProjectMember.project_id, ProjectMember.role).where(ProjectMember.user_id == user.id)
-        )
         return TokenFacts(
             token_id=token.id,
             kind=token.kind,
@@ -87,7 +85,7 @@ class TokenRepository(Repository[ApiToken]):
             role=role,
             # An outer join: the permission is None for a role without rights, whatever the model's type says.
             permissions=frozenset(str(row[3]) for row in rows if row[3] is not None),  # type: ignore[redundant-expr]
-            projects={project_id: ProjectRole(in_project) for project_id, in_project in memberships},
+            projects=await ProjectRepository(self._session, self._clock).roles_of_user(user.id),
         )
 
     async def lock_by_hash(self, token_hash: str) -> ApiToken | None:
