@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from parcela.core.tasks import end
+
 log = structlog.get_logger(__name__)
 PROBED_EVERY_S = 0.5
 MAX_REASON_CHARS = 200
@@ -128,5 +130,4 @@ class Link:
         """Ask no more."""
         self._closed = True
         if self._probe is not None:
-            self._probe.cancel()
-            await asyncio.wait({self._probe})
+            await end(self._probe)

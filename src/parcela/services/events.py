@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from parcela.core.permissions import Permission, ProjectRole
+from parcela.core.tasks import end
 from parcela.repositories.events import EventRecord
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
 from parcela.services.access import Caller
@@ -208,8 +209,7 @@ class EventService:
                 pending = asyncio.ensure_future(anext(records))
                 yield record
         finally:
-            pending.cancel()
-            await asyncio.wait({pending})
+            await end(pending)
             await records.aclose()
 
     async def _last_id(self) -> int:

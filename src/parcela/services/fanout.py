@@ -12,6 +12,7 @@ import structlog
 
 from parcela.core.errors import ParcelaError
 from parcela.core.origin import detach
+from parcela.core.tasks import end, is_set_within
 from parcela.repositories.events import EventRecord
 from parcela.repositories.shared import Shared
 from parcela.repositories.uow import UnitOfWorkFactory
@@ -82,11 +83,7 @@ class Relay:
     async def _follow(self) -> None:
         detach()
         while True:
-            try:
-                async with asyncio.timeout(self._every_s):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await is_set_within(self._wake, self._every_s)
             self._wake.clear()
             try:
                 await self._catch_up()
@@ -116,7 +113,4 @@ class Relay:
 
     async def aclose(self) -> None:
         """Stop. Call it before the database is closed."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        await end(*self._tasks)

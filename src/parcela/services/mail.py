@@ -5,7 +5,6 @@ The row goes when the mail server has taken the mail; a kill between the two sen
 """
 
 import asyncio
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from email.message import EmailMessage
@@ -16,6 +15,7 @@ import structlog
 
 from parcela.core.sealing import Sealer
 from parcela.core.settings import Settings
+from parcela.core.tasks import end
 from parcela.models import OutboxMail
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork, UnitOfWorkFactory
 from parcela.services.health import Check
@@ -111,9 +111,7 @@ class MailService:
         """Stop; what is not sent stays in the outbox."""
         self._wanted = False
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     async def check(self, uow: ReadUnitOfWork) -> Check:
         """The entry of the health page."""

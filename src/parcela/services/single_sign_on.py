@@ -17,6 +17,7 @@ from parcela.core.errors import ErrorKind, ParcelaError, unauthenticated
 from parcela.core.permissions import CLIENT_ROLE
 from parcela.core.sealing import Sealer
 from parcela.core.settings import Settings
+from parcela.core.tasks import end
 from parcela.models import ExternalIdentity, User
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import SYSTEM
@@ -137,9 +138,7 @@ class SingleSignOnService:
     async def aclose(self) -> None:
         """Close all connections."""
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
         if self._client is not None:
             await self._client.aclose()
 

@@ -6,6 +6,7 @@ import structlog
 
 from parcela.core.errors import ParcelaError
 from parcela.core.origin import detach
+from parcela.core.tasks import end
 from parcela.services.operations.journal import Journal
 from parcela.workers.executor import OperationExecutor
 
@@ -73,6 +74,4 @@ class EmbeddedEngine:
     async def aclose(self) -> None:
         """Stop at once; steps are idempotent, so the next process repeats those that were under way."""
         tasks = [*self._tasks.values(), *self._looks, *([self._sweeper] if self._sweeper else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
 
 import structlog
 
 from parcela.core.lifecycle import OperationState, StepState
+from parcela.core.tasks import end
 from parcela.hypervisors.errors import DriverError, FatalDriverError, HostUnreachableError, RetryableDriverError
 from parcela.services.drivers import HostDrivers
 from parcela.services.operations.journal import Journal, Lease, LeaseLostError, StepRow
@@ -67,11 +67,11 @@ class OperationExecutor:
         except LeaseLostError:
             log.warning("operation.lease_lost", operation_id=operation_id)
         except asyncio.CancelledError:
-            await _end(heartbeat, work)
+            await end(heartbeat, work)
             await self._journal.drop(lease)
             raise
         finally:
-            await _end(heartbeat, work)
+            await end(heartbeat, work)
             del self._cancelled[operation_id]
         return True
 
@@ -163,7 +163,7 @@ class OperationExecutor:
                 if not stop_on_error and not undo:
                     await self._journal.skip_steps(lease, walk.take_skipped(), "Something it needs failed.")
         finally:
-            await _end(*running)
+            await end(*running)
 
     async def _step(self, lease: Lease, step: StepRow, *, undo: bool) -> None:
         failures = 0
@@ -225,15 +225,8 @@ class OperationExecutor:
         try:
             await asyncio.wait({waiting, asked}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await _end(waiting, asked)
+            await end(waiting, asked)
         return cancelled.is_set()
-
-
-async def _end(*tasks: "asyncio.Future[Any]") -> None:
-    """Cancel tasks and wait for them, so that nothing of an operation runs on after it."""
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Walk:

@@ -6,13 +6,13 @@ Must not touch: deliveries that another process has claimed, webhooks that are s
 """
 
 import asyncio
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
 
 from parcela.core.errors import ParcelaError
 from parcela.core.origin import detach
+from parcela.core.tasks import end, is_set_within
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.webhook_delivery import WebhookDeliveries
 from parcela.services.webhook_http import WebhookHttp
@@ -52,9 +52,7 @@ class WebhookPump:
     async def aclose(self) -> None:
         """Stop at once; what is under way is repeated by whoever starts next."""
         tasks = [*self._busy.values(), *([self._loop] if self._loop else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*tasks)
         await self._http.aclose()
 
     async def round(self) -> None:
@@ -78,8 +76,7 @@ class WebhookPump:
     async def _for_ever(self) -> None:
         detach()
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._interval_s)
+            await is_set_within(self._wake, self._interval_s)
             self._wake.clear()
             try:
                 await self.round()

@@ -82,7 +82,8 @@ async def _revision(url: str) -> str | None:
     """Revision of a database, None when it has no tables of ours yet."""
     database = Database(url)
     try:
-        await asyncio.wait_for(database.ping(), DATABASE_TIMEOUT_S)
+        async with asyncio.timeout(DATABASE_TIMEOUT_S):
+            await database.ping()
         async with database.read_session() as session:
             connection = await session.connection()
             try:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import libvirt
 
+from parcela.core.tasks import end, is_set_within
 from parcela.hypervisors.errors import HostUnreachableError, RetryableDriverError
 from parcela.hypervisors.libvirt.eventloop import ensure_event_loop
 from parcela.hypervisors.libvirt.failures import is_connection_failure, translate, unreachable
@@ -28,6 +29,7 @@ BACKOFF_LAST_S = 5.0
 OPEN_TIMEOUT_S = 5.0
 # libvirt gives up on a guest that is busy after 30 s; a call that takes longer hangs in a QEMU that does not answer.
 CALL_TIMEOUT_S = 60.0
+CLOSE_TIMEOUT_S = 5.0
 
 
 class LibvirtConnection:
@@ -74,23 +76,21 @@ class LibvirtConnection:
             return
         self._executor = ThreadPoolExecutor(self._threads + 1, thread_name_prefix=f"libvirt-{self._name}")
         self._opener = asyncio.create_task(self._keep_open(), name=f"libvirt-{self._name}")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._tried.wait(), OPEN_TIMEOUT_S)
+        await is_set_within(self._tried, OPEN_TIMEOUT_S)
 
     async def aclose(self) -> None:
         """Close the connection and end its threads; may be called twice."""
         opener, self._opener = self._opener, None
         if opener is None:
             return
-        opener.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await opener
+        await end(opener)
         connection, self._connection = self._connection, None
         executor, self._executor = self._executor, None
         if executor is not None:
             if connection is not None:
                 with contextlib.suppress(libvirt.libvirtError, TimeoutError):
-                    await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(executor, connection.close), 5)
+                    async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                        await asyncio.get_running_loop().run_in_executor(executor, connection.close)
             # A thread that hangs in a hung guest must not hold the process up.
             executor.shutdown(wait=False, cancel_futures=True)
 
@@ -113,7 +113,8 @@ class LibvirtConnection:
             raise unreachable(self._host_name)
         future = asyncio.get_running_loop().run_in_executor(executor, call, connection)
         try:
-            return await asyncio.wait_for(future, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                return await future
         except TimeoutError:
             raise RetryableDriverError(f"could not {doing}: no answer within {timeout_s:.0f} s") from None
         except libvirt.libvirtError as error:
@@ -133,8 +134,7 @@ class LibvirtConnection:
                 self._was_down = True
                 self._tried.set()
                 self._wake.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), backoff_s)
+                if await is_set_within(self._wake, backoff_s):
                     # Callers asked for it: still do not spin.
                     await asyncio.sleep(BACKOFF_FIRST_S)
                 backoff_s = min(backoff_s * 2, BACKOFF_LAST_S)

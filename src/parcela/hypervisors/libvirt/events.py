@@ -9,6 +9,7 @@ from uuid import UUID
 
 import libvirt
 
+from parcela.core.tasks import is_set_within
 from parcela.hypervisors.spec import DriverEvent, VmEventKind
 
 log = logging.getLogger(__name__)
@@ -48,9 +49,7 @@ class VmWatch:
 
     async def news(self, timeout_s: float) -> bool:
         """Wait for news; False after ``timeout_s`` seconds without any."""
-        try:
-            await asyncio.wait_for(self._event.wait(), max(timeout_s, 0.0))
-        except TimeoutError:
+        if not await is_set_within(self._event, max(timeout_s, 0.0)):
             return False
         self._event.clear()
         return True

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import libvirt
 
+from parcela.core.tasks import is_set_within
 from parcela.hypervisors.errors import FatalDriverError
 from parcela.hypervisors.libvirt.context import HostContext, find_domain, require_domain
 from parcela.hypervisors.libvirt.failures import is_code
@@ -144,9 +145,7 @@ class PowerActions:
             host.note_reboot(uuid)
             await host.calls.run(f"reboot VM {uuid}", press)
             while not rebooted.is_set() and loop.time() < deadline_s:
-                try:
-                    await asyncio.wait_for(rebooted.wait(), PRESS_AGAIN_S)
-                except TimeoutError:
+                if not await is_set_within(rebooted, PRESS_AGAIN_S):
                     # libvirt's reboot is a shutdown with a promise to reset: repeat the button while it boots.
                     if await self._power(uuid) in OFF:
                         break

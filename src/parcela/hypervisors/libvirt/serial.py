@@ -18,6 +18,7 @@ from uuid import UUID
 
 import libvirt
 
+from parcela.core.tasks import is_set_within
 from parcela.hypervisors.errors import FatalDriverError
 from parcela.hypervisors.libvirt.context import HostContext, require_domain
 
@@ -183,8 +184,7 @@ class SerialConsole:
             if ended:
                 break
             busy = loop.time() < self._busy_until_s
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), BUSY_POLL_S if busy else IDLE_POLL_S)
+            await is_set_within(self._news, BUSY_POLL_S if busy else IDLE_POLL_S)
         return b""
 
     async def write(self, data: bytes) -> None:

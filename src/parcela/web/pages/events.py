@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Header, Query, Request
 from fastapi.responses import StreamingResponse
 
+from parcela.core.tasks import end
 from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller
 from parcela.services.container import Services
@@ -66,7 +67,6 @@ async def _stream(
     except StreamLaggedError:
         return  # the browser comes back with the number of its last event
     finally:
-        pending.cancel()
-        await asyncio.wait({pending})
+        await end(pending)
         if isinstance(records, AsyncGenerator):
             await records.aclose()

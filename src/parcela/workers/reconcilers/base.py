@@ -6,12 +6,12 @@ A reconciler takes no input, is idempotent, and says in its header what it repai
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Protocol
 
 import structlog
 
 from parcela.core.errors import ParcelaError
+from parcela.core.tasks import end, is_set_within
 from parcela.hypervisors.driver import Driver
 from parcela.models import Host
 from parcela.repositories.uow import UnitOfWorkFactory
@@ -83,8 +83,7 @@ class ReconcilerLoop:
 
     async def _for_ever(self) -> None:
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._interval_s)
+            await is_set_within(self._wake, self._interval_s)
             self._wake.clear()
             await self.round()
 
@@ -95,5 +94,4 @@ class ReconcilerLoop:
     async def aclose(self) -> None:
         """Stop."""
         if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end(self._task)

@@ -59,3 +59,12 @@ async def test_it_runs_on_a_timer() -> None:
 
 async def test_it_may_be_closed_before_it_was_started() -> None:
     await ReconcilerLoop([], NEVER_S).aclose()
+
+
+async def test_it_ends_when_a_signal_comes_at_the_same_time() -> None:
+    loop = ReconcilerLoop([], NEVER_S)
+    loop.start()
+    await asyncio.sleep(0)
+    loop.signal()
+    async with asyncio.timeout(30):
+        await loop.aclose()
