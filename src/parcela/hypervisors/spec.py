@@ -66,6 +66,7 @@ class HostFacts:
         memory_mib: memory of the host in MiB.
         disk_gib: free plus used space of the file system that holds VM disks, in GiB.
         capabilities: what it can do beyond the core contract.
+        obstacle: what keeps every VM from starting and how to mend it, for administrators; "" when nothing is known.
     """
 
     hypervisor: str
@@ -75,6 +76,7 @@ class HostFacts:
     memory_mib: int
     disk_gib: int
     capabilities: frozenset[Capability] = frozenset()
+    obstacle: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,10 @@ class HealthService:
         ]
         for host, provider in hosts:
             name = f"host {host.name}"
-            if host.reachable:
+            if host.reachable and host.facts.get("obstacle"):
+                # No paths here: health is for everyone. The log and 'parcela doctor' say why.
+                found.append(Check(name, "down", "no VM can start on it; see the log and 'parcela doctor'"))
+            elif host.reachable:
                 found.append(Check(name, "ok", f"{provider}, {host.facts.get('hypervisor', '')}".rstrip(", ")))
             else:
                 reason = host.last_error or "not seen yet"

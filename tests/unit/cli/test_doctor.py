@@ -78,7 +78,7 @@ def test_a_machine_without_anything(folder: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(virtualisation, "KVM", folder / "kvm")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     monkeypatch.setattr(virtualisation, "may_make_bridges", lambda: False)
-    monkeypatch.setattr(virtualisation, "QEMU_USERS", ())
+    monkeypatch.setattr(virtualisation, "read_capabilities", lambda _uri: None)
     monkeypatch.setenv("PARCELA_LIBVIRT_URI", "qemu:///system")
     shown = support.run("doctor", "--json")
     found = {item["name"]: item for item in shown.json["checks"]}
@@ -225,3 +225,30 @@ def test_bridges(folder: Path, monkeypatch: pytest.MonkeyPatch, uri: str, able: 
 def test_a_session_needs_no_root_tools(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARCELA_LIBVIRT_URI", "qemu:///session")
     assert all(CHECKS[name].examine(patient(tries=False)) is None for name in ("nft", "dnsmasq", "qemu user"))
+
+
+def dac(label: str) -> str:
+    model = f"<secmodel><model>dac</model><baselabel>{label}</baselabel></secmodel>"
+    return f"<capabilities><host>{model}</host></capabilities>"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "verdict"),
+    [
+        (dac("+4000000:+4000000"), Verdict.FAIL),
+        (dac("+0:+0"), Verdict.OK),  # as root: with which privileges is not known
+        ("<capabilities><host/></capabilities>", Verdict.OK),
+        (None, None),
+    ],
+)
+def test_the_way_of_qemus_user_to_the_disks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capabilities: str | None, verdict: Verdict | None
+) -> None:
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("PARCELA_LIBVIRT_URI", "qemu:///system")
+    monkeypatch.setattr(virtualisation, "read_capabilities", lambda _uri: capabilities)
+    finding = CHECKS["qemu user"].examine(patient(tries=False))
+    assert (finding.verdict if finding else None) is verdict
+    if finding and verdict is Verdict.FAIL:
+        assert "the user 4000000, who may not enter /" in finding.text
+        assert "chmod o+x /" in finding.mend

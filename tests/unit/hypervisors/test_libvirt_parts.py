@@ -15,7 +15,7 @@ from parcela.hypervisors.libvirt.accel import Accelerator
 from parcela.hypervisors.libvirt.cpulimits import cpu_controller_exists
 from parcela.hypervisors.libvirt.disks import check_self_contained, qcow2_size_bytes
 from parcela.hypervisors.libvirt.events import EventHub, lifecycle_kind
-from parcela.hypervisors.libvirt.failures import translate
+from parcela.hypervisors.libvirt.failures import reason_of, translate
 from parcela.hypervisors.libvirt.layout import Layout, Owner, replacing
 from parcela.hypervisors.libvirt.nat import choose_subnet
 from parcela.hypervisors.libvirt.power import power_state
@@ -52,6 +52,34 @@ def test_error_translation(code: int, domain: int, kind: type[Exception]) -> Non
     assert type(error) is kind
     assert "stub" in error.internal
     assert "stub" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            "Cannot access storage file '/root/x/disk.qcow2' (as uid:64055, gid:106): Permission denied",
+            "'parcela doctor'",
+        ),
+        (
+            "process exited while connecting to monitor: qemu: Could not open '/root/disk.qcow2': Permission denied",
+            "'parcela doctor'",
+        ),
+        ("unable to write to '/srv/x': No space left on device", "disk is full"),
+        ("cannot set up guest memory 'pc.ram': Cannot allocate memory", "out of memory"),
+        ("Could not access KVM kernel module: Permission denied", "KVM cannot be used"),
+        ('Failed to get "write" lock. Is another process using the image [/x]?', "another process"),
+        ("Cannot access storage file '/srv/x': No such file or directory", "files is missing"),
+        ("Cannot get interface MTU on 'br7': No such device", "network is not there"),
+        ("process exited while connecting to monitor", "as soon as it was started"),
+        ("the moon is full", "the server's log"),
+    ],
+)
+def test_what_is_said_in_words_becomes_a_sentence_without_paths(said: str, shown: str) -> None:
+    reason = reason_of(libvirt.VIR_ERR_INTERNAL_ERROR, said)
+    assert shown in reason
+    assert "/" not in reason
+    assert reason_of(libvirt.VIR_ERR_RESOURCE_BUSY, said) == "it is in use"
 
 
 @pytest.mark.parametrize(

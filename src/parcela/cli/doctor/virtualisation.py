@@ -3,10 +3,8 @@
 import importlib.util
 import json
 import os
-import pwd
 import re
 import shutil
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +13,7 @@ from pyroute2 import IPRoute, NetlinkError
 
 from parcela.cli.doctor.report import Check, Finding, Patient, fail, ok, warn
 from parcela.core.settings import AccelerationChoice, Hypervisor
+from parcela.hypervisors.libvirt.qemuuser import first_closed, parse_qemu_user
 
 TIMEOUT_S = 15
 QEMU = "qemu-system-x86_64"
@@ -22,9 +21,9 @@ MIN_QEMU, MIN_LIBVIRT = 6, 8
 KVM = Path("/dev/kvm")
 CAP_NET_ADMIN_BIT = 12
 TRIAL_BRIDGE = "pcl-doctor0"
-QEMU_USERS = ("libvirt-qemu", "qemu")
 # In a process of its own: a libvirtd that hangs must not hang the doctor.
 _PROBE = "import libvirt, sys; c = libvirt.open(sys.argv[1]); print(c.getLibVersion(), c.getVersion(), c.getHostname())"
+_CAPABILITIES = "import libvirt, sys; print(libvirt.open(sys.argv[1]).getCapabilities())"
 
 
 def _program(name: str) -> str | None:
@@ -216,35 +215,29 @@ def dnsmasq(patient: Patient) -> Finding | None:
 
 def qemu_may_pass(patient: Patient) -> Finding | None:
     """QEMU of qemu:///system runs as a user of its own, which must get through to the disks."""
-    if not _real(patient) or not _is_system(patient) or os.geteuid() != 0:
+    if not _real(patient) or not _is_system(patient):
         return None
-    user = next((user for user in map(_user, QEMU_USERS) if user is not None), None)
+    capabilities = read_capabilities(patient.settings.resolved_libvirt_uri)
+    if capabilities is None:
+        return None  # 'libvirt' says why
+    user = parse_qemu_user(capabilities)
     if user is None:
-        return warn("There is no user 'libvirt-qemu' or 'qemu'.", "libvirt's package makes it: install libvirt-daemon.")
+        return ok("libvirt runs QEMU as its own user.")
     folder = (patient.settings.data_dir / "hypervisor").absolute()
-    closed = [
-        str(place) for place in reversed((folder, *folder.parents)) if place.exists() and not _passes(place, user)
-    ]
-    if closed:
-        mend = f"'chmod o+x {' '.join(closed)}', or set PARCELA_DATA_DIR to a folder elsewhere (not below /root)."
-        return fail(f"The user {user.pw_name} cannot pass through {', '.join(closed)}: VMs could not start.", mend)
-    return ok(f"The user {user.pw_name} can get to the disks below {folder}.")
+    closed = first_closed(folder, user)
+    if closed is not None:
+        mend = f"'chmod o+x {closed}', or set PARCELA_DATA_DIR to a folder elsewhere (not below /root); then ask again."
+        return fail(f"QEMU runs as the user {user.name}, who may not enter {closed}: no VM could start.", mend)
+    return ok(f"QEMU runs as the user {user.name}, who gets to the disks below {folder} as far as modes tell.")
 
 
-def _user(name: str) -> pwd.struct_passwd | None:
+def read_capabilities(uri: str) -> str | None:
+    """Ask libvirt for its capabilities (XML); None when it does not answer."""
     try:
-        return pwd.getpwnam(name)
-    except KeyError:
+        answer = _run(sys.executable, "-c", _CAPABILITIES, uri)
+    except subprocess.TimeoutExpired:
         return None
-
-
-def _passes(folder: Path, user: pwd.struct_passwd) -> bool:
-    facts = folder.stat()
-    if facts.st_uid == user.pw_uid:
-        return bool(facts.st_mode & stat.S_IXUSR)
-    if facts.st_gid in os.getgrouplist(user.pw_name, user.pw_gid):
-        return bool(facts.st_mode & stat.S_IXGRP)
-    return bool(facts.st_mode & stat.S_IXOTH)
+    return answer.stdout if answer.returncode == 0 else None
 
 
 VIRTUALISATION = (

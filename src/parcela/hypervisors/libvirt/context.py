@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -19,7 +20,7 @@ from parcela.hypervisors.libvirt.disks import DiskStore
 from parcela.hypervisors.libvirt.events import EventHub
 from parcela.hypervisors.libvirt.failures import is_code
 from parcela.hypervisors.libvirt.layout import Layout
-from parcela.hypervisors.libvirt.qemuuser import QemuUser
+from parcela.hypervisors.libvirt.qemuuser import QemuUser, first_closed, parse_qemu_user
 from parcela.hypervisors.libvirt.xml.metadata import NAMESPACE, Metadata
 from parcela.hypervisors.spec import DriverEvent, VmEventKind
 
@@ -83,6 +84,21 @@ class HostContext:
         if self.console_threads is not None:
             self.console_threads.shutdown(wait=False)
             self.console_threads = None
+
+    async def find_qemu_user(self) -> QemuUser | None:
+        """Who QEMU runs as; None in session mode, where it is us. Asked for once: it is libvirtd's configuration."""
+        if self.qemu_user is None and not self.is_session:
+            self.qemu_user = await self.calls.run(
+                "ask for QEMU's user", lambda connection: parse_qemu_user(connection.getCapabilities())
+            )
+        return self.qemu_user
+
+    async def closed_folder(self) -> Path | None:
+        """The first folder on the way to the disks that QEMU's user may not enter, as far as that can be told."""
+        user = await self.find_qemu_user()
+        if user is None:
+            return None
+        return await self.store.run("look at the folders", lambda: first_closed(self.layout.vms, user))
 
     @asynccontextmanager
     async def alone(self, uuid: UUID) -> AsyncIterator[None]:

@@ -117,6 +117,17 @@ class LibvirtDriver(VmActions, PowerActions, SegmentActions, InventoryActions, R
             memory_mib=memory_mib,
             disk_gib=disk_gib,
             capabilities=frozenset(capabilities),
+            obstacle=await self._obstacle(),
+        )
+
+    async def _obstacle(self) -> str:
+        host = self._host
+        folder = await host.closed_folder()
+        if folder is None or host.qemu_user is None:
+            return ""
+        return (
+            f"No VM can start: QEMU runs as the user {host.qemu_user.name}, who may not enter {folder}, "
+            f"and the disks are below it. Run 'chmod o+x {folder}', or move the data folder elsewhere."
         )
 
 

@@ -1,5 +1,7 @@
 """libvirt error codes -> the driver errors of the seam: the one place that knows them."""
 
+import re
+
 import libvirt
 
 from parcela.hypervisors.errors import DriverError, FatalDriverError, HostUnreachableError, RetryableDriverError
@@ -48,6 +50,39 @@ _REASONS = {
     libvirt.VIR_ERR_RESOURCE_BUSY: "it is in use",
 }
 
+# What QEMU and libvirt say in words only, under general codes. The first that is found counts. Our words are shown and
+# theirs are not: they hold paths and command lines of the host, and the people who read them are users.
+_SAID = tuple(
+    (re.compile(pattern, re.IGNORECASE), reason)
+    for pattern, reason in (
+        (r"no space left on device|disk quota exceeded", "the host's disk is full"),
+        (
+            r"cannot allocate memory|cannot set up guest memory|out of memory|killed by .*oom",
+            "the host is out of memory",
+        ),
+        (r"kvm.*(permission denied|no such file|no such device)|failed to initialize kvm", "KVM cannot be used there"),
+        (
+            r"permission denied|operation not permitted|access denied",
+            "QEMU's user may not open its files there; an administrator finds the reason with 'parcela doctor'",
+        ),
+        (r"failed to get .*lock|is another process using", "another process uses its disk"),
+        (r"could not open|no such file or directory|cannot access storage file", "one of its files is missing"),
+        (r"address already in use", "an address or a port that it needs is taken"),
+        (r"cannot get interface|network .*(not active|not found)|no such device|bridge", "its network is not there"),
+        (r"too many open files|resource temporarily unavailable", "the host has reached a limit of its system"),
+        (r"timed out|timeout", "the hypervisor took too long"),
+        (r"exited while connecting to monitor|unexpectedly closed the monitor", "QEMU ended as soon as it was started"),
+    )
+)
+_UNKNOWN = "the hypervisor reported a failure; the server's log has its words"
+
+
+def reason_of(code: int, text: str) -> str:
+    """A sentence for users: from the code when it says enough, else from the words of libvirt or QEMU."""
+    if code in _REASONS:
+        return _REASONS[code]
+    return next((reason for pattern, reason in _SAID if pattern.search(text)), _UNKNOWN)
+
 
 def is_code(error: libvirt.libvirtError, *codes: int) -> bool:
     """Say whether the error is one of these ``VIR_ERR_*``."""
@@ -83,7 +118,7 @@ def translate(error: libvirt.libvirtError, doing: str, host_name: str) -> Driver
     internal = f"libvirt error {error.get_error_code()} in domain {error.get_error_domain()}: {error}"
     if is_connection_failure(error):
         return unreachable(host_name, internal)
-    message = f"could not {doing}: {_REASONS.get(error.get_error_code(), 'the hypervisor reported a failure')}"
+    message = f"could not {doing}: {reason_of(error.get_error_code(), str(error))}"
     if error.get_error_code() in _FATAL:
         return FatalDriverError(message, internal=internal)
     return RetryableDriverError(message, internal=internal)

@@ -10,7 +10,7 @@ from parcela.hypervisors.libvirt.cpulimits import cpu_limits_work
 from parcela.hypervisors.libvirt.failures import is_code
 from parcela.hypervisors.libvirt.names import bridge_name, domain_name, nat_network_name, tap_name
 from parcela.hypervisors.libvirt.power import OFF, current_power, pull_plug
-from parcela.hypervisors.libvirt.qemuuser import QemuUser, read_qemu_user
+from parcela.hypervisors.libvirt.qemuuser import QemuUser
 from parcela.hypervisors.libvirt.xml.disk import Disk
 from parcela.hypervisors.libvirt.xml.domain import DirectKernel, Domain
 from parcela.hypervisors.libvirt.xml.interface import Interface, Plug
@@ -80,11 +80,14 @@ class VmActions:
         async with host.alone(spec.uuid):
             defined = await host.calls.run(f"make VM {spec.name}", exists)
             host.known.add(spec.uuid)
+            complete = defined and host.layout.disk(spec.uuid).exists()
+            if not complete:
+                await self._require_way(spec)
             await host.store.make_folder(spec)
-            if defined and host.layout.disk(spec.uuid).exists():
+            if complete:
                 return
             host.store.require_image(spec)
-            await host.store.ensure_disk(spec, await self._find_qemu_user())
+            await host.store.ensure_disk(spec, await host.find_qemu_user())
             await host.store.write_seed(spec)
             if not defined:
                 await self._define(spec)
@@ -106,7 +109,7 @@ class VmActions:
         async with host.alone(spec.uuid):
             await self._require_off(spec, "reset the disk of")
             host.store.require_image(spec)
-            await host.store.replace_disk(spec, await self._find_qemu_user())
+            await host.store.replace_disk(spec, await host.find_qemu_user())
             await host.store.write_seed(spec)
 
     async def remove_vm(self, uuid: UUID) -> None:
@@ -130,12 +133,13 @@ class VmActions:
                     await host.store.run(f"remove the taps of VM {uuid}", lambda: host.bridges.remove_taps(taps))
                 await host.store.remove(uuid)
 
-    async def _find_qemu_user(self) -> QemuUser | None:
-        """Who QEMU runs as; None in session mode, where it is us. Asked for once: it is libvirtd's configuration."""
-        host = self._host
-        if host.qemu_user is None and not host.is_session:
-            host.qemu_user = await host.calls.run("ask for QEMU's user", read_qemu_user)
-        return host.qemu_user
+    async def _require_way(self, spec: VmSpec) -> None:
+        """Refuse what could never start: libvirt would only say so at the start, after all the work."""
+        if await self._host.closed_folder() is not None:
+            raise FatalDriverError(
+                f"could not make VM {spec.name}: on host {self._host.name} QEMU's user may not enter the folder of the "
+                f"disks; an administrator finds the reason with 'parcela doctor'"
+            )
 
     async def _require_off(self, spec: VmSpec, verb: str) -> None:
         host = self._host
@@ -149,7 +153,7 @@ class VmActions:
     async def _define(self, spec: VmSpec) -> None:
         host = self._host
         verdict = await host.accelerator.decide()
-        user = await self._find_qemu_user()
+        user = await host.find_qemu_user()
 
         def work(connection: libvirt.virConnect) -> None:
             domain = find_domain(connection, host.installation, spec.uuid)

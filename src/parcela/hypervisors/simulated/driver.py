@@ -40,6 +40,7 @@ class SimulatedDriver(SimulatedVms, SimulatedPower):
                 memory_mib=size.memory_mib,
                 disk_gib=size.disk_gib,
                 capabilities=size.capabilities,
+                obstacle=self._host.obstacle,
             )
 
     async def inventory(self) -> Inventory:

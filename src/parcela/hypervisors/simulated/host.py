@@ -28,6 +28,7 @@ class SimHost:
         self.name = name
         self.size = size
         self.reachable = True
+        self.obstacle = ""  # what the host says keeps VMs from starting; a switch for tests
         self.changed = Signal()  # reachability
         self.images: set[str] = set()
         self.segments: dict[tuple[str, UUID], SimSegment] = {}

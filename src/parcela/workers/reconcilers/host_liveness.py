@@ -13,7 +13,7 @@ from parcela.hypervisors.errors import DriverError
 from parcela.hypervisors.spec import HostFacts
 from parcela.models import Host
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.workers.reconcilers.base import DrivenHosts
+from parcela.workers.reconcilers.base import DrivenHosts, log
 
 
 def facts_row(facts: HostFacts) -> dict[str, object]:
@@ -26,6 +26,7 @@ def facts_row(facts: HostFacts) -> dict[str, object]:
         "vcpus": facts.vcpus,
         "memory_mib": facts.memory_mib,
         "disk_gib": facts.disk_gib,
+        "obstacle": facts.obstacle,
     }
 
 
@@ -38,6 +39,7 @@ class HostLiveness:
         """Take the collaborators."""
         self._uows = uows
         self._hosts = hosts
+        self._told: dict[int, str] = {}  # what the log has of a host's obstacle, since this process began
 
     async def run(self) -> int:
         """Ask every host once."""
@@ -53,6 +55,8 @@ class HostLiveness:
             facts = await driver.probe()
         except DriverError as exc:
             error = exc.message
+        else:
+            self._tell_obstacle(host, facts.obstacle)
         changed = host.reachable != (facts is not None)
         known = facts is None or facts_row(facts) == host.facts
         recent = host.last_seen_at is not None and (self._uows.clock() - host.last_seen_at).total_seconds() < 30
@@ -69,6 +73,16 @@ class HostLiveness:
                 uow.add_event(kind, data={"host": host.name, "host_id": host.id, "error": error})
             await uow.commit()
         return int(changed)
+
+    def _tell_obstacle(self, host: Host, obstacle: str) -> None:
+        """Once after every start, and when it changes."""
+        if obstacle == self._told.get(host.id, ""):
+            return
+        self._told[host.id] = obstacle
+        if obstacle:
+            log.error("host.obstacle", host=host.name, reason=obstacle)
+        else:
+            log.info("host.obstacle_gone", host=host.name)
 
 
 def _take_facts(row: Host, facts: HostFacts) -> None:
