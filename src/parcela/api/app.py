@@ -1,12 +1,11 @@
 """Puts the routers together."""
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import FastAPI
 
-from parcela.api.compat.cloud.router import router as cloud
-from parcela.api.compat.siglab.router import router as siglab
+from parcela.api.compat.cloud.router import ROUTERS as CLOUD
+from parcela.api.compat.siglab.router import ROUTERS as SIGLAB
+from parcela.api.compat.vms.router import ROUTERS as VMS
 from parcela.api.compat.vms.router import install_feeds
-from parcela.api.compat.vms.router import router as vms_family
-from parcela.api.dependencies.bodies import refuse_repeated_keys
 from parcela.api.document import complete
 from parcela.api.errors import install_error_handlers
 from parcela.api.routers import (
@@ -38,6 +37,7 @@ from parcela.api.routers import (
     webhooks,
     zones,
 )
+from parcela.api.routing import take
 
 ROUTERS = (
     # Looked at one after the other: those that are asked all the time stand first.
@@ -72,13 +72,7 @@ ROUTERS = (
 
 def include_api(app: FastAPI) -> None:
     """Attach ``/api/v1``, the older APIs and the error handlers."""
-    api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_repeated_keys)])
-    for module in ROUTERS:
-        api.include_router(module.router)
-    app.include_router(api)
-    app.include_router(metrics.router)
-    for family in (siglab, vms_family, cloud):
-        app.include_router(family, dependencies=[Depends(refuse_repeated_keys)])
+    take(app, *(module.router for module in ROUTERS), metrics.router, *SIGLAB, *VMS, *CLOUD)
     install_feeds(app)
     install_error_handlers(app)
     complete(app)

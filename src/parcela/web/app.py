@@ -45,6 +45,6 @@ def include_web(app: FastAPI) -> None:
     renderer = Renderer(assets)
     app.state.site = build_site(app, renderer, install_error_pages(app, renderer).status_of)
     for module in PAGES:
-        app.include_router(module.router)
+        app.router.routes.extend(module.router.routes)  # made once, when they were declared
     if assets.built:
         app.mount(URL, ImmutableFiles(directory=assets.folder), name="static")

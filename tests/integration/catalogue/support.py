@@ -163,7 +163,7 @@ async def open_client(lab: Lab, *routers: APIRouter) -> AsyncIterator[Client]:
     install_error_handlers(app)
     app.state.services = SimpleNamespace(**{name: getattr(lab, name) for name in vars(lab)})
     for router in routers:
-        app.include_router(router, prefix="/api/v1")
+        app.include_router(router)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://lab") as http:
         client = Client(http, app)

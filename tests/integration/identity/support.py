@@ -194,7 +194,7 @@ async def open_client(identity: Identity) -> AsyncIterator[Client]:
     install_error_handlers(app)
     app.state.services = SimpleNamespace(**vars(identity))
     for module in (auth, password_resets, second_factor, sessions, users, roles, tokens):
-        app.include_router(module.router, prefix="/api/v1")
+        app.include_router(module.router)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False, client=(ADDRESS, 5000))
     async with httpx2.AsyncClient(transport=transport, base_url="http://lab") as http:
         yield Client(http, app)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 from fastapi.responses import FileResponse
 
 from parcela.api.dependencies.caller import Requires
@@ -11,6 +11,7 @@ from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.dependencies.uploads import UNLIMITED, Upload, file_body
 from parcela.api.errors import problem_responses
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.flavours import RowId
 from parcela.api.schemas.maintenance import AttachmentRead
@@ -19,7 +20,7 @@ from parcela.services.access import Caller
 from parcela.services.attachments import MAX_NAME_CHARS
 from parcela.services.catalogue_rules import TEXT_PATTERN
 
-router = APIRouter(tags=["machines"])
+router = v1_router(tags=["machines"])
 Reader = Annotated[Caller, Depends(Requires(Permission.MAINTENANCE_READ))]
 Writer = Annotated[Caller, Depends(Requires(Permission.MAINTENANCE_WRITE))]
 RecordRef = Annotated[

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
@@ -14,6 +14,7 @@ from parcela.api.dependencies.caller import Requires
 from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.api.errors import problem_responses
+from parcela.api.routing import v1_router
 from parcela.api.schemas.audit import AuditFormat, AuditRead
 from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.flavours import TextFilter
@@ -25,7 +26,7 @@ from parcela.services.catalogue_rules import TEXT_PATTERN
 from parcela.services.container import Services
 from parcela.services.csv_text import csv_line
 
-router = APIRouter(prefix="/audit", tags=["audit"])
+router = v1_router("/audit", tags=["audit"])
 Reader = Annotated[Caller, Depends(Requires(Permission.AUDIT_READ))]
 COLUMNS = tuple(AuditRead.model_fields)
 MEDIA_TYPES = {AuditFormat.NDJSON: "application/x-ndjson", AuditFormat.CSV: "text/csv; charset=utf-8"}

@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import Form, Request, Response
 
 from parcela.api.dependencies.caller import CurrentCaller, client_address
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.errors import problem_responses
 from parcela.api.forms import FormRoute
+from parcela.api.routing import v1_router
 from parcela.api.schemas.auth import LoginRequest, RefreshRequest, TokenPairRead
 from parcela.services.container import Services
 
-router = APIRouter(tags=["auth"])
+router = v1_router(tags=["auth"])
 NO_STORE = {"Cache-Control": "no-store"}
 """Answers that hold a secret are kept by nobody on the way."""
 

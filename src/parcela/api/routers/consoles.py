@@ -3,14 +3,15 @@
 from typing import Annotated
 
 import anyio
-from fastapi import APIRouter, Path, Query, WebSocket, WebSocketDisconnect
+from fastapi import Path, Query, WebSocket, WebSocketDisconnect
 
 from parcela.api.dependencies.sockets import accept, refuse
 from parcela.api.dependencies.uow import AppServices
+from parcela.api.routing import v1_router
 from parcela.core.errors import ParcelaError
 from parcela.services.consoles import ConsoleKind, ConsoleStream
 
-router = APIRouter(prefix="/virtual-machines", tags=["consoles"])
+router = v1_router("/virtual-machines", tags=["consoles"])
 ENDED = 4410
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Query, WebSocket
+from fastapi import Header, Query, WebSocket
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.sockets import Sender, accept, authenticate, refuse
 from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.api.errors import problem_responses
+from parcela.api.routing import v1_router
 from parcela.api.schemas.operations import EventList, EventRead
 from parcela.core.errors import ParcelaError
 from parcela.repositories.events import EventRecord
@@ -20,7 +21,7 @@ from parcela.services.catalogue_rules import TEXT_PATTERN
 from parcela.services.container import Services
 from parcela.services.events import StreamLaggedError
 
-router = APIRouter(prefix="/events", tags=["events"])
+router = v1_router("/events", tags=["events"])
 Since = Annotated[int | None, Query(ge=0, le=2**63 - 1, description="Number of the last event you have")]
 SliceFilter = Annotated[int | None, Query(ge=1, le=2**63 - 1, description="Only events of this slice")]
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from parcela.api.dependencies.caller import Requires
 from parcela.api.dependencies.idempotency import Idempotent
@@ -10,13 +10,14 @@ from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead, fields_set
 from parcela.api.schemas.flavours import FlavourCreate, FlavourRead, FlavourUpdate, RowId, TextFilter
 from parcela.core.permissions import Permission
 from parcela.models import Flavour
 from parcela.services.access import Caller
 
-router = APIRouter(prefix="/flavours", tags=["flavours"])
+router = v1_router("/flavours", tags=["flavours"])
 Reader = Annotated[Caller, Depends(Requires(Permission.CATALOGUE_READ))]
 Writer = Annotated[Caller, Depends(Requires(Permission.CATALOGUE_WRITE))]
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from starlette.requests import ClientDisconnect
 
 from parcela.api.dependencies.caller import CurrentCaller, Requires
@@ -17,6 +17,7 @@ from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead, fields_set
 from parcela.api.schemas.flavours import RowId, RowIdFilter, TextFilter
 from parcela.api.schemas.images import ImageImport, ImageQuery, ImageRead, ImageUpdate, Visibility
@@ -28,7 +29,7 @@ from parcela.services.access import Caller
 from parcela.services.container import Services
 from parcela.services.images import CheckedFile, NewImage
 
-router = APIRouter(prefix="/images", tags=["images"])
+router = v1_router("/images", tags=["images"])
 Reader = Annotated[Caller, Depends(Requires(Permission.CATALOGUE_READ))]
 Importer = Annotated[Caller, Depends(Requires(Permission.CATALOGUE_WRITE))]
 UNLIMITED: Final = 2**63 - 1

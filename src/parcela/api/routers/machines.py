@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from parcela.api.dependencies.caller import Requires
@@ -12,6 +12,7 @@ from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.dependencies.uploads import UNLIMITED, Upload, file_body
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead, fields_set
 from parcela.api.schemas.flavours import RowId, RowIdFilter, TextFilter
 from parcela.api.schemas.machines import (
@@ -29,7 +30,7 @@ from parcela.core.permissions import Permission
 from parcela.services.access import Caller
 
 Answers = dict[int | str, dict[str, Any]]
-router = APIRouter(prefix="/machines", tags=["machines"])
+router = v1_router("/machines", tags=["machines"])
 Reader = Annotated[Caller, Depends(Requires(Permission.MACHINE_READ))]
 Writer = Annotated[Caller, Depends(Requires(Permission.MACHINE_WRITE))]
 SVG: Answers = {200: {"content": {"image/svg+xml": {"schema": {"type": "string"}}}, "description": "The label"}}

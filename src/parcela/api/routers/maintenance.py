@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 
 from parcela.api.dependencies.caller import Requires
 from parcela.api.dependencies.idempotency import Idempotent
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead, fields_set
 from parcela.api.schemas.flavours import RowIdFilter
 from parcela.api.schemas.machines import DayFilter, PartFilter, RecordId
@@ -24,7 +25,7 @@ from parcela.core.permissions import Permission
 from parcela.repositories.maintenance.port import MAX_PAGE, RecordFilter
 from parcela.services.access import Caller
 
-router = APIRouter(prefix="/maintenance-records", tags=["maintenance"])
+router = v1_router("/maintenance-records", tags=["maintenance"])
 Reader = Annotated[Caller, Depends(Requires(Permission.MAINTENANCE_READ))]
 Writer = Annotated[Caller, Depends(Requires(Permission.MAINTENANCE_WRITE))]
 

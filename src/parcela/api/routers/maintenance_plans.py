@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from parcela.api.dependencies.caller import Requires
 from parcela.api.dependencies.idempotency import Idempotent
@@ -10,6 +10,7 @@ from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead, fields_set
 from parcela.api.schemas.flavours import RowId, RowIdFilter
 from parcela.api.schemas.maintenance import MaintenanceRead, PlanCreate, PlanRead, PlanSummary, PlanUpdate
@@ -17,7 +18,7 @@ from parcela.core.machines import PlanTiming
 from parcela.core.permissions import Permission
 from parcela.services.access import Caller
 
-router = APIRouter(prefix="/maintenance-plans", tags=["maintenance"])
+router = v1_router("/maintenance-plans", tags=["maintenance"])
 Reader = Annotated[Caller, Depends(Requires(Permission.MAINTENANCE_READ))]
 Writer = Annotated[Caller, Depends(Requires(Permission.MAINTENANCE_WRITE))]
 

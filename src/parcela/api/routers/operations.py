@@ -2,19 +2,20 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 
 from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.operations import OperationDetail, OperationRead, StepRead
 from parcela.core.lifecycle import OperationState
 from parcela.models import Operation, OperationStep
 from parcela.services.catalogue_rules import TEXT_PATTERN
 
-router = APIRouter(prefix="/operations", tags=["operations"])
+router = v1_router("/operations", tags=["operations"])
 OperationId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 RowFilter = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
 

@@ -1,13 +1,14 @@
 """A new password by mail."""
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from parcela.api.dependencies.caller import client_address
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.errors import problem_responses
+from parcela.api.routing import v1_router
 from parcela.api.schemas.password_resets import PasswordResetComplete, PasswordResetRequest
 
-router = APIRouter(prefix="/password-resets", tags=["auth"])
+router = v1_router("/password-resets", tags=["auth"])
 
 
 @router.post("", status_code=202, responses=problem_responses(400, 413, 422, 429, 501))

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.idempotency import Idempotent
@@ -10,6 +10,7 @@ from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.flavours import RowId
 from parcela.api.schemas.projects import (
@@ -25,7 +26,7 @@ from parcela.api.schemas.projects import (
 )
 from parcela.services.catalogue_rules import TEXT_PATTERN
 
-router = APIRouter(tags=["projects"])
+router = v1_router(tags=["projects"])
 
 
 @router.get("/projects/", summary="List projects", responses=problem_responses(401, 403, 422))

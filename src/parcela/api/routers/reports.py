@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from parcela.api.dependencies.caller import Requires
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.errors import problem_responses
 from parcela.api.report_files import FILES, file_answer
+from parcela.api.routing import v1_router
 from parcela.api.schemas.flavours import RowId
 from parcela.api.schemas.reports import AllMachinesWanted, ReportQuery, ReportRead, ReportWanted
 from parcela.core.permissions import Permission
@@ -16,7 +17,7 @@ from parcela.services.container import Services
 from parcela.services.reports.report import Format
 from parcela.services.reports.service import Wanted
 
-router = APIRouter(tags=["reports"])
+router = v1_router(tags=["reports"])
 Reader = Annotated[Caller, Depends(Requires(Permission.MAINTENANCE_READ))]
 ERRORS = FILES | problem_responses(401, 403, 413, 422, 503)
 

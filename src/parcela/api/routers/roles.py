@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from parcela.api.dependencies.caller import CurrentCaller, Requires
 from parcela.api.dependencies.idempotency import Idempotent
@@ -10,6 +10,7 @@ from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.flavours import RowId
 from parcela.api.schemas.roles import PermissionsRead, RoleCreate, RoleRead, RoleUpdate
@@ -17,7 +18,7 @@ from parcela.core.permissions import Permission
 from parcela.services.access import Caller
 from parcela.services.roles import RoleChanges
 
-router = APIRouter(tags=["roles"])
+router = v1_router(tags=["roles"])
 RoleReader = Annotated[Caller, Depends(Requires(Permission.ROLE_READ))]
 RoleWriter = Annotated[Caller, Depends(Requires(Permission.ROLE_WRITE))]
 

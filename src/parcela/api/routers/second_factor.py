@@ -1,11 +1,12 @@
 """The second factor of the caller: codes of an authenticator app."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.routers.auth import NO_STORE
+from parcela.api.routing import v1_router
 from parcela.api.schemas.second_factor import (
     EnrolmentRead,
     RecoveryCodesRead,
@@ -15,7 +16,7 @@ from parcela.api.schemas.second_factor import (
     SecondFactorRead,
 )
 
-router = APIRouter(prefix="/second-factor", tags=["auth"])
+router = v1_router("/second-factor", tags=["auth"])
 
 
 @router.get("", responses=problem_responses(401, 403))

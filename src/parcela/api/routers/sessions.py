@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 
 from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.second_factor import SessionRead
 
-router = APIRouter(prefix="/sessions", tags=["auth"])
+router = v1_router("/sessions", tags=["auth"])
 SessionId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", description="As the list gives it")]
 
 

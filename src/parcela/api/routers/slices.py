@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.idempotency import Idempotent
@@ -10,6 +10,7 @@ from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.operations import OperationRead
 from parcela.api.schemas.slices import SliceCreate, SliceDeploy, SliceExtend, SliceRead
@@ -20,7 +21,7 @@ from parcela.repositories.paging import PageRequest
 from parcela.services.catalogue_rules import TEXT_PATTERN
 from parcela.services.slices import SliceOrder
 
-router = APIRouter(prefix="/slices", tags=["slices"])
+router = v1_router("/slices", tags=["slices"])
 SliceId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 CHANGING = problem_responses(401, 403, 404, 409, 413, 422, 503)
 

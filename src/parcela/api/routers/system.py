@@ -1,12 +1,12 @@
 """Health and version."""
 
-from fastapi import APIRouter
 from pydantic import Field
 
 from parcela.api.dependencies.uow import AppServices
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import Schema
 
-router = APIRouter(prefix="/system", tags=["system"])
+router = v1_router("/system", tags=["system"])
 
 
 class CheckRead(Schema):

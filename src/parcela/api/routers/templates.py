@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Path, Query, Response
+from fastapi import Body, Depends, Path, Query, Response
 from fastapi.responses import JSONResponse
 
 from parcela.api.dependencies.caller import CurrentCaller, Requires
@@ -12,6 +12,7 @@ from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.flavours import RowId, RowIdFilter, TextFilter
 from parcela.api.schemas.images import Visibility
@@ -31,7 +32,7 @@ from parcela.api.schemas.templates import (
 from parcela.core.permissions import Permission
 from parcela.services.access import Caller
 
-router = APIRouter(prefix="/templates", tags=["templates"])
+router = v1_router("/templates", tags=["templates"])
 Creator = Annotated[Caller, Depends(Requires(Permission.TEMPLATE_CREATE))]
 MAX_VERSION = 2**31 - 1
 VersionPath = Annotated[int, Path(ge=1, le=MAX_VERSION)]

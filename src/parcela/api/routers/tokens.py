@@ -1,16 +1,17 @@
 """Personal tokens of the caller."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.flavours import RowId
 from parcela.api.schemas.tokens import PersonalTokenCreate, PersonalTokenCreated, PersonalTokenRead
 
-router = APIRouter(prefix="/tokens", tags=["tokens"])
+router = v1_router("/tokens", tags=["tokens"])
 
 
 @router.get("/", responses=problem_responses(401, 403, 422))

@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 
 from parcela.api.dependencies.caller import CurrentCaller, Requires
 from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.flavours import RowId
 from parcela.api.schemas.users import (
@@ -25,7 +26,7 @@ from parcela.repositories.users import UserRecord
 from parcela.services.access import Caller
 from parcela.services.users import NewUser, UserChanges
 
-router = APIRouter(prefix="/users", tags=["users"])
+router = v1_router("/users", tags=["users"])
 UserReader = Annotated[Caller, Depends(Requires(Permission.USER_READ))]
 UserWriter = Annotated[Caller, Depends(Requires(Permission.USER_WRITE))]
 FactorResetter = Annotated[Caller, Depends(Requires(Permission.USER_RESET_FACTOR))]

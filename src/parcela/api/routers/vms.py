@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.idempotency import Idempotent
@@ -11,6 +11,7 @@ from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
 from parcela.api.routers.slices import CHANGING, accepted
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead, PageWriter
 from parcela.api.schemas.operations import OperationRead
 from parcela.api.schemas.vms import ConsoleRequest, ConsoleTicketRead, NicRead, VmCreate, VmRead, VmUpdate
@@ -19,7 +20,7 @@ from parcela.models import Operation
 from parcela.services.catalogue_rules import TEXT_PATTERN
 from parcela.services.vms import VmChange, VmOrder
 
-router = APIRouter(prefix="/virtual-machines", tags=["virtual machines"])
+router = v1_router("/virtual-machines", tags=["virtual machines"])
 _LIST = PageWriter(VmRead)
 VmId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 

@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from parcela.api.dependencies.caller import CurrentCaller, Requires
 from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead, fields_set
 from parcela.api.schemas.flavours import RowId
 from parcela.api.schemas.webhooks import DeliveryRead, WebhookCreate, WebhookRead, WebhookSecretRead, WebhookUpdate
@@ -17,7 +18,7 @@ from parcela.models import DeliveryState, Webhook
 from parcela.services.access import Caller
 from parcela.services.webhooks import WebhookWithSecret
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = v1_router("/webhooks", tags=["webhooks"])
 Creator = Annotated[Caller, Depends(Requires(Permission.WEBHOOK_CREATE))]
 StateFilter = Annotated[DeliveryState | None, Query(description="Only deliveries in this state")]
 

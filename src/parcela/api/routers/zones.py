@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from parcela.api.dependencies.caller import Requires
 from parcela.api.dependencies.idempotency import Idempotent
@@ -10,6 +10,7 @@ from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
+from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead, fields_set
 from parcela.api.schemas.flavours import RowId, TextFilter
 from parcela.api.schemas.zones import Provider, ZoneCreate, ZoneRead, ZoneUpdate
@@ -17,7 +18,7 @@ from parcela.core.permissions import Permission
 from parcela.models import Zone
 from parcela.services.access import Caller
 
-router = APIRouter(prefix="/zones", tags=["zones"])
+router = v1_router("/zones", tags=["zones"])
 Reader = Annotated[Caller, Depends(Requires(Permission.CATALOGUE_READ))]
 Writer = Annotated[Caller, Depends(Requires(Permission.CATALOGUE_WRITE))]
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import Depends, Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from parcela.api.compat.cloud.caller import SessionToken
@@ -12,6 +12,7 @@ from parcela.api.compat.negotiation import accepts_html
 from parcela.api.dependencies.caller import client_address
 from parcela.api.dependencies.uow import AppServices, WriteUow
 from parcela.api.errors import problem_responses
+from parcela.api.routing import json_router
 from parcela.api.schemas.users import EmailText, FullName, Password
 from parcela.core.cookies import SESSION_COOKIE
 from parcela.core.errors import ErrorKind, ParcelaError
@@ -21,7 +22,7 @@ from parcela.services.usernames import username_for
 from parcela.services.users import NewUser
 
 # Before everything else: a page of another site must not even log somebody in, as somebody else.
-router = APIRouter(prefix="/auth", dependencies=[Depends(refuse_foreign_origin)])
+router = json_router("/auth", tags=["cloud"], dependencies=[Depends(refuse_foreign_origin)])
 NO_STORE = {"Cache-Control": "no-store"}
 HOME, LOGIN = "/", "/login"
 

@@ -1,6 +1,6 @@
 """``/slices``, ``/deployments/trigger`` and ``/flavours``."""
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from parcela.api.compat.cloud import schemas
 from parcela.api.compat.cloud.caller import CloudCaller
@@ -9,13 +9,14 @@ from parcela.api.compat.lists import MOST, Cursor, Limit, whole
 from parcela.api.compat.negotiation import SharedRoute
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
+from parcela.api.routing import json_router
 from parcela.api.schemas.flavours import RowId
 from parcela.models import Operation
 from parcela.repositories.paging import MAX_LIMIT, PageRequest
 from parcela.services.slices import SliceOrder
 
-router = APIRouter()
-shared = APIRouter(route_class=SharedRoute)
+router = json_router(tags=["cloud"])
+shared = json_router(tags=["cloud"], route_class=SharedRoute)
 CHANGING = problem_responses(401, 403, 404, 409, 413, 422, 503)
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from fastapi.responses import JSONResponse
 
 from parcela.api.compat.cloud.caller import CloudCaller
@@ -12,6 +12,7 @@ from parcela.api.compat.lists import MOST, Cursor, Limit, whole
 from parcela.api.compat.negotiation import SharedRoute
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
+from parcela.api.routing import json_router
 from parcela.api.schemas.flavours import RowId
 from parcela.core.errors import Problem, conflict
 from parcela.core.topology.cloud import to_cloud
@@ -19,8 +20,8 @@ from parcela.core.topology.document import parse_document
 from parcela.services.templates import CLOUD, TemplateDraft, TemplateRow
 
 # ``/templates/{id}`` is a page too, and this stands before ``/templates/{id}`` so that it is no id.
-shared = APIRouter(prefix="/templates", route_class=SharedRoute)
-router = APIRouter(prefix="/templates")
+shared = json_router("/templates", tags=["cloud"], route_class=SharedRoute)
+router = json_router("/templates", tags=["cloud"])
 UNNAMED = "plantilla"
 
 

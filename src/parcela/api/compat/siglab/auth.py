@@ -3,7 +3,7 @@
 import secrets
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from parcela.api.compat.siglab.errors import SiglabRoute, errors
 from parcela.api.compat.siglab.schemas import (
@@ -18,12 +18,13 @@ from parcela.api.compat.siglab.schemas import (
 from parcela.api.compat.siglab.words import ROLE_NAMES
 from parcela.api.dependencies.caller import OptionalCaller, Requires, client_address
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
+from parcela.api.routing import json_router
 from parcela.core.permissions import Permission
 from parcela.repositories.users import UserRecord
 from parcela.services.access import Caller
 from parcela.services.users import NewUser
 
-router = APIRouter(prefix="/auth", route_class=SiglabRoute)
+router = json_router("/api/auth", tags=["siglab"], route_class=SiglabRoute)
 UserReader = Annotated[Caller, Depends(Requires(Permission.USER_READ))]
 NOWHERE = "siglab.invalid"
 """Domain of the addresses of accounts that came without one; nobody can own it (RFC 2606)."""

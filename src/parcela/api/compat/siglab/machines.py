@@ -3,7 +3,7 @@
 import socket
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 
 from parcela.api.compat.siglab.errors import SiglabRoute, errors
 from parcela.api.compat.siglab.machine_schemas import (
@@ -26,6 +26,7 @@ from parcela.api.compat.siglab.machine_schemas import (
 from parcela.api.compat.siglab.words import STATUS_NAMES
 from parcela.api.dependencies.caller import Requires
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
+from parcela.api.routing import json_router
 from parcela.core.machines import MachineStatus, MaintenanceKind
 from parcela.core.permissions import Permission
 from parcela.repositories.paging import MAX_LIMIT, PageRequest
@@ -34,7 +35,7 @@ from parcela.services.access import Caller
 from parcela.services.container import Services
 from parcela.services.inventory_overview import Dashboard
 
-router = APIRouter(prefix="/maquinas", route_class=SiglabRoute)
+router = json_router("/api/maquinas", tags=["siglab"], route_class=SiglabRoute)
 Reader = Annotated[Caller, Depends(Requires(Permission.MACHINE_READ))]
 Writer = Annotated[Caller, Depends(Requires(Permission.MACHINE_WRITE))]
 NEXT = "X-Siguiente"

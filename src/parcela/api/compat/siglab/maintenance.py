@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 
 from parcela.api.compat.siglab.errors import SiglabRoute, errors
 from parcela.api.compat.siglab.machine_schemas import (
@@ -23,6 +23,7 @@ from parcela.api.compat.siglab.words import KIND_NAMES, STATUS_NAMES
 from parcela.api.dependencies.caller import Requires
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.report_files import FILES, file_answer
+from parcela.api.routing import json_router
 from parcela.core.machines import MachineStatus, MaintenanceKind, MaintenanceState
 from parcela.core.permissions import Permission
 from parcela.repositories.maintenance.port import MAX_PAGE, RecordFilter
@@ -32,7 +33,7 @@ from parcela.services.container import Services
 from parcela.services.reports.report import Entry, Format, MachineSummary, Report
 from parcela.services.reports.service import Wanted
 
-router = APIRouter(prefix="/mantenimientos", route_class=SiglabRoute)
+router = json_router("/api/mantenimientos", tags=["siglab"], route_class=SiglabRoute)
 Reader = Annotated[Caller, Depends(Requires(Permission.MAINTENANCE_READ))]
 Writer = Annotated[Caller, Depends(Requires(Permission.MAINTENANCE_WRITE))]
 

@@ -1,9 +1,5 @@
 """The routes of siglab together, under ``/api``."""
 
-from fastapi import APIRouter
-
 from parcela.api.compat.siglab import auth, machines, maintenance, system
 
-router = APIRouter(prefix="/api", tags=["siglab"])
-for part in (machines, maintenance, auth, system):
-    router.include_router(part.router)
+ROUTERS = (machines.router, maintenance.router, auth.router, system.router)

@@ -4,16 +4,17 @@ import socket
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 
 from parcela.api.compat.siglab.errors import SiglabRoute, errors
 from parcela.api.dependencies.caller import Requires
 from parcela.api.dependencies.uow import AppServices, ReadUow
+from parcela.api.routing import json_router
 from parcela.core.permissions import Permission
 from parcela.services.access import Caller
 
-router = APIRouter(prefix="/sistema", route_class=SiglabRoute)
+router = json_router("/api/sistema", tags=["siglab"], route_class=SiglabRoute)
 SystemReader = Annotated[Caller, Depends(Requires(Permission.SYSTEM_READ))]
 
 

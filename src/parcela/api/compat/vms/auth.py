@@ -1,13 +1,14 @@
 """``POST /login`` with a JSON body; a form is for the page of the same address."""
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from parcela.api.compat.vms.errors import SharedVmsRoute, errors
 from parcela.api.compat.vms.schemas import Login, Session
 from parcela.api.dependencies.caller import client_address
 from parcela.api.dependencies.uow import AppServices
+from parcela.api.routing import json_router
 
-router = APIRouter(route_class=SharedVmsRoute)
+router = json_router(tags=["vms"], route_class=SharedVmsRoute)
 
 
 @router.post("/login", summary="Log in (vms)", responses=errors(400, 401, 413, 422, 429))

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from parcela.api.compat.lists import MOST, Cursor, Limit, whole
 from parcela.api.compat.vms.errors import VmsRoute, errors
 from parcela.api.compat.vms.schemas import NewVm, VmChange, VmRead
 from parcela.api.dependencies.caller import CurrentCaller, Requires
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
+from parcela.api.routing import json_router
 from parcela.api.schemas.flavours import RowId
 from parcela.core.errors import Problem, invalid, not_found
 from parcela.core.lifecycle import Action, DesiredState
@@ -19,7 +20,7 @@ from parcela.services import vms as rules
 from parcela.services.access import Caller
 from parcela.services.container import Services
 
-router = APIRouter(prefix="/vms", route_class=VmsRoute)
+router = json_router("/vms", tags=["vms"], route_class=VmsRoute)
 Administrator = Annotated[Caller, Depends(Requires(Permission.VM_WRITE_ALL))]
 ACTIONS: Mapping[str, Action] = {"running": Action.START, "stopped": Action.STOP}
 

@@ -1,13 +1,11 @@
 """The routes of ``vms`` together."""
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 
 from parcela.api.compat.vms import auth, machines, sockets, users
 from parcela.api.compat.vms.feed import Feed, user_message, vm_message
 
-router = APIRouter(tags=["vms"])
-for part in (auth, users, machines, sockets):
-    router.include_router(part.router)
+ROUTERS = (auth.router, users.router, machines.router, sockets.router)
 
 
 def install_feeds(app: FastAPI) -> None:

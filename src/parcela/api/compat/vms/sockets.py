@@ -8,18 +8,19 @@ canonical stream, in ``Authorization`` or as a subprotocol; never in the address
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from fastapi import APIRouter, WebSocket
+from fastapi import WebSocket
 
 from parcela.api.compat.vms.feed import USER_EVENTS, VM_EVENTS, Feed
 from parcela.api.dependencies.sockets import Sender, accept, authenticate, refuse
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.routers.events import Since
+from parcela.api.routing import json_router
 from parcela.core.errors import ParcelaError
 from parcela.core.permissions import Permission
 from parcela.repositories.events import EventRecord
 from parcela.services.container import Services
 
-router = APIRouter(prefix="/ws")
+router = json_router("/ws", tags=["vms"])
 
 
 async def _messages(

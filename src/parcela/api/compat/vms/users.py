@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from parcela.api.compat.lists import MOST, Cursor, Limit, whole
 from parcela.api.compat.vms.errors import VmsRoute, errors
 from parcela.api.compat.vms.schemas import NewUser, UserChange, UserRead
 from parcela.api.dependencies.caller import CurrentCaller, Requires
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
+from parcela.api.routing import json_router
 from parcela.api.schemas.flavours import RowId
 from parcela.core.permissions import Permission
 from parcela.repositories.users import UserRecord
@@ -16,7 +17,7 @@ from parcela.services import users as rules
 from parcela.services.access import Caller
 from parcela.services.usernames import username_for
 
-router = APIRouter(prefix="/users", route_class=VmsRoute)
+router = json_router("/users", tags=["vms"], route_class=VmsRoute)
 UserReader = Annotated[Caller, Depends(Requires(Permission.USER_READ))]
 UserWriter = Annotated[Caller, Depends(Requires(Permission.USER_WRITE))]
 

@@ -1,0 +1,48 @@
+"""Routers whose routes are whole when they are declared, and how an application takes them.
+
+``include_router`` makes every route once more (analyses its dependencies, builds the fields of its parameters), again
+for every router in between, and looks requests up in one router after the other. So a router knows its whole prefix and
+the dependencies of its family from the start: its routes are made once per process and stand in one list.
+"""
+
+from collections.abc import Sequence
+from enum import Enum
+
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.params import Depends as Dependency
+from fastapi.routing import APIRoute
+
+from parcela.api.dependencies.bodies import refuse_repeated_keys
+
+V1 = "/api/v1"
+
+
+def json_router(
+    prefix: str = "",
+    *,
+    tags: Sequence[str],
+    route_class: type[APIRoute] = APIRoute,
+    dependencies: Sequence[Dependency] = (),
+) -> APIRouter:
+    """A router of programs: what every JSON body must be is checked before ``dependencies``.
+
+    Args:
+        prefix: all of it, e.g. ``/api/maquinas``.
+        tags: heading in the document.
+        route_class: of all its routes.
+        dependencies: of all its routes.
+    """
+    names: list[str | Enum] = [*tags]
+    first = [Depends(refuse_repeated_keys), *dependencies]
+    return APIRouter(prefix=prefix, tags=names, route_class=route_class, dependencies=first)
+
+
+def v1_router(prefix: str = "", *, tags: Sequence[str]) -> APIRouter:
+    """A router of the canonical API; ``prefix`` is what stands behind ``/api/v1``."""
+    return json_router(V1 + prefix, tags=tags)
+
+
+def take(app: FastAPI, *routers: APIRouter) -> None:
+    """Put the routes of routers behind those that are there."""
+    for router in routers:
+        app.router.routes.extend(router.routes)
