@@ -200,6 +200,12 @@ BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
     "POST /api/v1/virtual-machines/{vm_id}/console": _fixed(kind="serial"),
 }
 """JSON bodies by route; the others have none (uploads have theirs in ``request_of``)."""
+INTO_PROJECTS = {
+    "POST /api/v1/templates/",
+    "POST /api/v1/slices/",
+    "POST /api/v1/virtual-machines/",
+}
+"""Creations that may name a project."""
 
 
 def filled_path(path: str, made: Made) -> str:
@@ -208,7 +214,9 @@ def filled_path(path: str, made: Made) -> str:
         path = path.replace("{slice_id}", str(made["slice_id"]))
     if "{project_id}" in path and made.get("user_id"):
         path = path.replace("{user_id}", str(made["user_id"]))
-    path = path.replace("{codigo}", str(made.get("code")))
+    words = {"version": "1", "kind": "serial", "action": "reset", "locale": "es"}
+    for name, word in {**words, "codigo": made.get("code"), "code": made.get("code")}.items():
+        path = path.replace(f"{{{name}}}", str(word))
     return re.sub(r"\{\w+_id\}", str(made.get("id")), path)
 
 
@@ -222,4 +230,6 @@ async def request_of(lab: Lab, route: str, made: Made) -> dict[str, Any]:
         return {"content": inventory.PNG}
     if route in FORM_BODIES:
         return {"data": await FORM_BODIES[route](lab, made)}
-    return {"json": await BODIES[route](lab, made)} if route in BODIES else {}
+    if route not in BODIES:
+        return {}
+    return {"json": await BODIES[route](lab, made) | (lab.in_project if route in INTO_PROJECTS else {})}
