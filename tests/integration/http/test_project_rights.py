@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.integration.http.lab import API, Lab, Person
+from tests.integration.http.rights_table import PAGE_RULES
+from tests.integration.http.rights_walk import browser_headers
 
 pytestmark = pytest.mark.anyio
 
@@ -15,6 +17,16 @@ async def in_project(lab: Lab) -> AsyncIterator[Lab]:
     lab.in_project["project_id"] = await lab.classroom()
     yield lab
     lab.in_project.clear()
+
+
+async def test_the_first_page_says_whose_slices_a_manager_sees(in_project: Lab) -> None:
+    lab = in_project
+    await lab.slice_("draft")
+    for who, said in (("owner", False), ("manager", True), ("admin", True)):
+        headers = await browser_headers(lab, PAGE_RULES["GET /"], lab.people[who])
+        lab.http.cookies.clear()
+        page = (await lab.http.get("/", headers=headers)).text
+        assert ('data-label="Owner">owner<' in page) is said, (who, page)
 
 
 async def test_a_token_that_may_only_look_looks_at_its_own_kind_of_thing(in_project: Lab) -> None:

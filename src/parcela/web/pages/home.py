@@ -26,7 +26,7 @@ async def home(
     slices_after: Cursor = None,
     templates_after: Cursor = None,
 ) -> HTMLResponse:
-    """The reader's slices (all, for those who see all) and the templates they see."""
+    """The slices and templates the reader sees; those who see slices of others are told whose they are."""
     slices = await services.slices.page(uow, caller, PageRequest(cursor=slices_after, sort="-created_at"))
     templates = await services.templates.page(uow, caller, PageRequest(cursor=templates_after, sort="name"))
     endings = {row["id"]: ends_in(view.t, row["expires_at"], uow.clock()) for row in slices.rows}
@@ -36,6 +36,6 @@ async def home(
         slices=slices,
         templates=templates,
         endings=endings,
-        sees_all=caller.can(Permission.SLICE_READ_ALL),
+        sees_all=caller.can(Permission.SLICE_READ_ALL) or bool(caller.managed),
         can_launch=caller.can(Permission.SLICE_CREATE),
     )
