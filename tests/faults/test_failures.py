@@ -105,7 +105,8 @@ async def test_what_cannot_be_undone_is_stuck_and_healed_later(stage: Stage, nam
         assert f"cannot work (simulated) Not undone yet: {call} of " in operation.error
         assert (await named_steps(lab, operation))[step].state == "undo_failed"
         async with lab.stack.uows.read() as uow:
-            assert [stuck.id for stuck in await uow.operations.stuck()] == [operation.id]
+            assert await uow.operations.stuck(lab.clock(), after_id=0, limit=2) == [operation.id]
+            assert await uow.operations.stuck(lab.clock(), after_id=operation.id, limit=2) == []
         assert (await read_rows(lab)).reservations != []  # for what may still be there
         await check_held(lab, subject, operation)
 

@@ -149,12 +149,13 @@ class HostRepository(Repository[Host]):
         """The reservation of a VM, or None."""
         return (await self._session.scalars(select(Reservation).where(Reservation.vm_id == vm_id))).one_or_none()
 
-    async def leaked_reservations(self) -> list[int]:
-        """VMs that hold capacity though they are on no host and no operation works on them."""
+    async def leaked_reservations(self, limit: int) -> list[int]:
+        """At most ``limit`` VMs that hold capacity though they are on no host and no operation works on them."""
         statement = (
             select(Reservation.vm_id)
             .join(VirtualMachine, VirtualMachine.id == Reservation.vm_id)
             .where(VirtualMachine.operation_id.is_(None), VirtualMachine.state.in_(("defined", "deleted")))
+            .limit(limit)
         )
         return list((await self._session.scalars(statement)).all())
 

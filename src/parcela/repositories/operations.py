@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 
 from parcela.core.lifecycle import OPERATION_ACTIVE, OperationState
 from parcela.models import Operation, OperationStep, User
@@ -137,10 +137,14 @@ class OperationRepository(Repository[Operation]):
         values = {"state": new.value, "lease_owner": None, "lease_expires_at": None, "finished_at": None}
         return bool(await self._changed(statement.values(**values)))
 
-    async def stuck(self) -> list[Operation]:
-        """Operations with effects that could not be undone yet."""
-        statement = select(Operation).where(Operation.state == OperationState.STUCK.value).order_by(Operation.id)
-        return list((await self._session.scalars(statement)).all())
+    async def stuck(self, ended_before: datetime, *, after_id: int, limit: int) -> list[int]:
+        """At most ``limit`` operations, by id, with effects that could not be undone by then."""
+        statement = select(Operation.id).where(
+            Operation.state == OperationState.STUCK.value,
+            or_(Operation.finished_at.is_(None), Operation.finished_at <= ended_before),
+            Operation.id > after_id,
+        )
+        return list((await self._session.scalars(statement.order_by(Operation.id).limit(limit))).all())
 
     async def active_on_host(self, host_id: int) -> bool:
         """Whether an operation that has not ended has steps on a host."""
@@ -155,5 +159,5 @@ class OperationRepository(Repository[Operation]):
 
     async def active_count(self) -> int:
         """How many operations are not ended."""
-        statement = select(Operation.id).where(Operation.state.in_(ACTIVE))
-        return len((await self._session.scalars(statement)).all())
+        statement = select(func.count(Operation.id)).where(Operation.state.in_(ACTIVE))
+        return int((await self._session.execute(statement)).scalar_one())

@@ -16,6 +16,10 @@ from parcela.models import Quota, Reservation, VirtualMachine
 from parcela.models.projects import RESOURCES
 from parcela.repositories.base import Repository
 
+PAGE = 500
+_USED: list[Any] = [Quota.__table__.c[name] for name in ("id", *(f"used_{resource}" for resource in RESOURCES))]
+"""The id, and the sums in the order of ``Amount``'s fields."""
+
 Limits = Mapping[str, int | None]
 """Ceiling by resource; None for none."""
 
@@ -118,11 +122,21 @@ class QuotaRepository(Repository[Quota]):
         return _amount(row)
 
     async def wrong(self) -> list[int]:
-        """Quotas whose sums are not those of their reservations, found in two queries however many there are."""
-        rows = (await self._session.scalars(select(Quota), execution_options={"populate_existing": True})).all()
-        grouped = _sums().add_columns(Reservation.quota_id).group_by(Reservation.quota_id)
-        reserved = {row[-1]: _amount(row[:-1]) for row in await self._session.execute(grouped)}
-        return [row.id for row in rows if used_of(row) != reserved.get(row.id, Amount())]
+        """Quotas whose sums are not those of their reservations, found in two queries for every ``PAGE`` of them."""
+        wrong: list[int] = []
+        first = 0
+        while True:
+            statement = select(*_USED).where(_USED[0] > first).order_by(_USED[0]).limit(PAGE)
+            rows = (await self._session.execute(statement)).all()
+            if not rows:
+                return wrong
+            grouped = _sums().add_columns(Reservation.quota_id).group_by(Reservation.quota_id)
+            grouped = grouped.where(Reservation.quota_id.between(rows[0].id, rows[-1].id))
+            reserved = {row[-1]: _amount(row[:-1]) for row in await self._session.execute(grouped)}
+            wrong += [row.id for row in rows if _amount(row[1:]) != reserved.get(row.id, Amount())]
+            if len(rows) < PAGE:
+                return wrong
+            first = rows[-1].id
 
     async def correct(self, quota_id: int) -> bool:
         """Set the sums to what is reserved, under the row's lock; whether they were wrong."""

@@ -59,13 +59,14 @@ class SegmentRepository(Repository[Segment]):
         statement = select(Segment).where(Segment.slice_id == slice_id, Segment.removed_at.is_(None))
         return list((await self._session.scalars(statement.order_by(Segment.id))).all())
 
-    async def living_uuids(self) -> set[UUID]:
-        """Ids of all segments that may exist on hosts: those of slices that are built, or being worked on."""
+    async def living_among(self, uuids: Sequence[UUID]) -> set[UUID]:
+        """Those of the given segments that may exist on hosts: their slices are built, or being worked on."""
         unbuilt = ("draft", "error", "destroyed")
         statement = (
             select(Segment.uuid)
             .outerjoin(Slice, Slice.id == Segment.slice_id)
             .where(
+                Segment.uuid.in_(uuids),
                 Segment.removed_at.is_(None),
                 or_(Segment.slice_id.is_(None), Slice.state.not_in(unbuilt), Slice.operation_id.is_not(None)),
             )

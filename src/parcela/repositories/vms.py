@@ -1,8 +1,11 @@
 """Virtual machines."""
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Select, select, update
 
@@ -34,6 +37,31 @@ _WITH_NAMES: Select[Any] = (
 Of tables, not of entities: the ORM would look at every row once more on its way.
 """
 _SORTABLE: Mapping[str, Any] = MappingProxyType({"name": _VMS.name, "created_at": _VMS.created_at, "state": _VMS.state})
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a living VM belongs, and which operation works on it."""
+
+    host_id: int | None
+    operation_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a look at the hypervisor is compared with."""
+
+    id: int
+    uuid: UUID
+    owner_id: int
+    slice_id: int | None
+    state: str
+    desired: str
+    crash_policy: str
+    error: str
+
+
+_JUDGED = [_VMS[name] for name in Judged.__dataclass_fields__]
 
 
 class VmRepository(Repository[VirtualMachine]):
@@ -83,17 +111,29 @@ class VmRepository(Repository[VirtualMachine]):
         )
         return list(result.all())
 
-    async def on_host(self, host_id: int) -> list[VirtualMachine]:
-        """VMs placed on a host that are not deleted."""
-        statement = select(VirtualMachine).where(
-            VirtualMachine.host_id == host_id, VirtualMachine.state != VmState.DELETED.value
-        )
-        return list((await self._session.scalars(statement)).all())
+    async def to_judge(self, host_id: int, before: datetime, *, after_id: int, limit: int) -> list[Judged]:
+        """At most ``limit`` VMs of a host by id: those that should be on it, are nobody's and unchanged since.
 
-    async def living(self) -> list[VirtualMachine]:
-        """Every VM that may exist on a hypervisor."""
-        statement = select(VirtualMachine).where(VirtualMachine.state != VmState.DELETED.value)
-        return list((await self._session.scalars(statement)).all())
+        Args:
+            host_id: whose.
+            before: rows that changed at this moment or later are left out.
+            after_id: id of the last one that was given before; 0 to begin.
+            limit: rows at a time.
+        """
+        statement = select(*_JUDGED).where(
+            _VMS.host_id == host_id,
+            _VMS.operation_id.is_(None),
+            _VMS.state.not_in([VmState.DEFINED.value, VmState.DELETED.value]),
+            _VMS.updated_at < before,
+            _VMS.id > after_id,
+        )
+        return [Judged(*row) for row in await self._session.execute(statement.order_by(_VMS.id).limit(limit))]
+
+    async def placed(self, uuids: Sequence[UUID]) -> dict[UUID, Placed]:
+        """Those of the given VMs that are not deleted."""
+        statement = select(_VMS.uuid, _VMS.host_id, _VMS.operation_id)
+        statement = statement.where(_VMS.uuid.in_(uuids), _VMS.state != VmState.DELETED.value)
+        return {row.uuid: Placed(row.host_id, row.operation_id) for row in await self._session.execute(statement)}
 
     async def claim(self, vm_ids: Sequence[int], operation_id: int) -> int:
         """Give VMs to an operation; the number of those nobody else held."""

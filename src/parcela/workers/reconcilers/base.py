@@ -5,8 +5,8 @@ A reconciler takes no input, is idempotent, and says in its header what it repai
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 import structlog
 
@@ -17,6 +17,9 @@ from parcela.models import Host
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.drivers import HostDrivers
 
+PAGE_ROWS = 500
+"""Rows asked for at a time. Between two pages the loop can be ended: one with 1,000,000 VMs once did not stop."""
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -28,6 +31,11 @@ class Reconciler(Protocol):
     async def run(self) -> int:
         """Look at the world once; how many things were repaired."""
         ...
+
+
+def pages(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """A sequence in parts of at most ``size``."""
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 class DrivenHosts:

@@ -11,7 +11,7 @@ from datetime import timedelta
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.operations.requests import OperationService
 from parcela.services.reserving import release
-from parcela.workers.reconcilers.base import log
+from parcela.workers.reconcilers.base import PAGE_ROWS, log
 
 STUCK_RETRY = timedelta(seconds=30)
 
@@ -28,15 +28,19 @@ class ReservationLeaks:
     async def run(self) -> int:
         """Release leaked reservations."""
         async with self._uows.read() as uow:
-            if not await uow.hosts.leaked_reservations():
+            if not await uow.hosts.leaked_reservations(1):
                 return 0
-        async with self._uows.write() as uow:
-            leaked = await uow.hosts.leaked_reservations()
-            for vm_id in leaked:
-                await release(uow, vm_id)
-                log.warning("reservation.leak_released", vm_id=vm_id)
-            await uow.commit()
-        return len(leaked)
+        released = 0
+        while True:
+            async with self._uows.write() as uow:
+                leaked = await uow.hosts.leaked_reservations(PAGE_ROWS)
+                for vm_id in leaked:
+                    await release(uow, vm_id)
+                    log.warning("reservation.leak_released", vm_id=vm_id)
+                await uow.commit()
+            released += len(leaked)
+            if len(leaked) < PAGE_ROWS:
+                return released
 
 
 class QuotaSums:
@@ -74,15 +78,18 @@ class StuckOperations:
 
     async def run(self) -> int:
         """Reopen those that ended half a minute ago or earlier."""
-        async with self._uows.read() as uow:
-            stuck = await uow.operations.stuck()
-        due = [o for o in stuck if o.finished_at is None or o.finished_at + STUCK_RETRY <= self._uows.clock()]
-        reopened = 0
-        for operation in due:
-            async with self._uows.write() as uow:
-                reopened += await self._operations.reopen_stuck(uow, operation.id)
-                await uow.commit()
-        return reopened
+        ended_before = self._uows.clock() - STUCK_RETRY
+        reopened, last_id = 0, 0
+        while True:
+            async with self._uows.read() as uow:
+                stuck = await uow.operations.stuck(ended_before, after_id=last_id, limit=PAGE_ROWS)
+            for operation_id in stuck:
+                async with self._uows.write() as uow:
+                    reopened += await self._operations.reopen_stuck(uow, operation_id)
+                    await uow.commit()
+            if len(stuck) < PAGE_ROWS:
+                return reopened
+            last_id = stuck[-1]
 
 
 class Housekeeping:

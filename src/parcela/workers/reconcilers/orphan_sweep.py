@@ -7,7 +7,7 @@ Must not touch: anything without this installation's mark (drivers never show it
 that were changed after the look at the hypervisor; segments of slices that are built or being built.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from parcela.hypervisors.driver import Driver
@@ -15,7 +15,7 @@ from parcela.hypervisors.errors import DriverError
 from parcela.hypervisors.spec import Inventory, SegmentKind
 from parcela.models import Host
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.workers.reconcilers.base import DrivenHosts, log
+from parcela.workers.reconcilers.base import PAGE_ROWS, DrivenHosts, log, pages
 
 
 class OrphanSweep:
@@ -23,8 +23,9 @@ class OrphanSweep:
 
     name = "orphan_sweep"
 
-    def __init__(self, uows: UnitOfWorkFactory, hosts: DrivenHosts) -> None:
-        """Take the collaborators."""
+    def __init__(self, uows: UnitOfWorkFactory, hosts: DrivenHosts, *, page_rows: int = PAGE_ROWS) -> None:
+        """Take the collaborators; ``page_rows``: how many things of a host are looked up at a time."""
+        self._page_rows = page_rows
         self._uows = uows
         self._hosts = hosts
 
@@ -41,25 +42,34 @@ class OrphanSweep:
 
     async def _sweep(self, host: Host, driver: Driver, inventory: Inventory) -> int:
         # Rows are written before anything is made on a host, so what was seen *before* these reads and has no row now
-        # can never get one.
-        async with self._uows.read() as uow:
-            rows = {vm.uuid: vm for vm in await uow.vms.living()}
-            segments = await uow.segments.living_uuids()
-            nat = await uow.segments.nat()
-            nat_users = await uow.segments.nat_users(nat.id, host.id) if nat else 0
-            busy = await uow.operations.active_on_host(host.id)
-        orphans = [
-            vm.uuid
-            for vm in inventory.vms
-            if vm.uuid not in rows or (rows[vm.uuid].host_id != host.id and rows[vm.uuid].operation_id is None)
-        ]
-        repairs = await self._remove_vms(host, driver, orphans)
-        for segment in inventory.segments:
-            unused_nat = segment.kind is SegmentKind.NAT and not nat_users and not busy
-            gone = segment.uuid not in segments if segment.kind is not SegmentKind.NAT else unused_nat
-            if gone:
-                repairs += await self._remove_segment(host, driver, segment.uuid)
+        # can never get one. Only what was seen is looked up: a host has few of all VMs.
+        repairs = 0
+        for seen in pages([vm.uuid for vm in inventory.vms], self._page_rows):
+            repairs += await self._remove_vms(host, driver, await self._orphans(host, seen))
+        nat = [segment.uuid for segment in inventory.segments if segment.kind is SegmentKind.NAT]
+        unused = nat if nat and not await self._needs_nat(host) else []
+        for segments in pages([s.uuid for s in inventory.segments if s.kind is not SegmentKind.NAT], self._page_rows):
+            async with self._uows.read() as uow:
+                living = await uow.segments.living_among(segments)
+            unused += [uuid for uuid in segments if uuid not in living]
+        for uuid in unused:
+            repairs += await self._remove_segment(host, driver, uuid)
         return repairs
+
+    async def _orphans(self, host: Host, seen: Sequence[UUID]) -> list[UUID]:
+        async with self._uows.read() as uow:
+            rows = await uow.vms.placed(seen)
+        return [
+            uuid
+            for uuid in seen
+            if uuid not in rows or (rows[uuid].host_id != host.id and rows[uuid].operation_id is None)
+        ]
+
+    async def _needs_nat(self, host: Host) -> bool:
+        async with self._uows.read() as uow:
+            nat = await uow.segments.nat()
+            users = await uow.segments.nat_users(nat.id, host.id) if nat else 0
+            return bool(users) or await uow.operations.active_on_host(host.id)
 
     async def _remove_vms(self, host: Host, driver: Driver, orphans: Iterable[UUID]) -> int:
         removed = 0

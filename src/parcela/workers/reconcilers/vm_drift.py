@@ -8,19 +8,22 @@ Must not touch: VMs an operation works on; rows that changed after the look at t
 on the hypervisor (an operation does that).
 """
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
 from parcela.core.errors import ParcelaError
 from parcela.core.lifecycle import Action, CrashPolicy, DesiredState, VmState
 from parcela.hypervisors.driver import Driver
 from parcela.hypervisors.errors import DriverError
 from parcela.hypervisors.spec import PowerState, VmObservation
-from parcela.models import Host, VirtualMachine
+from parcela.models import Host
 from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
+from parcela.repositories.vms import Judged
 from parcela.services.access import SYSTEM
 from parcela.services.operations.outcomes import settle_slice
 from parcela.services.vms import VmService
-from parcela.workers.reconcilers.base import DrivenHosts, log
+from parcela.workers.reconcilers.base import PAGE_ROWS, DrivenHosts, log
 
 OBSERVED = {
     PowerState.RUNNING: VmState.RUNNING,
@@ -28,7 +31,6 @@ OBSERVED = {
     PowerState.STOPPED: VmState.STOPPED,
     PowerState.CRASHED: VmState.ERROR,
 }
-UNJUDGED = {VmState.DEFINED.value, VmState.DELETED.value}
 CRASHED = "It stopped without being asked to: its QEMU process died."
 VANISHED = (
     "It vanished from its host: somebody removed it there. 'start' makes it again, with its disk if that is left."
@@ -40,8 +42,11 @@ class VmDrift:
 
     name = "vm_drift"
 
-    def __init__(self, uows: UnitOfWorkFactory, hosts: DrivenHosts, vms: VmService) -> None:
-        """Take the collaborators."""
+    def __init__(
+        self, uows: UnitOfWorkFactory, hosts: DrivenHosts, vms: VmService, *, page_rows: int = PAGE_ROWS
+    ) -> None:
+        """Take the collaborators; ``page_rows``: how many rows are read at a time."""
+        self._page_rows = page_rows
         self._uows = uows
         self._hosts = hosts
         self._vms = vms
@@ -60,19 +65,28 @@ class VmDrift:
         except DriverError:
             return 0  # the liveness check tells
         seen = {vm.uuid: vm for vm in inventory.vms}
-        async with self._uows.read() as uow:
-            rows = await uow.vms.on_host(host.id)
-        repairs = 0
-        for row in rows:
-            if row.operation_id is None and row.state not in UNJUDGED and row.updated_at < looked_at:
-                repairs += await self._vm(row, seen.get(row.uuid), looked_at)
-        return repairs
+        repairs, last_id = 0, 0
+        while True:
+            async with self._uows.read() as uow:
+                rows = await uow.vms.to_judge(host.id, looked_at, after_id=last_id, limit=self._page_rows)
+            repairs += await self._page(rows, seen, looked_at)
+            if len(rows) < self._page_rows:
+                return repairs
+            last_id = rows[-1].id
 
-    async def _vm(self, row: VirtualMachine, seen: VmObservation | None, looked_at: datetime) -> int:
-        new, error = judge(VmState(row.state), row.error, seen)
-        leases = seen.addresses if seen else ()
-        if new.value == row.state and error == row.error:
-            return await self._leases(leases) if leases else 0
+    async def _page(self, rows: Sequence[Judged], seen: Mapping[UUID, VmObservation], looked_at: datetime) -> int:
+        repairs = 0
+        leases: list[tuple[str, str]] = []
+        for row in rows:
+            found = seen.get(row.uuid)
+            new, error = judge(VmState(row.state), row.error, found)
+            if (new.value, error) != (row.state, row.error):
+                repairs += await self._change(row, new, error, looked_at)
+            elif found is not None:
+                leases += found.addresses
+        return repairs + (await self._leases(leases) if leases else 0)
+
+    async def _change(self, row: Judged, new: VmState, error: str, looked_at: datetime) -> int:
         async with self._uows.write() as uow:
             if row.slice_id is not None:
                 await uow.slices.lock(row.slice_id)  # before its VMs, as everybody does
@@ -92,7 +106,7 @@ class VmDrift:
             await self._maybe_restart(row)
         return 1
 
-    async def _leases(self, leases: tuple[tuple[str, str], ...]) -> int:
+    async def _leases(self, leases: Sequence[tuple[str, str]]) -> int:
         async with self._uows.read() as uow:
             known = await uow.segments.leases([mac for mac, _ in leases])
         news = [(mac, address) for mac, address in leases if mac in known and known[mac] != address]
@@ -105,7 +119,7 @@ class VmDrift:
         return len(news)
 
     @staticmethod
-    def _tell(uow: UnitOfWork, row: VirtualMachine, new: VmState, error: str) -> None:
+    def _tell(uow: UnitOfWork, row: Judged, new: VmState, error: str) -> None:
         uow.add_event(
             "vm.state",
             owner_id=row.owner_id,
@@ -114,7 +128,7 @@ class VmDrift:
             data={"state": new.value, "error": error, "was": row.state, "noticed": True},
         )
 
-    async def _maybe_restart(self, row: VirtualMachine) -> None:
+    async def _maybe_restart(self, row: Judged) -> None:
         if row.crash_policy != CrashPolicy.RESTART or row.desired != DesiredState.RUNNING:
             return
         try:
