@@ -1,6 +1,7 @@
 """The way out: addresses by DHCP, and no way to the host or to each other."""
 
 import socket
+import subprocess
 from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
@@ -8,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from parcela.hypervisors.libvirt.driver import LibvirtDriver
-from parcela.hypervisors.libvirt.names import bridge_name
+from parcela.hypervisors.libvirt.names import bridge_name, nat_bridge_name, nat_network_name
 from parcela.hypervisors.spec import ImageSpec, NicSpec, SegmentKind, SegmentSpec
 from tests.integration.libvirt.harness import BOOT_TIMEOUT_S, Shell, make_mac, make_segment, make_vm, virsh
 
@@ -17,6 +18,11 @@ pytestmark = [pytest.mark.anyio, pytest.mark.libvirt, pytest.mark.guest, pytest.
 
 def nat_segment() -> SegmentSpec:
     return SegmentSpec(uuid4(), None, SegmentKind.NAT, 1)
+
+
+def links(*arguments: str) -> int:
+    """Exit code of ``ip link``."""
+    return subprocess.run(["ip", "link", *arguments], check=False, capture_output=True).returncode
 
 
 async def test_nat_segment_can_be_made_and_removed_again(driver: LibvirtDriver, uri: str) -> None:
@@ -30,6 +36,15 @@ async def test_nat_segment_can_be_made_and_removed_again(driver: LibvirtDriver, 
         await driver.remove_segment(segment.uuid)
     assert (await driver.inventory()).segments == ()
     assert virsh(uri, "net-list", "--all") == before
+
+
+async def test_a_bridge_that_libvirt_forgot_is_in_nobodys_way(driver: LibvirtDriver, uri: str) -> None:
+    name, segment = nat_bridge_name(driver._host.installation), nat_segment()
+    assert links("add", name, "type", "bridge") == 0
+    await driver.ensure_segment(segment)
+    assert name in virsh(uri, "net-dumpxml", nat_network_name(driver._host.installation))
+    await driver.remove_segment(segment.uuid)
+    assert links("show", name) == 1
 
 
 async def test_public_vms_get_addresses_and_reach_neither_host_nor_each_other(

@@ -122,6 +122,15 @@ def has_ports(bridge: str) -> bool:
         return bool(found) and bool(list(ip.get_links(master=found[0])))
 
 
+def remove_leftover(bridge: str) -> None:
+    """Remove a bridge by its name, unless something is plugged in; one that does not exist is fine."""
+    with _netlink(f"remove the bridge {bridge}") as ip:
+        for index in ip.link_lookup(ifname=bridge):
+            if not list(ip.get_links(master=index)):
+                with contextlib.suppress(NetlinkError):
+                    ip.link("del", index=index)
+
+
 def used_networks() -> tuple[IPv4Network, ...]:
     """Destinations of the machine's IPv4 routes (all tables), but the default route."""
     networks = []

@@ -47,6 +47,7 @@ class LibvirtConnection:
         self._name = name
         self._connection: libvirt.virConnect | None = None
         self._executor: ThreadPoolExecutor | None = None
+        self._calls = asyncio.Semaphore(threads)
         self._opener: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._tried = asyncio.Event()
@@ -74,6 +75,7 @@ class LibvirtConnection:
         ensure_event_loop()
         if self._opener is not None:
             return
+        # One more than calls: connecting waits for no call.
         self._executor = ThreadPoolExecutor(self._threads + 1, thread_name_prefix=f"libvirt-{self._name}")
         self._opener = asyncio.create_task(self._keep_open(), name=f"libvirt-{self._name}")
         await is_set_within(self._tried, OPEN_TIMEOUT_S)
@@ -111,10 +113,9 @@ class LibvirtConnection:
         if connection is None or executor is None:
             self._wake.set()
             raise unreachable(self._host_name)
-        future = asyncio.get_running_loop().run_in_executor(executor, call, connection)
         try:
-            async with asyncio.timeout(timeout_s):
-                return await future
+            async with asyncio.timeout(timeout_s), self._calls:
+                return await asyncio.get_running_loop().run_in_executor(executor, call, connection)
         except TimeoutError:
             raise RetryableDriverError(f"could not {doing}: no answer within {timeout_s:.0f} s") from None
         except libvirt.libvirtError as error:

@@ -44,7 +44,7 @@ class LibvirtDriver(VmActions, PowerActions, SegmentActions, InventoryActions, R
         probe_kernel: tuple[str, str] | None = None,
         nat_prefixes: Sequence[str] = DEFAULT_NAT_PREFIXES,
         nat_blocked: Sequence[str] = (),
-        max_calls: int = 8,
+        max_calls: int = 4,
     ) -> None:
         """Describe the host; nothing is opened yet.
 
@@ -57,7 +57,9 @@ class LibvirtDriver(VmActions, PowerActions, SegmentActions, InventoryActions, R
             probe_kernel: paths of the (kernel, initrd) with which ``auto`` tries KVM.
             nat_prefixes: address ranges for the NAT segment; the first that collides with no route is taken.
             nat_blocked: IPv4 prefixes that VMs on the NAT segment may not reach, e.g. the management network.
-            max_calls: how many blocking calls may run at a time.
+            max_calls: how many blocking calls may run at a time, fewer than libvirtd's ``max_client_requests`` (5):
+                from a connection with so many calls it reads nothing, not even answers to its keep-alive questions,
+                and closes it when calls take long.
         """
         if ":" in installation or not installation:
             raise ValueError("an installation id is not empty and holds no colon")
@@ -69,6 +71,7 @@ class LibvirtDriver(VmActions, PowerActions, SegmentActions, InventoryActions, R
         self._nat_prefixes = tuple(nat_prefixes)
         self._nat_blocked = tuple(nat_blocked)
         self._firewall_lock = asyncio.Lock()
+        self._nat_lock = asyncio.Lock()
         self._firewall_checked_s = float("-inf")
         self._marks: dict[tuple[UUID, str], Metadata | None] = {}
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import libvirt
 
 from parcela.hypervisors.errors import FatalDriverError, RetryableDriverError
-from parcela.hypervisors.libvirt.bridges import has_ports, used_networks
+from parcela.hypervisors.libvirt.bridges import has_ports, remove_leftover, used_networks
 from parcela.hypervisors.libvirt.failures import is_code
 from parcela.hypervisors.libvirt.names import nat_bridge_name, nat_network_name
 from parcela.hypervisors.libvirt.xml.metadata import Metadata, to_text
@@ -92,6 +92,8 @@ def start(connection: libvirt.virConnect, installation: str) -> None:
     network = connection.networkLookupByName(nat_network_name(installation))
     if network.isActive():
         return
+    # The kernel kept it and libvirt forgot it (its files below /run were lost with a container): it would be "in use".
+    remove_leftover(nat_bridge_name(installation))
     try:
         network.create()
     except libvirt.libvirtError as error:

@@ -25,6 +25,7 @@ class SegmentActions:
     _nat_prefixes: Sequence[str]
     _nat_blocked: Sequence[str]
     _firewall_lock: asyncio.Lock
+    _nat_lock: asyncio.Lock
     _firewall_checked_s: float
 
     async def ensure_segment(self, segment: SegmentSpec) -> None:
@@ -65,7 +66,9 @@ class SegmentActions:
         await host.calls.run(what, lambda c: nat.define(c, host.installation, segment, self._nat_prefixes))
         # Before the network runs: there is no moment in which a guest could reach the host.
         await self._load_firewall()
-        await host.calls.run(what, lambda c: nat.start(c, host.installation))
+        # One after the other: a bridge that was just made for the network must not look like a leftover.
+        async with self._nat_lock:
+            await host.calls.run(what, lambda c: nat.start(c, host.installation))
 
     async def _ensure_firewall(self) -> None:
         now_s = asyncio.get_running_loop().time()
