@@ -1,7 +1,6 @@
 """Database engines: URL normalisation, pools, and SQLite's manners."""
 
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from parcela.core.errors import Problem, invalid
+from parcela.db.sqlite import driver
 
 ASYNC_DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -46,22 +46,6 @@ def _bad_url(text: str) -> Exception:
     return invalid("settings_invalid", text, Problem("DATABASE_URL", text, "bad_setting"))
 
 
-class TidyConnection(sqlite3.Connection):
-    """Ends its transaction before it closes.
-
-    A task that is cancelled in the middle of a write makes SQLAlchemy throw the connection away. As long as a cursor
-    of it is alive (in a traceback, say), SQLite only marks it as closed: it would keep the one write lock of the file
-    until the garbage collector comes by, and every other writer would fail with "database is locked".
-    """
-
-    def close(self) -> None:
-        """Roll back and close."""
-        with suppress(sqlite3.Error):  # closed already, or broken
-            if self.in_transaction:
-                self.rollback()
-        super().close()
-
-
 def make_engine(url: str, *, pool_size: int = POOL_SIZE, autocommit: bool = False) -> AsyncEngine:
     """Engine for one of the supported databases.
 
@@ -79,7 +63,7 @@ def make_engine(url: str, *, pool_size: int = POOL_SIZE, autocommit: bool = Fals
         options |= {"isolation_level": "AUTOCOMMIT", "skip_autocommit_rollback": True}
     if parsed.get_backend_name() == "sqlite":
         prepare_sqlite_file(Path(str(parsed.database)))
-        engine = create_async_engine(parsed, connect_args={"factory": TidyConnection}, **options)
+        engine = create_async_engine(parsed, module=driver(), **options)
         _tame_sqlite(engine, autocommit=autocommit)
         return engine
     # READ COMMITTED everywhere: MariaDB's REPEATABLE READ would compare-and-set against an old snapshot.
