@@ -1,6 +1,6 @@
 """The one table error kind -> HTTP status, and the handlers that write problem details (RFC 9457)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -143,8 +143,9 @@ async def _on_unexpected(request: Request, exc: Exception) -> JSONResponse:
     # Outside of all middleware the request's origin is gone.
     log.error("request.crash", request_id=request.scope.get("request_id"), exc_info=exc)
     detail = "Something went wrong on our side; the log has the details under the request id in 'instance'."
-    standing: Mapping[str, str] = request.scope.get("standing_headers", {})
-    return problem_response(request, 500, "internal_error", detail, headers=standing)
+    standing: Sequence[tuple[bytes, bytes]] = request.scope.get("standing_headers", ())
+    headers = {name.decode(): value.decode("latin-1") for name, value in standing}
+    return problem_response(request, 500, "internal_error", detail, headers=headers)
 
 
 def install_error_handlers(app: FastAPI) -> None:

@@ -10,17 +10,18 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parcela.api.etags import matches
+from parcela.api.rate_limits import CALLER
 from parcela.core.errors import ParcelaError
 from parcela.core.permissions import Permission
 from parcela.repositories.events import EventRecord
 from parcela.repositories.shared import Shared, Versions
 from parcela.services.access import Caller
-from parcela.services.container import Services
 from parcela.services.list_scopes import scopes_of
 
 KEPT_FOR_S = 60.0
@@ -36,9 +37,8 @@ ALONE: Versions = ("", "")
 """The versions among replicas where there are none."""
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What an answer depends on. ``owner_id`` is the scope."""
+class Key(NamedTuple):
+    """What an answer depends on. ``owner_id`` is the scope. A tuple: one is made and hashed for every request."""
 
     path: str
     owner_id: int | None
@@ -133,7 +133,8 @@ class CachedLists:
     """ASGI middleware: stands outside compression, so that kept answers are compressed once.
 
     Only good answers of known lists are kept; everything else, and every doubt, goes on to the application.
-    ``Cache-Control: no-cache`` reads afresh. The cache is ``app.state.lists``; without one, nothing is kept.
+    ``Cache-Control: no-cache`` reads afresh. The cache is ``app.state.lists``; without one, nothing is kept. Stands
+    inside of the rate limits, which have found out who asks.
     """
 
     def __init__(self, app: ASGIApp, lists: Mapping[str, Permission]) -> None:
@@ -148,8 +149,7 @@ class CachedLists:
         if read_all is None or cache is None:
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        caller = await _caller(scope, headers)
+        caller: Caller | None = scope.get(CALLER)
         owner_id = NOBODY if caller is None else _owner(caller, read_all)
         if owner_id == NOBODY:
             await self._app(scope, receive, send)
@@ -158,26 +158,14 @@ class CachedLists:
         if among_all is None:
             await self._app(scope, receive, send)
             return
-        gzip = "gzip" in headers.get("accept-encoding", "")
+        headers = dict(reversed(scope["headers"]))  # of several with one name the first counts
+        gzip = b"gzip" in headers.get(b"accept-encoding", b"")
         key = Key(scope["path"], owner_id, scope["query_string"], gzip)
-        found = None if "no-cache" in headers.get("cache-control", "") else cache.get(key, among_all)
+        found = None if b"no-cache" in headers.get(b"cache-control", b"") else cache.get(key, among_all)
         if found is None:
             await self._app(scope, receive, _Recorder(cache, key, among_all, send))
         else:
-            await _answer(found, headers.get("if-none-match"), send)
-
-
-async def _caller(scope: Scope, headers: Headers) -> Caller | None:
-    """Who asks; None where the application has to say what is wrong."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        return None
-    services: Services = scope["app"].state.services
-    client = scope.get("client")
-    try:
-        return await services.auth.authenticate(token, address=client[0] if client else "unknown")
-    except ParcelaError:
-        return None
+            await _answer(found, headers.get(b"if-none-match", b""), send)
 
 
 def _owner(caller: Caller, read_all: Permission) -> int | None:
@@ -192,10 +180,10 @@ def _owner(caller: Caller, read_all: Permission) -> int | None:
     return NOBODY if owner_id is not None and caller.managed else owner_id
 
 
-async def _answer(found: Answer, asked: str | None, send: Send) -> None:
+async def _answer(found: Answer, asked: bytes, send: Send) -> None:
     """Send a kept answer, or 304 when the client has these bytes already."""
-    headers, body, status = list(found.headers), found.body, 200
-    if asked and found.etag and matches(asked, found.etag):
+    headers, body, status = found.headers, found.body, 200
+    if asked and found.etag and matches(asked.decode("latin-1"), found.etag):
         headers = [header for header in headers if header[0] != b"content-length"]
         body, status = b"", 304
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
+import secrets
 import time
-import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from parcela.api.errors import problem_response
 from parcela.api.etags import etag_of, matches
 from parcela.api.list_cache import CACHED_LISTS
-from parcela.core.logs import ACCESS
+from parcela.core.logs import ACCESS, RequestEnd, log_end
 from parcela.core.origin import Origin, enter, leave
 from parcela.services.container import Services
 from parcela.services.metrics import Metrics
@@ -42,12 +42,15 @@ EXPOSED_HEADERS = (
     "X-Server-Id",
 )
 """What scripts of other (allowed) origins may read besides the few headers that browsers always show."""
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
+RawHeader = tuple[bytes, bytes]
+SECURITY_HEADERS: Sequence[RawHeader] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+)
+NOT_KEPT: RawHeader = (b"cache-control", b"no-cache, private")
+"""Of answers under ``/api/`` that say nothing else."""
 MAX_ETAG_BYTES = 4_194_304
 
 
@@ -87,7 +90,7 @@ class RequestContext:
     def __init__(self, app: ASGIApp, server_id: str, metrics: Metrics) -> None:
         """``server_id`` names this replica in ``X-Server-Id``."""
         self._app = app
-        self._server_id = server_id
+        self._standing = ((b"x-server-id", server_id.encode("latin-1")), *SECURITY_HEADERS)
         self._metrics = metrics
         self._access = logging.getLogger(ACCESS)
 
@@ -96,9 +99,9 @@ class RequestContext:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        request_id = uuid.uuid4().hex
+        request_id = secrets.token_hex(16)
         scope["request_id"] = request_id
-        standing = {"X-Request-Id": request_id, "X-Server-Id": self._server_id, **SECURITY_HEADERS}
+        standing = ((b"x-request-id", request_id.encode()), *self._standing)
         # For the answer to a crash, which Starlette writes outside of all middleware.
         scope["standing_headers"] = standing
         origin = _origin_of(scope, request_id)
@@ -127,8 +130,9 @@ class RequestContext:
             route = route_of(scope)
             self._metrics.on_request(method if route != UNROUTED else "any", route, send.status, took_s)
             if self._access.isEnabledFor(logging.INFO):
-                facts = {"method": method, "path": path, "route": route, "status": send.status, **_who(origin)}
-                log.info("request.end", duration_ms=round(took_s * 1000, 1), **facts)
+                who = origin.user_id or None, origin.token_id or None
+                end = RequestEnd(round(took_s * 1000, 1), method, path, route, send.status, *who, origin.request_id)
+                log_end(self._access, end)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = ""
@@ -154,7 +158,7 @@ def _who(origin: Origin) -> dict[str, int | None]:
 class _Headed:
     """Adds the standing headers, remembers the status, and has refused writes noted before their answer leaves."""
 
-    def __init__(self, scope: Scope, send: Send, origin: Origin, standing: Mapping[str, str]) -> None:
+    def __init__(self, scope: Scope, send: Send, origin: Origin, standing: Sequence[RawHeader]) -> None:
         self.status = 500
         self._scope = scope
         self._send = send
@@ -164,11 +168,12 @@ class _Headed:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            for name, value in self._standing.items():
-                headers.setdefault(name, value)
-            if self._scope["path"].startswith("/api/"):
-                headers.setdefault("Cache-Control", "no-cache, private")
+            headers = list(message.get("headers", ()))
+            present = {name for name, _ in headers}
+            headers += [header for header in self._standing if header[0] not in present]
+            if NOT_KEPT[0] not in present and self._scope["path"].startswith("/api/"):
+                headers.append(NOT_KEPT)
+            message["headers"] = headers
             if self.status == 403 and self._scope["method"] not in READING:
                 services: Services = self._scope["app"].state.services
                 await services.observing.audit.refused(self._origin)

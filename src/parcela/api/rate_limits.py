@@ -13,11 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from parcela.api.errors import problem_response
 from parcela.core.cookies import SESSION_COOKIE
 from parcela.core.errors import ParcelaError
+from parcela.services.access import Caller
 from parcela.services.container import Services
 from parcela.services.rate_limits import Verdict
 
 FREE_PATHS = frozenset({"/api/v1/system/health", "/api/sistema/health", "/metrics"})
 FREE_PREFIX = "/static/"
+CALLER = "parcela.caller"
+"""Key of the scope: who asks, or None, for what stands further inside and need not find out again."""
 
 
 def _token(scope: Scope) -> str:
@@ -38,14 +41,14 @@ def _token(scope: Scope) -> str:
     return found.value if found else ""
 
 
-async def _user_id(scope: Scope, address: str) -> int | None:
+async def _caller(scope: Scope, address: str) -> Caller | None:
     """Who asks; None for strangers and bad tokens, of which the application will say what is wrong."""
     token = _token(scope)
     if not token:
         return None
     services: Services = scope["app"].state.services
     try:
-        return (await services.auth.authenticate(token, address=address)).user_id
+        return await services.auth.authenticate(token, address=address)
     except ParcelaError:
         return None
 
@@ -75,7 +78,8 @@ class RateLimits:
         services: Services = scope["app"].state.services
         client = scope.get("client")
         address = client[0] if client else "unknown"
-        verdict = await services.rate_limits.count(await _user_id(scope, address), address)
+        caller = scope[CALLER] = await _caller(scope, address)
+        verdict = await services.rate_limits.count(caller.user_id if caller else None, address)
         if verdict is None:
             await self._app(scope, receive, send)
             return

@@ -11,7 +11,7 @@ from parcela.core.clock import utc_now
 from parcela.db.migrate import upgrade
 from parcela.repositories.events import EventRecord
 from parcela.services.vms import VmService
-from tests.integration.http.lab import Lab, make_settings, open_lab
+from tests.integration.http.lab import ORIGIN, Lab, make_settings, open_lab
 
 LIST = "/api/v1/virtual-machines/"
 
@@ -199,6 +199,35 @@ async def test_kept_lists_know_etags_and_compression(lab: Lab) -> None:
         assert (again.status_code, again.content) == (304, b"")
         assert again.headers["etag"] == plain.headers["etag"]
     assert "content-encoding" not in (await listed(lab, "owner", **{"Accept-Encoding": "identity"})).headers
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("by", ["owner", "reader"])
+@pytest.mark.parametrize("encoding", ["identity", "br, gzip;q=0.5"])
+@pytest.mark.parametrize("known", ["", '"no such tag"', "its own"])
+async def test_a_kept_answer_says_all_that_a_fresh_one_says(lab: Lab, by: str, encoding: str, known: str) -> None:
+    await lab.vm("running")
+    headers = {"Accept-Encoding": encoding, "Origin": ORIGIN}
+    if known:
+        tag = (await listed(lab, by, **headers)).headers["etag"]
+        headers["If-None-Match"] = tag if known == "its own" else known
+    fresh = await listed(lab, by, **headers, **{"Cache-Control": "no-cache"})
+    await listed(lab, by, **headers)
+    hits = lab.app.state.lists.hits
+    kept = await listed(lab, by, **headers)
+    assert lab.app.state.lists.hits == hits + 1
+    assert (kept.status_code, kept.content) == (fresh.status_code, fresh.content)
+    # A kept 304 also says what the 200 would have said about its encoding; a fresh one was never encoded.
+    unsaid = {b"vary", b"content-encoding"} if kept.status_code == 304 else set()
+    assert said(kept, unsaid) == said(fresh, unsaid)
+    assert kept.headers["x-request-id"] != fresh.headers["x-request-id"]
+    assert int(kept.headers["ratelimit-remaining"]) < int(kept.headers["ratelimit-limit"])
+
+
+def said(answer: httpx2.Response, unsaid: set[bytes]) -> list[tuple[bytes, bytes]]:
+    """Headers in the order of the wire, without the values that differ from request to request."""
+    counted = {b"x-request-id", b"ratelimit-remaining", b"ratelimit-reset"}
+    return [(name, b"" if name in counted else value) for name, value in answer.headers.raw if name not in unsaid]
 
 
 @pytest.mark.anyio

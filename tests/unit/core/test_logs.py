@@ -1,23 +1,72 @@
 import io
 import logging
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
 
-from parcela.core.logs import configure_logging
+import pytest
+import structlog
+
+from parcela.core.logs import ACCESS, RequestEnd, configure_logging, log_end
+from parcela.core.origin import Origin, enter, leave
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?Z")
 
 
-def test_tickets_never_reach_the_log() -> None:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    logger = logging.getLogger()
+    before, level = logger.handlers[:], logger.level
+    yield logger
+    logger.handlers[:] = before
+    logger.setLevel(level)
+    structlog.reset_defaults()
+
+
+def configured(root: logging.Logger, *, as_json: bool) -> io.StringIO:
+    """Where the lines go."""
+    configure_logging(level="info", as_json=as_json)
+    text = io.StringIO()
+    handler = root.handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(text)
+    return text
+
+
+def test_tickets_never_reach_the_log(root: logging.Logger) -> None:
+    text = configured(root, as_json=True)
+    logging.getLogger("uvicorn.error").info(
+        '%s - "WebSocket %s" [accepted]', "127.0.0.1", "/console/serial?ticket=s3cret_-x&x=1"
+    )
+    assert "s3cret" not in text.getvalue()
+    assert "ticket=***&x=1" in text.getvalue()
+
+
+@pytest.mark.parametrize("who", [(7, 21), (None, None)])
+@pytest.mark.parametrize("method", ["GET", "G'T"])
+@pytest.mark.parametrize("path", ["/", "/a b", "/\u00e1\U0001f600", '/"\\', "/'", "/x=1", "/\n\r\t\x1b\x00", "/\ud800"])
+@pytest.mark.parametrize("kind", ["json", "text", "colours"])
+def test_the_end_of_a_request_reads_as_structlog_writes_it(
+    kind: str, path: str, method: str, who: tuple[Any, Any], root: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kind == "colours":
+        monkeypatch.setattr(sys, "stderr", Screen())
+    text = configured(root, as_json=kind == "json")
+    facts = {"method": method, "path": path, "route": "/a/{b}", "status": 200, "user_id": who[0], "token_id": who[1]}
+    token = enter(Origin("a" * 32))
     try:
-        configure_logging(level="info", as_json=True)
-        text = io.StringIO()
-        handler = root.handlers[0]
-        assert isinstance(handler, logging.StreamHandler)
-        handler.setStream(text)
-        logging.getLogger("uvicorn.error").info(
-            '%s - "WebSocket %s" [accepted]', "127.0.0.1", "/console/serial?ticket=s3cret_-x&x=1"
-        )
-        assert "s3cret" not in text.getvalue()
-        assert "ticket=***&x=1" in text.getvalue()
+        structlog.get_logger(ACCESS).info("request.end", duration_ms=0.3, **facts)
+        log_end(logging.getLogger(ACCESS), RequestEnd(duration_ms=0.3, request_id="a" * 32, **facts))
     finally:
-        root.handlers[:] = before
-        root.setLevel(level)
+        leave(token)
+    masked = MOMENT.sub("MOMENT", text.getvalue())
+    half = len(masked) // 2
+    assert masked[:half].endswith("\n")
+    assert masked[:half] == masked[half:]
+    assert masked.count("MOMENT") == 2
