@@ -87,7 +87,7 @@ async def test_a_stream_is_read_bit_by_bit(connection: AsyncConnection) -> None:
 async def test_a_statement_is_one_journey(connection: AsyncConnection, monkeypatch: pytest.MonkeyPatch) -> None:
     await names(connection)  # has begun the transaction
     journeys = []
-    queue = aiosqlite.Connection._execute
+    queue: Any = aiosqlite.Connection._execute
 
     async def counted(self: aiosqlite.Connection, function: Any, *arguments: Any) -> Any:
         journeys.append(function)
