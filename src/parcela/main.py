@@ -32,7 +32,8 @@ from parcela.services.bootstrap import Bootstrap, FirstAdmin
 from parcela.services.consoles import ConsoleService
 from parcela.services.container import Services
 from parcela.services.drivers import HostDrivers
-from parcela.services.events import EventHub, EventService
+from parcela.services.event_hub import EventHub
+from parcela.services.events import EventService
 from parcela.services.fanout import Relay, sharing
 from parcela.services.flavours import FlavourService
 from parcela.services.health import HealthService

@@ -92,6 +92,9 @@ def serve(
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         server_header=False,
+        ws="parcela.api.websocket_protocol:FrameProtocol",
+        # Compressed, every client's frame would be another one, and every connection would hold its own state.
+        ws_per_message_deflate=False,
         # Consoles and event streams never end by themselves; do not wait for them for ever.
         timeout_graceful_shutdown=5,
     )

@@ -7,7 +7,8 @@ from parcela.core.settings import Settings
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.consoles import ConsoleService
 from parcela.services.drivers import HostDrivers
-from parcela.services.events import EventHub, EventService
+from parcela.services.event_hub import EventHub
+from parcela.services.events import EventService
 from parcela.services.flavours import FlavourService
 from parcela.services.health import HealthService
 from parcela.services.hosts import HostService

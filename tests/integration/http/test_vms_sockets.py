@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message
 
 from parcela.repositories.events import EventRecord
-from parcela.services.events import QUEUE_EVENTS
+from parcela.services.event_hub import QUEUE_EVENTS
 from tests.integration.http.asgi import PATIENCE_S, open_socket
 from tests.integration.http.lab import Lab
 

@@ -1,15 +1,18 @@
 """Who is behind a WebSocket, and how one is refused."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import anyio
 from fastapi import WebSocket, WebSocketDisconnect
 
 from parcela.api.dependencies.caller import client_address
+from parcela.api.frames import EXTENSION, TextMessage
 from parcela.core.errors import ErrorKind, ParcelaError, unauthenticated
+from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller
 from parcela.services.container import Services
+from parcela.services.event_hub import EventHub, Line
 from parcela.services.events import StreamLaggedError
 
 PROTOCOL = "parcela"
@@ -53,47 +56,71 @@ async def refuse(socket: WebSocket, error: ParcelaError) -> None:
     await socket.close(CLOSE_CODES.get(error.kind, 4400), f"{error.code}: {error.message}"[:120])
 
 
-class Sender:
-    """Writes to one client; one that does not read any more is given up, where plain writing would wait for ever."""
+def _no(frames: bytes) -> bool:
+    """For a server that takes no frames."""
+    del frames
+    return False
 
-    def __init__(self, socket: WebSocket) -> None:
-        """Nothing is written yet."""
+
+class Sender:
+    """Writes to one client; one that does not read any more is given up, where plain writing would wait for ever.
+
+    Attributes:
+        subscription: the client of the hub; give it to the stream whose events are sent.
+    """
+
+    def __init__(
+        self, socket: WebSocket, hub: EventHub, message_of: Callable[[EventRecord], TextMessage] | None = None
+    ) -> None:
+        """Subscribe; nothing is written yet.
+
+        Args:
+            socket: an accepted one.
+            hub: where events come from.
+            message_of: an event as this kind of client gets it. With it the hub writes to the connection itself.
+        """
         self._socket = socket
+        self._hub = hub
+        self._write: Callable[[bytes], bool] = socket.scope.get("extensions", {}).get(EXTENSION, {}).get("write", _no)
+        line = None if message_of is None or self._write is _no else Line(message_of, self._write)
+        self.subscription = hub.subscribe(self._lag, line)
         self._lagged = False
-        self._last_id = 0
         self._scope: anyio.CancelScope | None = None
 
-    def lag(self) -> None:
+    def _lag(self) -> None:
         """From now on every frame has to be gone within moments, also the one that is being written."""
         self._lagged = True
         if self._scope is not None:
             self._scope.deadline = anyio.current_time() + GRACE_S
 
-    async def send_all(self, frames: AsyncGenerator[tuple[int, str], None]) -> None:
-        """Send numbered text frames until the client leaves or, with 4408 and the last number, does not keep up."""
+    async def send_all(self, messages: AsyncGenerator[TextMessage, None]) -> None:
+        """Send messages until the client leaves or, with 4408 and the last number, does not keep up."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_until_gone, self._socket, tasks.cancel_scope)
             try:
-                async with aclosing(frames):
-                    async for event_id, text in frames:
-                        await self._send(event_id, text)
+                async with aclosing(messages):
+                    async for message in messages:
+                        await self._send(message)
             except StreamLaggedError as exc:
                 # One that does not even take this is cut off by the server in the end.
                 with anyio.move_on_after(CLOSE_S):
                     await self._socket.close(LAGGED, f"too slow; resume with since={exc.last_id}")
             except (WebSocketDisconnect, RuntimeError):
                 pass  # it went away while we wrote
+            finally:
+                self._hub.unsubscribe(self.subscription)
             tasks.cancel_scope.cancel()
 
-    async def _send(self, event_id: int, text: str) -> None:
+    async def _send(self, message: TextMessage) -> None:
+        if self._write(message.frame):
+            return
         deadline = anyio.current_time() + GRACE_S if self._lagged else float("inf")
         with anyio.CancelScope(deadline=deadline) as scope:
             self._scope = scope
-            await self._socket.send_text(text)
-            self._last_id = event_id
+            await self._socket.send_text(message.text)
         self._scope = None
         if scope.cancelled_caught:
-            raise StreamLaggedError(self._last_id)
+            raise StreamLaggedError(self.subscription.last)
 
 
 async def _until_gone(socket: WebSocket, scope: anyio.CancelScope) -> None:

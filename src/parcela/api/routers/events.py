@@ -12,6 +12,7 @@ from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.sockets import Sender, accept, authenticate, refuse
 from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.api.errors import problem_responses
+from parcela.api.frames import TextMessage
 from parcela.api.routing import v1_router
 from parcela.api.schemas.operations import EventList, EventRead
 from parcela.core.errors import ParcelaError
@@ -47,20 +48,21 @@ async def list_events(
     return EventList(items=items, last_id=items[-1].id if items else after_id)
 
 
-def _written(record: EventRecord) -> str:
-    return EventRead.model_validate(record).model_dump_json()
+def _message(record: EventRecord) -> TextMessage:
+    return TextMessage.of(EventRead.model_validate(record).model_dump_json())
 
 
 async def _sse(services: Services, caller: Caller, since: int | None, slice_id: int | None) -> AsyncIterator[str]:
     yield ": hello\n\n"
+    events, hub = services.events, services.hub
     try:
-        stream = services.events.with_pauses(services.events.stream(caller, since, slice_id=slice_id))
+        stream = events.stream(caller, since, slice_id=slice_id, pause_at=events.silence)
         async with aclosing(stream) as records:
             async for record in records:
                 if record is None:
                     yield ": still here\n\n"
                 else:
-                    data = services.hub.text_of(record, _written)
+                    data = hub.once(record, _message).text
                     yield f"id: {record.id}\nevent: {record.type}\ndata: {data}\n\n"
     except StreamLaggedError as exc:
         yield f"event: lagged\ndata: {exc.last_id}\n\n"
@@ -100,15 +102,15 @@ async def events_socket(
         await refuse(socket, exc)
         return
     await accept(socket)
-    sender = Sender(socket)
-    await sender.send_all(
-        _frames(services, services.events.stream(caller, since, slice_id=slice_id, on_lag=sender.lag))
-    )
+    sender = Sender(socket, services.hub, _message)
+    records = services.events.stream(caller, since, slice_id=slice_id, subscription=sender.subscription)
+    await sender.send_all(_messages(services, records))
 
 
-async def _frames(
-    services: Services, records: AsyncGenerator[EventRecord, None]
-) -> AsyncGenerator[tuple[int, str], None]:
+async def _messages(
+    services: Services, records: AsyncGenerator[EventRecord | None, None]
+) -> AsyncGenerator[TextMessage, None]:
     async with aclosing(records):
         async for record in records:
-            yield record.id, services.hub.text_of(record, _written)
+            if record is not None:
+                yield services.hub.once(record, _message)

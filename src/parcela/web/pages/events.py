@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from parcela.core.tasks import end
 from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller
 from parcela.services.container import Services
@@ -44,29 +44,25 @@ async def stream_events(
 async def _stream(
     request: Request, services: Services, caller: Caller, start: int | None, slice_id: int | None
 ) -> AsyncIterator[str]:
-    records = services.events.stream(caller, start, slice_id=slice_id)
-    pending: asyncio.Future[EventRecord] = asyncio.ensure_future(anext(records))
     loop = asyncio.get_running_loop()
     check_at = loop.time() + HEARTBEAT_S
     yield "retry: 2000\n\n"
     try:
-        while True:
-            done, _ = await asyncio.wait({pending}, timeout=max(0.0, check_at - loop.time()))
-            if loop.time() >= check_at:
-                # The session may have ended meanwhile, and a proxy closes what is silent.
-                if await who(request) is None:
-                    return
-                check_at = loop.time() + HEARTBEAT_S
-                yield ": still here\n\n"
-            if done:
-                record = pending.result()
-                pending = asyncio.ensure_future(anext(records))
-                if record.type.startswith(SHOWN):
-                    facts = {"type": record.type, "slice_id": record.slice_id, "vm_id": record.vm_id}
-                    yield f"id: {record.id}\ndata: {json.dumps(facts)}\n\n"
+        stream = services.events.stream(caller, start, slice_id=slice_id, pause_at=lambda: check_at)
+        async with aclosing(stream) as records:
+            async for record in records:
+                if loop.time() >= check_at:
+                    # The session may have ended meanwhile, and a proxy closes what is silent.
+                    if await who(request) is None:
+                        return
+                    check_at = loop.time() + HEARTBEAT_S
+                    yield ": still here\n\n"
+                if record is not None and record.type.startswith(SHOWN):
+                    yield services.hub.once(record, _news)
     except StreamLaggedError:
         return  # the browser comes back with the number of its last event
-    finally:
-        await end(pending)
-        if isinstance(records, AsyncGenerator):
-            await records.aclose()
+
+
+def _news(record: EventRecord) -> str:
+    facts = {"type": record.type, "slice_id": record.slice_id, "vm_id": record.vm_id}
+    return f"id: {record.id}\ndata: {json.dumps(facts)}\n\n"

@@ -3,10 +3,11 @@
 import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from parcela.api.compat.vms.schemas import UserRead, VmRead
+from parcela.api.frames import TextMessage
 from parcela.core.lifecycle import VmState
 from parcela.repositories.events import EventRecord
 from parcela.repositories.paging import PageRequest
@@ -49,22 +50,23 @@ async def user_message(services: Services, record: EventRecord) -> dict[str, Any
 class Feed:
     """Makes and keeps the last messages of one kind, so that a thousand clients cost one look at the database."""
 
-    def __init__(self, make: Make) -> None:
-        """Take what makes a message of an event."""
+    def __init__(self, make: Make, types: Iterable[str]) -> None:
+        """Take what makes a message of an event, and the types of events that there are messages of."""
+        self.types = frozenset(types)
         self._make = make
-        self._made: OrderedDict[int, asyncio.Task[str | None]] = OrderedDict()
+        self._made: OrderedDict[int, asyncio.Task[TextMessage | None]] = OrderedDict()
 
-    async def text(self, services: Services, record: EventRecord) -> str | None:
+    async def message(self, services: Services, record: EventRecord) -> TextMessage | None:
         """The message of an event with its number as ``seq``; None when it is none."""
         task = self._made.get(record.id)
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-            task = asyncio.create_task(self._text(services, record))
+            task = asyncio.create_task(self._message(services, record))
             self._made[record.id] = task
             while len(self._made) > KEPT:
                 self._made.popitem(last=False)
         # Shielded: the first client that asks may hang up, and the others wait for the same answer.
         return await asyncio.shield(task)
 
-    async def _text(self, services: Services, record: EventRecord) -> str | None:
+    async def _message(self, services: Services, record: EventRecord) -> TextMessage | None:
         message = await self._make(services, record)
-        return None if message is None else json.dumps(message | {"seq": record.id})
+        return None if message is None else TextMessage.of(json.dumps(message | {"seq": record.id}))

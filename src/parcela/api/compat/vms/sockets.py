@@ -10,27 +10,35 @@ from contextlib import aclosing
 
 from fastapi import WebSocket
 
-from parcela.api.compat.vms.feed import USER_EVENTS, VM_EVENTS, Feed
+from parcela.api.compat.vms.feed import Feed
 from parcela.api.dependencies.sockets import Sender, accept, authenticate, refuse
 from parcela.api.dependencies.uow import AppServices
+from parcela.api.frames import TextMessage
 from parcela.api.routers.events import Since
 from parcela.api.routing import json_router
 from parcela.core.errors import ParcelaError
 from parcela.core.permissions import Permission
 from parcela.repositories.events import EventRecord
+from parcela.services.access import Caller
 from parcela.services.container import Services
 
 router = json_router("/ws", tags=["vms"])
 
 
+async def _tell(socket: WebSocket, services: Services, caller: Caller, since: int | None, feed: Feed) -> None:
+    sender = Sender(socket, services.hub)
+    records = services.events.stream(caller, since, types=feed.types, subscription=sender.subscription)
+    await sender.send_all(_messages(services, records, feed))
+
+
 async def _messages(
-    services: Services, records: AsyncGenerator[EventRecord, None], feed: Feed, types: frozenset[str]
-) -> AsyncGenerator[tuple[int, str], None]:
+    services: Services, records: AsyncGenerator[EventRecord | None, None], feed: Feed
+) -> AsyncGenerator[TextMessage, None]:
     async with aclosing(records):
         async for record in records:
-            text = await feed.text(services, record) if record.type in types else None
-            if text is not None:
-                yield record.id, text
+            message = None if record is None else await feed.message(services, record)
+            if message is not None:
+                yield message
 
 
 @router.websocket("/vms")
@@ -43,10 +51,7 @@ async def vms_socket(socket: WebSocket, services: AppServices, since: Since = No
         await refuse(socket, exc)
         return
     await accept(socket)
-    feed: Feed = socket.app.state.vm_feed
-    sender = Sender(socket)
-    records = services.events.stream(caller, since, on_lag=sender.lag)
-    await sender.send_all(_messages(services, records, feed, frozenset(VM_EVENTS)))
+    await _tell(socket, services, caller, since, socket.app.state.vm_feed)
 
 
 @router.websocket("/users")
@@ -60,7 +65,4 @@ async def users_socket(socket: WebSocket, services: AppServices, since: Since = 
         await refuse(socket, exc)
         return
     await accept(socket)
-    feed: Feed = socket.app.state.user_feed
-    sender = Sender(socket)
-    records = services.events.stream(caller, since, on_lag=sender.lag)
-    await sender.send_all(_messages(services, records, feed, frozenset(USER_EVENTS)))
+    await _tell(socket, services, caller, since, socket.app.state.user_feed)
