@@ -53,6 +53,8 @@ main() {
   else
     say "starting virtlogd and libvirtd (no systemd here); logs in $LOG_DIR"
     mkdir -p "$LOG_DIR"
+    # Usually made at boot; without it libvirt opens no serial line.
+    [ -d /run/lock ] || install -d -m 1777 /run/lock || note "/run/lock could not be made: no consoles"
     give_kvm_to_its_group || note "/dev/kvm could not be given away: guests start slowly"
     pgrep -x virtlogd >/dev/null || start_daemon virtlogd
     pgrep -x libvirtd >/dev/null || start_daemon libvirtd
