@@ -43,6 +43,7 @@ from parcela.services.identity import build_identity
 from parcela.services.image_store import ImageStore
 from parcela.services.images import ImageService
 from parcela.services.inventory import Inventory
+from parcela.services.maintenance_place import MaintenancePlace
 from parcela.services.measured import watch_process
 from parcela.services.metrics import Metrics
 from parcela.services.observing import Observing
@@ -190,7 +191,15 @@ def build_services(
         idempotency=IdempotencyService(),
         rate_limits=RateLimiter(settings, stores.shared),
         inventory=Inventory.build(settings),
-        health=HealthService(uows, [identity.mail.check, identity.single_sign_on.check], stores.links),
+        health=HealthService(
+            uows,
+            [
+                identity.mail.check,
+                identity.single_sign_on.check,
+                MaintenancePlace(uses_mongodb=uows.outside is not None).check,
+            ],
+            stores.links,
+        ),
         observing=observing,
         stores=stores,
     )

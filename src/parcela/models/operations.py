@@ -97,7 +97,10 @@ class Event(Base):
 
 
 class Counter(Base):
-    """A number that grows under a row lock held until commit, so readers can never see 8 before 7 is committed."""
+    """A number that grows under a row lock held until commit, so readers can never see 8 before 7 is committed.
+
+    The row ``maintenance_in_mongodb`` is a note: 1 when maintenance records were last seen in MongoDB.
+    """
 
     __tablename__ = "counters"
 

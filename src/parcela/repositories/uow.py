@@ -35,6 +35,7 @@ from parcela.repositories.machine_hosts import MachineHostRepository, OpenMainte
 from parcela.repositories.machines import MachineRepository
 from parcela.repositories.mail import OutboxRepository
 from parcela.repositories.maintenance.outside import ChangeRepository, Outside, OutsideActivity, OutsideMaintenance
+from parcela.repositories.maintenance.place import PlaceRepository
 from parcela.repositories.maintenance.port import ActivityStore, MaintenanceStore
 from parcela.repositories.maintenance.sql import SqlActivityStore, SqlMaintenanceStore
 from parcela.repositories.maintenance_plans import MaintenancePlanRepository
@@ -89,6 +90,7 @@ class ReadUnitOfWork:
         self.maintenance_plans = MaintenancePlanRepository(session, clock)
         self.attachments = AttachmentRepository(session, clock)
         self.maintenance_changes = ChangeRepository(session, clock)
+        self.maintenance_place = PlaceRepository(session)
         self.waiting_activity = SqlActivityStore(session)
         self.maintenance = outside.records if outside else SqlMaintenanceStore(session)
         self.activity = OutsideActivity(outside.activity, self.waiting_activity) if outside else self.waiting_activity

@@ -192,13 +192,23 @@ class StoreMove:
                 await self._send_waiting()
             proof = await self._copy(source, target, to, begun=phase is not None, replace=replace)
             if proof is None:
-                return await _proof(target)
+                there = await _proof(target)
+                await self._note(to, there)
+                return there
             phase = {"to": to.value, "phase": "emptying", "proof": asdict(proof)}
             await self._marker.write(phase)
         await self._empty(source, target)
-        await self._marker.clear()
         facts: dict[str, Any] = phase["proof"]
-        return Proof(Checksum(**facts["records"]), Checksum(**facts["activity"]))
+        proof = Proof(Checksum(**facts["records"]), Checksum(**facts["activity"]))
+        await self._note(to, proof)
+        await self._marker.clear()
+        return proof
+
+    async def _note(self, to: StoreKind, proof: Proof) -> None:
+        """Let the database know where the records are, for a start without ``MONGO_URL``."""
+        async with self._uows.write() as uow:
+            await uow.maintenance_place.note_mongodb(filled=to is StoreKind.MONGO and proof.records.count > 0)
+            await uow.commit()
 
     async def _copy(self, source: Side, target: Side, to: StoreKind, *, begun: bool, replace: bool) -> Proof | None:
         """Make the target equal to the source; None when there is nothing to move."""
