@@ -200,6 +200,12 @@ def test_a_device_is_no_proof(
     assert text in finding.text
 
 
+def test_a_guest_that_hung_is_not_the_fault_of_the_device(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remember(folder, '{"acceleration": "tcg", "reason": "a guest did not boot"}')
+    monkeypatch.setattr(os, "access", is_there)
+    assert "nested" in examine("acceleration").mend
+
+
 @pytest.mark.parametrize(("choice", "verdict"), [("tcg", Verdict.WARN), ("kvm", Verdict.FAIL), ("auto", Verdict.WARN)])
 def test_without_a_device(folder: Path, monkeypatch: pytest.MonkeyPatch, choice: str, verdict: Verdict) -> None:
     monkeypatch.setattr(virtualisation, "KVM", folder / "kvm")

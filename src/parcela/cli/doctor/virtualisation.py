@@ -16,6 +16,10 @@ from parcela.core.settings import AccelerationChoice, Hypervisor
 from parcela.hypervisors.libvirt.qemuuser import first_closed, parse_qemu_user
 
 TIMEOUT_S = 15
+_HUNG = (
+    "If this machine is a virtual one, its own host has to support nested virtualisation. It is tried again when the "
+    "kernel or QEMU has changed, or when hypervisor/acceleration.json in the data folder is removed."
+)
 QEMU = "qemu-system-x86_64"
 MIN_QEMU, MIN_LIBVIRT = 6, 8
 KVM = Path("/dev/kvm")
@@ -135,7 +139,7 @@ def _automatic(stored: tuple[str, str] | None, *, usable: bool) -> Finding:
         kind, reason = stored
         if kind == "kvm":
             return ok(f"KVM: {reason}.")
-        return warn(f"Emulation (TCG), VMs are slow: {reason}.", _kvm_mend())
+        return warn(f"Emulation (TCG), VMs are slow: {reason}.", _HUNG if usable else _kvm_mend())
     if not usable:
         return warn(f"Emulation (TCG), VMs are slow: {KVM} is missing or closed to this user.", _kvm_mend())
     return warn(
