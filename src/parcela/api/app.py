@@ -3,7 +3,9 @@
 from fastapi import FastAPI
 
 from parcela.api.compat.cloud.router import ROUTERS as CLOUD
+from parcela.api.compat.siglab.errors import FAMILY as SIGLAB_ERRORS
 from parcela.api.compat.siglab.router import ROUTERS as SIGLAB
+from parcela.api.compat.vms.errors import FAMILY as VMS_ERRORS
 from parcela.api.compat.vms.router import ROUTERS as VMS
 from parcela.api.compat.vms.router import install_feeds
 from parcela.api.document import complete
@@ -74,5 +76,6 @@ def include_api(app: FastAPI) -> None:
     """Attach ``/api/v1``, the older APIs and the error handlers."""
     take(app, *(module.router for module in ROUTERS), metrics.router, *SIGLAB, *VMS, *CLOUD)
     install_feeds(app)
+    app.state.error_families = {**SIGLAB_ERRORS, **VMS_ERRORS}
     install_error_handlers(app)
     complete(app)

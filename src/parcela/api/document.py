@@ -46,12 +46,8 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 
 def _complete_operation(path: str, operation: dict[str, Any]) -> None:
-    if path not in FREE_PATHS:
-        for status, text in problem_responses(429).items():
-            told = operation["responses"].setdefault(str(status), text)
-            # The limit stands before all routes, so its answer has the one form, whatever family the route is of.
-            for kind, content in text["content"].items():
-                told.setdefault("content", {}).setdefault(kind, content)
+    if path not in FREE_PATHS:  # families whose errors have another form say so themselves
+        operation["responses"].setdefault("429", problem_responses(429)[429])
     ways = operation.get("security", [])
     if {BEARER: []} in ways and {PASSWORD_FLOW: []} not in ways:
         ways.append({PASSWORD_FLOW: []})

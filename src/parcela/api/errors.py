@@ -6,9 +6,10 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import Scope
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.origin import current_origin
@@ -71,6 +72,8 @@ class ProblemDetails(BaseModel):
 
 ErrorAnswer = Callable[[ProblemDetails, Mapping[str, str] | None], JSONResponse]
 """How a family of older routes writes errors: a static method ``error_answer`` of its class of routes."""
+ErrorFamilies = Mapping[str, ErrorAnswer]
+"""The same by the beginning of an address (``app.state.error_families``), for errors that no route has seen."""
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -93,7 +96,7 @@ def problem_response(
     problems: list[ProblemItem] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
-    """Write one problem document, or what the route's family of clients knows instead (``error_answer``)."""
+    """Write one problem document, or what the clients of this address know instead (``error_answer``)."""
     body = ProblemDetails(
         type=f"urn:parcela:problem:{code}",
         title=TITLES.get(status, "Error"),
@@ -103,10 +106,28 @@ def problem_response(
         instance=str(request.scope.get("request_id", "")),
         problems=problems or [],
     )
-    answer: ErrorAnswer | None = getattr(request.scope.get("route"), "error_answer", None)
+    answer = _answer_of_family(request)
     if answer is not None:
         return answer(body, headers)
     return JSONResponse(body.model_dump(), status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _answer_of_family(request: Request) -> ErrorAnswer | None:
+    """The way of the route; before there is one (the limit of requests, 404), that of its neighbours."""
+    route, path = request.scope.get("route"), request.scope["path"]
+    if route is not None:
+        found: ErrorAnswer | None = getattr(route, "error_answer", None)
+        return found
+    families: ErrorFamilies = getattr(request.app.state, "error_families", {})
+    return next((way for start, way in families.items() if f"{path}/".startswith(f"{start}/")), None)
+
+
+async def answer_to(scope: Scope, error: Exception) -> Response:
+    """What the application answers to an error outside of its routes: problem document, older shape or page."""
+    handlers = scope["app"].exception_handlers
+    handler = next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)
+    answer: Response = await handler(Request(scope), error)
+    return answer
 
 
 async def _on_parcela_error(request: Request, exc: ParcelaError) -> JSONResponse:

@@ -10,11 +10,11 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from parcela.api.errors import problem_response
+from parcela.api.errors import answer_to
 from parcela.api.etags import etag_of, matches
 from parcela.api.list_cache import CACHED_LISTS
 from parcela.core.logs import ACCESS, RequestEnd, log_end
@@ -260,8 +260,8 @@ class BodyLimit:
                 kind = Headers(raw=message["headers"]).get("content-type", "")
                 replaced = kind.startswith("text/plain")  # ours and those of pages are not
                 if replaced:
-                    detail = "The body is larger than this request may have."
-                    await problem_response(Request(scope), 413, "body_too_large", detail)(scope, receive, send)
+                    error = HTTPException(413, "The body is larger than this request may have.")
+                    await (await answer_to(scope, error))(scope, receive, send)
             if not replaced:
                 await send(message)
 

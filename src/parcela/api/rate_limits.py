@@ -7,12 +7,11 @@ monitors and browsers load by themselves (health, metrics, static files), and We
 
 from http.cookies import CookieError, SimpleCookie
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from parcela.api.errors import problem_response
+from parcela.api.errors import answer_to
 from parcela.core.cookies import SESSION_COOKIE
-from parcela.core.errors import ParcelaError
+from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.services.access import Caller
 from parcela.services.container import Services
 from parcela.services.rate_limits import Verdict
@@ -94,6 +93,6 @@ class RateLimits:
             await self._app(scope, receive, send_with_headers)
             return
         text = f"That was more than {verdict.limit} requests in {verdict.window_s} s; wait {verdict.reset_s} s."
-        headers = {"Retry-After": str(verdict.reset_s)}
-        answer = problem_response(Request(scope), 429, "rate_limited", text, headers=headers)
+        error = ParcelaError(ErrorKind.RATE_LIMITED, "rate_limited", text, retry_after_s=verdict.reset_s)
+        answer = await answer_to(scope, error)
         await answer(scope, receive, send_with_headers)

@@ -5,8 +5,9 @@ for every router in between, and looks requests up in one router after the other
 the dependencies of its family from the start: its routes are made once per process and stand in one list.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.params import Depends as Dependency
@@ -23,6 +24,7 @@ def json_router(
     tags: Sequence[str],
     route_class: type[APIRoute] = APIRoute,
     dependencies: Sequence[Dependency] = (),
+    responses: Mapping[int | str, dict[str, Any]] | None = None,
 ) -> APIRouter:
     """A router of programs: what every JSON body must be is checked before ``dependencies``.
 
@@ -31,10 +33,12 @@ def json_router(
         tags: heading in the document.
         route_class: of all its routes.
         dependencies: of all its routes.
+        responses: errors that all its routes document.
     """
     names: list[str | Enum] = [*tags]
     first = [Depends(refuse_repeated_keys), *dependencies]
-    return APIRouter(prefix=prefix, tags=names, route_class=route_class, dependencies=first)
+    told = dict(responses or {})
+    return APIRouter(prefix=prefix, tags=names, route_class=route_class, dependencies=first, responses=told)
 
 
 def v1_router(prefix: str = "", *, tags: Sequence[str]) -> APIRouter:

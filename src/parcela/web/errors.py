@@ -37,7 +37,7 @@ def is_for_people(request: Request) -> bool:
     accept = request.headers.get("accept", "")
     if isinstance(request.scope.get("route"), WebRoute):
         return "application/json" not in accept and "text/event-stream" not in accept
-    return not request.url.path.startswith("/api/") and "text/html" in accept
+    return not request.url.path.startswith("/api/") and ("text/html" in accept or "hx-request" in request.headers)
 
 
 class ErrorPages:

@@ -24,7 +24,7 @@ from parcela.repositories.users import UserRecord
 from parcela.services.access import Caller
 from parcela.services.users import NewUser
 
-router = json_router("/api/auth", tags=["siglab"], route_class=SiglabRoute)
+router = json_router("/api/auth", tags=["siglab"], route_class=SiglabRoute, responses=errors(429))
 UserReader = Annotated[Caller, Depends(Requires(Permission.USER_READ))]
 NOWHERE = "siglab.invalid"
 """Domain of the addresses of accounts that came without one; nobody can own it (RFC 2606)."""

@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
-from parcela.api.errors import TITLES, ProblemDetails, ProblemItem
+from parcela.api.errors import TITLES, ErrorAnswer, ProblemDetails, ProblemItem
 
 BY_CODE: Mapping[str, str] = {
     "account_disabled": "La cuenta no está activa; consulte a un administrador.",
@@ -31,6 +31,7 @@ BY_CODE: Mapping[str, str] = {
     "report_busy": "Se están generando demasiados informes; inténtelo dentro de un momento.",
     "report_too_slow": "El informe no estuvo listo a tiempo; pida menos registros o use CSV.",
     "request_invalid": "Hay datos que no son válidos; vea 'errores'.",
+    "route_not_found": "Esta dirección no existe.",
     "token_expired": "La sesión ha caducado; inicie sesión de nuevo.",
     "token_invalid": "El token no es válido; inicie sesión.",
     "token_missing": "Inicie sesión: falta 'Authorization: Bearer <token>'.",
@@ -47,11 +48,14 @@ BY_STATUS: Mapping[int, str] = {
     401: "Inicie sesión.",
     403: "No tiene permiso para hacer esto.",
     404: "No existe.",
+    405: "Esta dirección no admite ese método.",
     409: "El estado actual no lo permite.",
     412: "Ha cambiado mientras tanto.",
     413: "Es demasiado grande.",
+    415: "El tipo de contenido no se acepta.",
     422: "Hay datos que no son válidos.",
     429: "Demasiadas peticiones; espere un momento.",
+    500: "Algo salió mal en el servidor; el registro tiene los detalles.",
     503: "El servicio no está disponible; inténtelo más tarde.",
 }
 STATUSES: Mapping[str, int] = {"unknown_machine": 404}
@@ -109,6 +113,12 @@ class SiglabRoute(APIRoute):
             errores=[_field(item) for item in problem.problems],
         )
         return JSONResponse(body.model_dump(), status_code=status, headers=headers)
+
+
+FAMILY: Mapping[str, ErrorAnswer] = dict.fromkeys(
+    ("/api/auth", "/api/maquinas", "/api/mantenimientos", "/api/sistema"), SiglabRoute.error_answer
+)
+"""Addresses whose errors are of this family where no route has seen the request."""
 
 
 def _field(item: ProblemItem) -> ErrorDeCampo:

@@ -35,7 +35,7 @@ from parcela.services.access import Caller
 from parcela.services.container import Services
 from parcela.services.inventory_overview import Dashboard
 
-router = json_router("/api/maquinas", tags=["siglab"], route_class=SiglabRoute)
+router = json_router("/api/maquinas", tags=["siglab"], route_class=SiglabRoute, responses=errors(429))
 Reader = Annotated[Caller, Depends(Requires(Permission.MACHINE_READ))]
 Writer = Annotated[Caller, Depends(Requires(Permission.MACHINE_WRITE))]
 NEXT = "X-Siguiente"

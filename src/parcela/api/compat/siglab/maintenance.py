@@ -33,7 +33,7 @@ from parcela.services.container import Services
 from parcela.services.reports.report import Entry, Format, MachineSummary, Report
 from parcela.services.reports.service import Wanted
 
-router = json_router("/api/mantenimientos", tags=["siglab"], route_class=SiglabRoute)
+router = json_router("/api/mantenimientos", tags=["siglab"], route_class=SiglabRoute, responses=errors(429))
 Reader = Annotated[Caller, Depends(Requires(Permission.MAINTENANCE_READ))]
 Writer = Annotated[Caller, Depends(Requires(Permission.MAINTENANCE_WRITE))]
 

@@ -42,7 +42,7 @@ async def salud(services: AppServices) -> Salud:
     return Salud(status="healthy" if good else "degraded", server_id=socket.gethostname(), servicios=checks)
 
 
-@router.get("/metrics", responses=errors(401, 403))
+@router.get("/metrics", responses=errors(401, 403, 429))
 async def metricas(_caller: SystemReader, uow: ReadUow) -> Metricas:
     """Figures of this server; needs `system:read`."""
     active = await uow.operations.active_count()

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from parcela.api.compat.negotiation import SharedRoute
-from parcela.api.errors import TITLES, ProblemDetails
+from parcela.api.errors import TITLES, ErrorAnswer, ProblemDetails
 
 FIELDS: Mapping[str, str] = {
     "full_name": "name",
@@ -55,6 +55,10 @@ def _answer(problem: ProblemDetails, headers: Mapping[str, str] | None) -> JSONR
         errors=errors,
     )
     return JSONResponse(body.model_dump(), status_code=problem.status, headers=headers)
+
+
+FAMILY: Mapping[str, ErrorAnswer] = dict.fromkeys(("/login", "/users", "/vms"), _answer)
+"""Addresses whose errors are of this family where no route has seen the request. Browsers still get pages."""
 
 
 class VmsRoute(APIRoute):

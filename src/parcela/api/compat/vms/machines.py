@@ -20,7 +20,7 @@ from parcela.services import vms as rules
 from parcela.services.access import Caller
 from parcela.services.container import Services
 
-router = json_router("/vms", tags=["vms"], route_class=VmsRoute)
+router = json_router("/vms", tags=["vms"], route_class=VmsRoute, responses=errors(429))
 Administrator = Annotated[Caller, Depends(Requires(Permission.VM_WRITE_ALL))]
 ACTIONS: Mapping[str, Action] = {"running": Action.START, "stopped": Action.STOP}
 

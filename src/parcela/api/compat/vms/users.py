@@ -17,7 +17,7 @@ from parcela.services import users as rules
 from parcela.services.access import Caller
 from parcela.services.usernames import username_for
 
-router = json_router("/users", tags=["vms"], route_class=VmsRoute)
+router = json_router("/users", tags=["vms"], route_class=VmsRoute, responses=errors(429))
 UserReader = Annotated[Caller, Depends(Requires(Permission.USER_READ))]
 UserWriter = Annotated[Caller, Depends(Requires(Permission.USER_WRITE))]
 
