@@ -22,6 +22,13 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Print so many at most; a
 JSON_HELP = "Print one JSON document on stdout, and errors as a problem document on stderr."
 
 
+@dataclass(frozen=True)
+class Together:
+    """Marks a parameter that stands for several options: those of ``make``, whose result the command gets."""
+
+    make: Callable[..., Any]
+
+
 @dataclass
 class Cli:
     """What a command works with; the connection is made on first use."""
@@ -62,15 +69,24 @@ class Cli:
 def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Add a function as a command.
 
-    Its first parameter is a ``Cli``, which is opened and closed around it; the others are typer's. Its docstring is the
-    help text.
+    Its first parameter is a ``Cli``, which is opened and closed around it; the others are typer's, or stand for several
+    of typer's (``Together``). Its docstring is the help text.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
+        groups = {
+            parameter.name: group
+            for parameter in inspect.signature(function).parameters.values()
+            if (group := _group(parameter)) is not None
+        }
+
         @functools.wraps(function)
         def run(ctx: typer.Context, as_json: bool, **values: Any) -> None:
             root = ctx.find_root().ensure_object(Root)
             root.as_json = as_json or root.as_json
+            for parameter, group in groups.items():
+                options_of_it = inspect.signature(group.make).parameters
+                values[parameter] = group.make(**{option: values.pop(option) for option in options_of_it})
             with Cli(Output(as_json=root.as_json), root.url) as cli:
                 function(cli, **values)
 
@@ -82,9 +98,21 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
     return register
 
 
+def _group(parameter: inspect.Parameter) -> Together | None:
+    marks = getattr(parameter.annotation, "__metadata__", ())
+    return next((mark for mark in marks if isinstance(mark, Together)), None)
+
+
+def _single(parameter: inspect.Parameter) -> list[inspect.Parameter]:
+    """The parameter, or those that it stands for."""
+    group = _group(parameter)
+    return [parameter] if group is None else list(inspect.signature(group.make).parameters.values())
+
+
 def _give_signature(run: Any, function: Callable[..., None]) -> None:
     """Typer reads the signature: ``ctx``, what the function has beside its ``Cli``, and ``--json``."""
-    _cli, *others = inspect.signature(function).parameters.values()
+    _cli, *parts = inspect.signature(function).parameters.values()
+    others = [one for parameter in parts for one in _single(parameter)]
     json_type = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [

@@ -9,21 +9,13 @@ import httpx2
 import typer
 
 from parcela.cli.client import Json
-from parcela.cli.commanding import Cli, command
+from parcela.cli.commanding import Cli, Together, command
 from parcela.cli.exits import Exit, fail
 from parcela.cli.files import unwritable
 from parcela.cli.output import local_time
 
 app = typer.Typer(no_args_is_help=True, help="Who did what to what, when, from where (needs audit:read).")
 FORMATS = ("ndjson", "csv")
-Actor = Annotated[str | None, typer.Option(help="Only what this user did.")]
-Noun = Annotated[str | None, typer.Option(help="Only what was done to this kind of thing, e.g. flavour.")]
-NounId = Annotated[str | None, typer.Option("--id", help="Only what was done to the thing with this id.")]
-Action = Annotated[str | None, typer.Option(help="Only this action, e.g. flavour.updated, or all of a kind: flavour.*")]
-Refused = Annotated[bool, typer.Option("--refused", help="Only failed logins and writes without the right to them.")]
-Address = Annotated[str | None, typer.Option(help="Only from this address.")]
-Since = Annotated[datetime | None, typer.Option("--from", help="Only from this local time on.")]
-Until = Annotated[datetime | None, typer.Option("--to", help="Only before this local time.")]
 
 
 def _what(row: Any) -> str:
@@ -41,37 +33,37 @@ COLUMNS = (
 )
 
 
-def _filters(**given: Any) -> Json:
-    refused = given.pop("refused")
-    times = {"from": given.pop("since"), "to": given.pop("until")}
+def _filters(
+    actor: Annotated[str | None, typer.Option(help="Only what this user did.")] = None,
+    noun: Annotated[str | None, typer.Option(help="Only what was done to this kind of thing, e.g. flavour.")] = None,
+    noun_id: Annotated[str | None, typer.Option("--id", help="Only what was done to the thing with this id.")] = None,
+    action: Annotated[
+        str | None, typer.Option(help="Only this action, e.g. flavour.updated, or all of a kind: flavour.*")
+    ] = None,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Only failed logins and writes without the right to them.")
+    ] = False,
+    address: Annotated[str | None, typer.Option(help="Only from this address.")] = None,
+    since: Annotated[datetime | None, typer.Option("--from", help="Only from this local time on.")] = None,
+    until: Annotated[datetime | None, typer.Option("--to", help="Only before this local time.")] = None,
+) -> Json:
+    """The query of the API; None is left out of it."""
+    times = {"from": since, "to": until}
     texts = {name: value.astimezone().isoformat() if value else None for name, value in times.items()}
-    return {**given, **texts, "outcome": "refused" if refused else None}
+    said = {"actor": actor, "noun": noun, "noun_id": noun_id, "action": action, "address": address}
+    return {**said, **texts, "outcome": "refused" if refused else None}
+
+
+Filters = Annotated[Json, Together(_filters)]
 
 
 @command(app, "list")
 def list_entries(
     cli: Cli,
-    actor: Actor = None,
-    noun: Noun = None,
-    noun_id: NounId = None,
-    action: Action = None,
-    refused: Refused = False,
-    address: Address = None,
-    since: Since = None,
-    until: Until = None,
+    filters: Filters,
     limit: Annotated[int, typer.Option(min=1, help="Print so many at most.")] = 50,
 ) -> None:
     """List the newest entries of the audit trail."""
-    filters = _filters(
-        actor=actor,
-        noun=noun,
-        noun_id=noun_id,
-        action=action,
-        refused=refused,
-        address=address,
-        since=since,
-        until=until,
-    )
     cli.out.table(cli.api.pages("/audit", limit, sort="-id", **filters), COLUMNS, empty="No entries.")
 
 
@@ -80,28 +72,12 @@ def export(
     cli: Cli,
     path: Annotated[Path, typer.Argument(metavar="FILE", help="File to write; - is stdout.")] = Path("-"),
     form: Annotated[str, typer.Option("--format", help="ndjson or csv.")] = "ndjson",
-    actor: Actor = None,
-    noun: Noun = None,
-    noun_id: NounId = None,
-    action: Action = None,
-    refused: Refused = False,
-    address: Address = None,
-    since: Since = None,
-    until: Until = None,
+    *,
+    filters: Filters,
 ) -> None:
     """Write every entry that fits, oldest first: a JSON document per line, or CSV."""
     if form not in FORMATS:
         raise fail(Exit.USAGE, "usage", f"The format is '{form}', but must be {' or '.join(FORMATS)}.")
-    filters = _filters(
-        actor=actor,
-        noun=noun,
-        noun_id=noun_id,
-        action=action,
-        refused=refused,
-        address=address,
-        since=since,
-        until=until,
-    )
     try:
         with cli.api.stream("/audit/export", {}, format=form, **filters) as answer:
             _save(answer, path)
