@@ -1,11 +1,13 @@
 """Settings of what watches Parcela and of what Parcela tells others: metrics and webhooks."""
 
+import ssl
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
-from parcela.core.settings_fields import networks, split
+from parcela.core.settings_fields import bad_setting, networks, split
 from parcela.core.settings_fields import setting as _env
 
 
@@ -23,6 +25,11 @@ class ObserveSettings(BaseSettings):
         "Networks of your own that webhooks may reach, comma-separated. Without: public addresses only.",
     )
     webhook_plain_http: bool = _env("PARCELA_WEBHOOK_PLAIN_HTTP", False, "Let webhooks use http:// besides https://.")
+    webhook_ca_file: Path | None = _env(
+        "PARCELA_WEBHOOK_CA_FILE",
+        None,
+        "PEM file with certificate authorities of your own that webhooks trust besides the public ones.",
+    )
     webhook_timeout_s: float = _env(
         "PARCELA_WEBHOOK_TIMEOUT_S", 10.0, "Seconds a receiver may take for one delivery.", ge=1, le=60
     )
@@ -37,6 +44,21 @@ class ObserveSettings(BaseSettings):
         le=90,
     )
     webhooks_per_user: int = _env("PARCELA_WEBHOOKS_PER_USER", 20, "Webhooks a user may have.", ge=1, le=1000)
+
+    @field_validator("webhook_ca_file")
+    @classmethod
+    def _holds_authorities(cls, value: Path | None) -> Path | None:
+        if value is None:
+            return None
+        try:
+            found = ssl.create_default_context(cafile=value).cert_store_stats()["x509_ca"]
+        except ssl.SSLError as exc:
+            raise bad_setting(f"must be a PEM file with certificates, but '{value}' holds none") from exc
+        except OSError as exc:
+            raise bad_setting(f"must be a file that can be read, but '{value}' cannot ({exc.strerror})") from exc
+        if not found:
+            raise bad_setting(f"must hold the certificate of an authority; those in '{value}' are none")
+        return value
 
     @field_validator("metrics_allowed", "webhook_allowed_networks", mode="before")
     @classmethod

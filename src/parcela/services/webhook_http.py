@@ -6,6 +6,7 @@ that answers differently the second time (DNS rebinding) has no second time. TLS
 
 import asyncio
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,15 @@ def check_url(url: str, settings: Settings) -> None:
         raise _bad_url(text, "webhook_address_refused")
 
 
+def trusted(settings: Settings) -> ssl.SSLContext | bool:
+    """What receivers' certificates are checked with: the public authorities, and those of the administrator."""
+    if settings.webhook_ca_file is None:
+        return True
+    context = httpx2.create_ssl_context(trust_env=False)
+    context.load_verify_locations(cafile=settings.webhook_ca_file)
+    return context
+
+
 class WebhookHttp:
     """Posts bodies. Close it after use."""
 
@@ -87,7 +97,11 @@ class WebhookHttp:
         # Connections are not kept: one to the same address may have been opened for another name.
         limits = httpx2.Limits(max_keepalive_connections=0)
         self._http = httpx2.AsyncClient(
-            limits=limits, timeout=settings.webhook_timeout_s, follow_redirects=False, trust_env=False
+            limits=limits,
+            timeout=settings.webhook_timeout_s,
+            follow_redirects=False,
+            trust_env=False,
+            verify=trusted(settings),
         )
 
     async def __aenter__(self) -> Self:
@@ -117,7 +131,7 @@ class WebhookHttp:
         except _RefusedError as exc:
             error = str(exc)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as exc:
-            error = f"{type(exc).__name__}: {exc}"
+            error = _distrust(exc) or f"{type(exc).__name__}: {exc}"
         return Outcome(status, error[:255], round((time.perf_counter() - began) * 1000))
 
     async def _send(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
@@ -143,6 +157,15 @@ class WebhookHttp:
         if good is None:
             raise _RefusedError("its address is not public, and the administrator has not allowed it")
         return good
+
+
+def _distrust(error: BaseException | None) -> str:
+    """What is wrong with the receiver's certificate; "" when the error is another one."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {error.verify_message}"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 class _RefusedError(Exception):

@@ -1,5 +1,6 @@
 """A real HTTP server, in a thread, that receives webhooks and answers as it is told."""
 
+import ssl
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -50,8 +51,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """Listen on a free port of loopback."""
+def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """Listen on a free port of loopback, with TLS or without."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -73,6 +74,8 @@ def receiving() -> Iterator[Receiver]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     receiver.port = server.server_address[1]
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
