@@ -39,7 +39,7 @@ from parcela.services.flavours import FlavourService
 from parcela.services.health import HealthService
 from parcela.services.hosts import HostService
 from parcela.services.idempotency import IdempotencyService
-from parcela.services.identity import build_identity
+from parcela.services.identity import IdentityServices, build_identity
 from parcela.services.image_store import ImageStore
 from parcela.services.images import ImageService
 from parcela.services.inventory import Inventory
@@ -147,6 +147,12 @@ def to_all(*listeners: Listener) -> Listener:
     return publish
 
 
+def build_health(uows: UnitOfWorkFactory, identity: IdentityServices, stores: Stores) -> HealthService:
+    """Wire what is asked for health."""
+    place = MaintenancePlace(uses_mongodb=uows.outside is not None)
+    return HealthService(uows, [identity.mail.check, identity.single_sign_on.check, place.check], stores.links)
+
+
 def build_services(
     settings: Settings,
     uows: UnitOfWorkFactory,
@@ -191,15 +197,7 @@ def build_services(
         idempotency=IdempotencyService(),
         rate_limits=RateLimiter(settings, stores.shared),
         inventory=Inventory.build(settings),
-        health=HealthService(
-            uows,
-            [
-                identity.mail.check,
-                identity.single_sign_on.check,
-                MaintenancePlace(uses_mongodb=uows.outside is not None).check,
-            ],
-            stores.links,
-        ),
+        health=build_health(uows, identity, stores),
         observing=observing,
         stores=stores,
     )
