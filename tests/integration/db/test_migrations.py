@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import create_engine, inspect, make_url, text
 from sqlalchemy.engine import URL
 
-from parcela.db import migrate
+from parcela.db import migrate, schema
 from parcela.db.engine import make_engine
 from parcela.models import Base
 
@@ -83,6 +83,14 @@ def test_up_agrees_with_the_models(url: str) -> None:
     assert _tables(url) == {table.name for table in Base.metadata.sorted_tables} | {"alembic_version"}
 
 
+def test_a_start_knows_without_alembic_whether_there_is_something_to_do(url: str) -> None:
+    assert not schema.is_current(url)
+    migrate.upgrade(url)
+    assert schema.is_current(url)
+    migrate.downgrade(url, "-1")
+    assert not schema.is_current(url)
+
+
 def test_down_to_nothing_and_up_again(url: str) -> None:
     migrate.upgrade(url)
     migrate.downgrade(url, "base")
@@ -97,3 +105,22 @@ def test_every_step_goes_down_and_up_again(url: str) -> None:
         migrate.downgrade(url, revision)
         migrate.upgrade(url)
     migrate.check(url)
+
+
+def test_the_newest_revision_is_the_one_that_alembic_knows() -> None:
+    assert schema.newest_revision() == migrate.revisions()[-1]
+
+
+def test_two_ends_of_the_migrations_are_left_to_alembic(tmp_path: Path) -> None:
+    for name, after in (("0001", "None"), ("0002", '"0001"'), ("0003", '"0001"')):
+        text_of = f'revision: str = "{name}"\ndown_revision: str | None = {after}\n'
+        (tmp_path / f"{name}_step.py").write_text(text_of)
+    assert schema.newest_revision(tmp_path) is None
+    (tmp_path / "0003_step.py").unlink()
+    assert schema.newest_revision(tmp_path) == "0002"
+
+
+def test_looking_at_a_database_that_is_not_there_makes_none(tmp_path: Path) -> None:
+    path = tmp_path / "none.db"
+    assert not schema.is_current(f"sqlite:///{path}")
+    assert not path.exists()
