@@ -16,6 +16,10 @@ MAX_METHODS = 20
 
 OPTIONAL_IMPORTS = {
     ("main.py", "parcela.hypervisors.libvirt.driver"): "libvirt-python is an extra: an API can serve without it",
+    ("services/identity.py", "parcela.services.smtp"): "most installations send no mails",
+    ("services/identity.py", "parcela.services.oidc"): "most installations have no provider; its clients are large",
+    ("services/webhook_http.py", "httpx2"): "loaded for the first delivery: most installations have no webhooks",
+    ("services/qr_codes.py", "segno"): "loaded for the first label or second factor",
     ("services/stores.py", "parcela.db.redis"): "most installations have no Redis, and its client is slow to load",
     ("services/stores.py", "parcela.db.mongo"): "the same for MongoDB",
     ("services/stores.py", "parcela.repositories.maintenance.mongo"): "the same for MongoDB",

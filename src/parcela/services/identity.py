@@ -10,8 +10,8 @@ from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.auth import AuthService
 from parcela.services.guard import LoginGuard
 from parcela.services.mail import MailService
-from parcela.services.mailer import SmtpMailer
-from parcela.services.oidc import OidcClient
+from parcela.services.mailer import Mailer
+from parcela.services.oidc_flow import Provider
 from parcela.services.password_resets import PasswordResetService
 from parcela.services.registration import RegistrationService
 from parcela.services.roles import RoleService
@@ -49,18 +49,35 @@ def build_identity(
     signer = TokenSigner(secret, uows.clock)
     sessions = SessionService(signer, settings)
     second_factors = SecondFactorService(guard, sealer("second factor"), users)
-    mailer = SmtpMailer(settings) if settings.smtp_host else None
-    mail = MailService(uows, mailer, sealer("mail"), settings)
+    mail = MailService(uows, _mailer(settings), sealer("mail"), settings)
     auth = AuthService(guard, sessions, second_factors, signer, sealer("login challenge"))
-    provider = OidcClient(settings, uows.clock) if settings.oidc_issuer else None
     return IdentityServices(
         auth=auth,
         sessions=sessions,
         second_factors=second_factors,
         mail=mail,
         password_resets=PasswordResetService(guard, mail),
-        single_sign_on=SingleSignOnService(guard, provider, auth, users, sealer("single sign-on"), settings),
+        single_sign_on=SingleSignOnService(
+            guard, _provider(settings, uows), auth, users, sealer("single sign-on"), settings
+        ),
         users=users,
         registration=RegistrationService(settings, users),
         roles=RoleService(),
     )
+
+
+def _mailer(settings: Settings) -> Mailer | None:
+    if not settings.smtp_host:
+        return None
+    # Most installations send no mails and ask no provider: their clients would only cost time and memory.
+    from parcela.services.smtp import SmtpMailer
+
+    return SmtpMailer(settings)
+
+
+def _provider(settings: Settings, uows: UnitOfWorkFactory) -> Provider | None:
+    if not settings.oidc_issuer:
+        return None
+    from parcela.services.oidc import OidcClient
+
+    return OidcClient(settings, uows.clock)

@@ -1,11 +1,8 @@
 """The inventory as a whole: numbers for the dashboard, and labels for machines."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-
-import segno
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.permissions import Permission
@@ -16,6 +13,7 @@ from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
 from parcela.services.inventory_rules import today
 from parcela.services.maintenance_plans import MaintenancePlanService
+from parcela.services.qr_codes import qr_svg
 
 MONTHS = 12
 LABEL_SCALE = 8
@@ -66,10 +64,8 @@ class OverviewService:
         caller.require(Permission.MACHINE_READ)
         machine = await uow.machines.get(machine_id)
         address = (self._settings.public_url or base_url).rstrip("/")
-        code = segno.make(f"{address}/machines/{machine.code.replace(' ', '%20')}", error="m", micro=False)
-        picture = io.BytesIO()
-        code.save(picture, kind="svg", scale=LABEL_SCALE, title=machine.code, svgclass=None, lineclass=None)
-        return picture.getvalue()
+        text = f"{address}/machines/{machine.code.replace(' ', '%20')}"
+        return qr_svg(text, scale=LABEL_SCALE, title=machine.code, svgclass=None, lineclass=None)
 
 
 async def _per_month(uow: ReadUnitOfWork) -> Sequence[MonthCount] | None:

@@ -6,9 +6,7 @@ answers are limited in size and time, redirects are not followed, and its endpoi
 
 import asyncio
 import json
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -23,9 +21,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from parcela.core.clock import Clock
-from parcela.core.errors import ErrorKind, ParcelaError, unauthenticated
+from parcela.core.errors import ParcelaError
 from parcela.core.settings import Settings
 from parcela.core.settings_identity import LOOPBACK
+from parcela.services.oidc_flow import Claims, Flow, refused, unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -42,43 +41,6 @@ WELL_KNOWN = "/.well-known/openid-configuration"
 ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 # What a provider says is parsed before it is proved: it may be JSON of any shape and depth.
 _UNREADABLE = (JoseError, AttributeError, KeyError, IndexError, ValueError, TypeError, OverflowError, RecursionError)
-Claims = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """One sign-in between its start and the provider's answer; kept by the browser, sealed.
-
-    Attributes:
-        state: comes back with the answer.
-        nonce: comes back in the ID token.
-        verifier: proves that whoever swaps the code is whoever asked for it (PKCE).
-        redirect_uri: our address of the answer.
-        target: page of ours to go to afterwards.
-    """
-
-    state: str
-    nonce: str
-    verifier: str
-    redirect_uri: str
-    target: str
-
-
-def new_flow(redirect_uri: str, target: str) -> Flow:
-    """A flow with fresh random values."""
-    return Flow(secrets.token_urlsafe(32), secrets.token_urlsafe(32), secrets.token_urlsafe(48), redirect_uri, target)
-
-
-def unavailable(internal: str) -> ParcelaError:
-    """The provider does not answer, or not as it should."""
-    text = "The identity provider does not answer as it should; try again later, or sign in with a password."
-    return ParcelaError(ErrorKind.UNAVAILABLE, "oidc_unavailable", text, internal=internal, retry_after_s=30)
-
-
-def refused(internal: str) -> ParcelaError:
-    """The answer proves nothing."""
-    log.warning("oidc.refused", reason=internal)
-    return unauthenticated("oidc_refused", "The answer of the identity provider could not be accepted; begin again.")
 
 
 class OidcClient:

@@ -11,10 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from io import BytesIO
 
 import pyotp
-import segno
 import structlog
 
 from parcela.core.errors import ParcelaError, Problem, conflict, invalid, unauthenticated
@@ -25,6 +23,7 @@ from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.auth_rules import bad_credentials, require_session
 from parcela.services.guard import LoginGuard, lock_user
+from parcela.services.qr_codes import qr_svg
 from parcela.services.throttle import account_key
 from parcela.services.users import UserService
 
@@ -246,10 +245,8 @@ class SecondFactorService:
     @staticmethod
     def _enrolment(secret: str, email: str) -> Enrolment:
         uri = pyotp.TOTP(secret).provisioning_uri(name=email, issuer_name=ISSUER)
-        picture = BytesIO()
-        code = segno.make(uri, error="m", micro=False)
-        code.save(picture, kind="svg", scale=5, light="#fff", xmldecl=False, nl=False)
-        return Enrolment(secret, uri, picture.getvalue().decode())
+        picture = qr_svg(uri, scale=5, light="#fff", xmldecl=False, nl=False)
+        return Enrolment(secret, uri, picture.decode())
 
 
 def wrong_code() -> ParcelaError:

@@ -24,7 +24,7 @@ from parcela.services.access import SYSTEM
 from parcela.services.auth import AuthService, Challenge
 from parcela.services.guard import LoginGuard, lock_user
 from parcela.services.health import Check
-from parcela.services.oidc import Claims, Flow, OidcClient, new_flow, refused
+from parcela.services.oidc_flow import Claims, Flow, Provider, new_flow, refused
 from parcela.services.sessions import Origin, TokenPair
 from parcela.services.users import ALL_KINDS, LOCALES, USERNAME, NewUser, UserService, clean_email
 
@@ -56,7 +56,7 @@ class SingleSignOnService:
     def __init__(
         self,
         guard: LoginGuard,
-        client: OidcClient | None,
+        client: Provider | None,
         auth: AuthService,
         users: UserService,
         sealer: Sealer,
@@ -143,11 +143,11 @@ class SingleSignOnService:
             await self._client.aclose()
 
     @staticmethod
-    async def _probe(client: OidcClient) -> None:
+    async def _probe(client: Provider) -> None:
         with suppress(ParcelaError):  # it is in the log, and in ``trouble``
             await client.metadata(fresh=True)
 
-    def _provider(self) -> OidcClient:
+    def _provider(self) -> Provider:
         if self._client is None:
             text = "There is no single sign-on here (PARCELA_OIDC_ISSUER); sign in with a password."
             raise ParcelaError(ErrorKind.UNSUPPORTED, "oidc_not_configured", text)

@@ -10,14 +10,15 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
-
-import httpx2
 
 from parcela.core.errors import Problem, invalid
 from parcela.core.networks import may_reach
 from parcela.core.settings import Settings
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
 MAX_URL_CHARS = 2000
@@ -82,7 +83,9 @@ def trusted(settings: Settings) -> ssl.SSLContext | bool:
     """What receivers' certificates are checked with: the public authorities, and those of the administrator."""
     if settings.webhook_ca_file is None:
         return True
-    context = httpx2.create_ssl_context(trust_env=False)
+    from httpx2 import create_ssl_context
+
+    context = create_ssl_context(trust_env=False)
     context.load_verify_locations(cafile=settings.webhook_ca_file)
     return context
 
@@ -94,15 +97,9 @@ class WebhookHttp:
         """``resolver`` gives the addresses of a name (tests have one of their own)."""
         self._settings = settings
         self._resolver = resolver
-        # Connections are not kept: one to the same address may have been opened for another name.
-        limits = httpx2.Limits(max_keepalive_connections=0)
-        self._http = httpx2.AsyncClient(
-            limits=limits,
-            timeout=settings.webhook_timeout_s,
-            follow_redirects=False,
-            trust_env=False,
-            verify=trusted(settings),
-        )
+        self._http: AsyncClient | None = None
+        if settings.webhook_ca_file is not None:
+            self._client()  # an unusable file is told at the start
 
     async def __aenter__(self) -> Self:
         """Use it."""
@@ -114,10 +111,28 @@ class WebhookHttp:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        if self._http is not None:
+            await self._http.aclose()
+
+    def _client(self) -> "AsyncClient":
+        """The client, made for the first delivery: most installations never have one."""
+        if self._http is None:
+            from httpx2 import AsyncClient, Limits
+
+            # Connections are not kept: one to the same address may have been opened for another name.
+            self._http = AsyncClient(
+                limits=Limits(max_keepalive_connections=0),
+                timeout=self._settings.webhook_timeout_s,
+                follow_redirects=False,
+                trust_env=False,
+                verify=trusted(self._settings),
+            )
+        return self._http
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """POST a body; never raises for what the other side does."""
+        from httpx2 import HTTPError, InvalidURL, TimeoutException
+
         began = time.perf_counter()
         status: int | None = None
         try:
@@ -126,11 +141,11 @@ class WebhookHttp:
             error = "" if 200 <= status < 300 else f"answered {status}"
         except TimeoutError:
             error = f"no answer within {self._settings.webhook_timeout_s:g} s"
-        except httpx2.TimeoutException:
+        except TimeoutException:
             error = f"no answer within {self._settings.webhook_timeout_s:g} s"
         except _RefusedError as exc:
             error = str(exc)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as exc:
+        except (HTTPError, InvalidURL, OSError, ValueError) as exc:
             error = _distrust(exc) or f"{type(exc).__name__}: {exc}"
         return Outcome(status, error[:255], round((time.perf_counter() - began) * 1000))
 
@@ -146,7 +161,7 @@ class WebhookHttp:
         sent = {**headers, "Host": parts.netloc.rpartition("@")[2]}
         extensions = {"sni_hostname": host}
         # The body of the answer is never read: it could be endless, and nobody here may learn what it says.
-        async with self._http.stream("POST", target, content=body, headers=sent, extensions=extensions) as answer:
+        async with self._client().stream("POST", target, content=body, headers=sent, extensions=extensions) as answer:
             return answer.status_code
 
     async def _address(self, host: str, port: int) -> str:
