@@ -19,6 +19,7 @@ from parcela.api.list_cache import CACHED_LISTS, CachedLists, ListCache
 from parcela.api.middleware import EXPOSED_HEADERS, BodyLimit, EntityTags, RequestContext
 from parcela.api.rate_limits import RateLimits
 from parcela.core.clock import Clock, utc_now
+from parcela.core.collector import keep_what_is_there
 from parcela.core.logs import configure_logging
 from parcela.core.passwords import PasswordHasher
 from parcela.core.settings import Hypervisor, Settings, load_settings
@@ -368,7 +369,12 @@ def app_from_environment() -> FastAPI:
     """The application for ``uvicorn --factory``; what a person needs to know is printed once it answers."""
     settings = load_settings()
     configure_logging(level=settings.log_level, as_json=settings.log_json)
-    return create_app(settings, on_ready=lambda admin: _greet(settings, admin))
+
+    def on_ready(admin: FirstAdmin | None) -> None:
+        keep_what_is_there()
+        _greet(settings, admin)
+
+    return create_app(settings, on_ready=on_ready)
 
 
 def _greet(settings: Settings, admin: FirstAdmin | None) -> None:

@@ -9,6 +9,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
+from parcela.core.collector import no_collections
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -37,7 +39,8 @@ class LazyCommand(TyperCommand):
 
     def load(self) -> TyperCommand | TyperGroup:
         """The command itself."""
-        app: typer.Typer = import_module(self.entry.module).app
+        with no_collections():
+            app: typer.Typer = import_module(self.entry.module).app
         group = get_group(app)
         if self.entry.command is None:
             return group

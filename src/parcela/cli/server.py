@@ -15,9 +15,10 @@ from parcela.cli.files import write_text
 from parcela.cli.output import Output
 from parcela.cli.root import Root
 from parcela.cli.settings_table import markdown, rows
+from parcela.core.collector import no_collections
 from parcela.core.logs import configure_logging
 from parcela.core.settings import Settings, load_settings
-from parcela.db import migrate as migrations
+from parcela.db import schema
 from parcela.db.database import ProcessLock
 
 app = typer.Typer()
@@ -68,20 +69,15 @@ def check_port(host: str, port: int) -> None:
         raise fail(Exit.CONFLICT, "port_taken", text) from error
 
 
-@app.command()
-def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on; overrides PARCELA_HOST.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="TCP port; overrides PARCELA_PORT.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what stops the start as a JSON document.")] = False,
-) -> None:
-    """Bring the schema up to date and serve the API, until Ctrl-C."""
-    del as_json  # where errors are printed, the whole command line is looked at
-    settings = configured()
-    host, port = host or settings.listen_host, port or settings.listen_port
-    check_port(host, port)
-    with alone(settings):
-        migrations.upgrade(settings.resolved_database_url)
-    config = uvicorn.Config(
+def _upgrade(settings: Settings, revision: str) -> None:
+    # Alembic is large, and most starts find the schema as it should be.
+    from parcela.db.migrate import upgrade
+
+    upgrade(settings.resolved_database_url, revision)
+
+
+def _config(settings: Settings, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
         "parcela.main:app_from_environment",
         factory=True,
         host=host,
@@ -98,8 +94,25 @@ def serve(
         # Consoles and event streams never end by themselves; do not wait for them for ever.
         timeout_graceful_shutdown=5,
     )
-    server = uvicorn.Server(config)
-    server.run()
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; overrides PARCELA_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="TCP port; overrides PARCELA_PORT.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what stops the start as a JSON document.")] = False,
+) -> None:
+    """Bring the schema up to date and serve the API, until Ctrl-C."""
+    del as_json  # where errors are printed, the whole command line is looked at
+    settings = configured()
+    host, port = host or settings.listen_host, port or settings.listen_port
+    check_port(host, port)
+    with alone(settings):
+        if not schema.is_current(settings.resolved_database_url):
+            _upgrade(settings, "head")
+    server = uvicorn.Server(_config(settings, host, port))
+    with no_collections():  # until the application answers; see ``main.app_from_environment``
+        server.run()
     if not server.started:
         # uvicorn.run would end with 3, which means 'not logged in' here
         raise typer.Exit(Exit.UNEXPECTED)
@@ -115,7 +128,7 @@ def migrate(
     out = _output(ctx, as_json=as_json)
     settings = configured()
     with alone(settings):
-        migrations.upgrade(settings.resolved_database_url, revision)
+        _upgrade(settings, revision)
     out.result({"revision": revision}, f"The schema is at '{revision}'.")
 
 
