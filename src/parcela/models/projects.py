@@ -17,6 +17,9 @@ class Project(Base):
 
     Ids are never used again, as SQLite would: events, operations and destroyed slices remember them, and the managers
     of the next project must not see those. In lower case a name may be longer.
+
+    That is also why no ``project_id`` outside this file is a foreign key. Locks on memberships keep living things in
+    projects that exist: who makes something holds their own, who removes the project holds all of them.
     """
 
     __tablename__ = "projects"
