@@ -201,6 +201,37 @@ def test_a_deployment_may_begin_at_the_template(enter: Enter) -> None:
     wait_for(client, begun["slice_id"], "destroyed")
 
 
+def test_a_drawing_whose_ids_are_numbers(enter: Enter) -> None:
+    client = enter()
+    drawn: dict[str, Any] = {
+        "topologia": {
+            "nodes": [{"id": 1, "label": "web", "x": 10.5, "y": -20}, {"id": 2, "label": "db", "x": 0, "y": 0}],
+            "edges": [{"id": "a1b2", "from": 1, "to": 2}],
+        },
+        "recursos": {
+            "1": {"name": "web", "vcpu": "1", "ram_gb": "0.125", "disk_gb": "1", "os": "tiny", "flavour": ""},
+            "2": {"name": "db", "vcpu": "", "ram_gb": "", "disk_gb": "", "os": "tiny", "flavour": "tiny"},
+        },
+        "subred": {"public_access": [1]},
+    }
+    begun = client.trigger(template_id=client.guardar(**drawn)["id"])
+    seen = wait_for(client, begun["slice_id"], "running")
+    assert {(vm["name"], vm["vcpu"], vm["ram_gb"]) for vm in seen["vms"]} == {("web", 1, 0.125), ("db", 1, 0.125)}
+    gone = client.call("DELETE", f"/slices/{begun['slice_id']}/destroy", 202)
+    assert gone["slice_id"] == begun["slice_id"]
+    wait_for(client, begun["slice_id"], "destroyed")
+
+
+def test_a_slash_too_many_and_a_form_with_the_name_are_no_matter(server: Server) -> None:
+    client = CloudClient(server.url)
+    email = f"{server.unique('nube')}@class.example"
+    client.register(email, "Ana", PASSWORD)
+    client.call("POST", "/auth/login", data={"email": email, "full_name": "Ana", "password": PASSWORD})
+    for path in ("/slices/", "/flavours/", "/templates/mostrar_plantilla/"):
+        assert isinstance(client.call("GET", path, follow_redirects=True), list)
+    client.close()
+
+
 def test_the_shipped_flavours_are_there(enter: Enter) -> None:
     sizes = {one["name"]: (one["vcpu"], one["ram_gb"], one["disk_gb"]) for one in enter().flavours()}
     assert (

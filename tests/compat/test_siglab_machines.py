@@ -1,6 +1,7 @@
 """Machines and maintenance of siglab from its client's side, on every kind of database."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,44 @@ def test_a_machine_that_is_not_there(admin: SiglabClient) -> None:
 def test_a_machine_without_history_is_removed(admin: SiglabClient, codigo: str) -> None:
     assert admin.eliminar_maquina(codigo)["mensaje"] == "Máquina eliminada"
     assert admin.buscar(codigo) == []
+
+
+@pytest.mark.parametrize(("where", "name"), [("json", "codigo_equipo"), ("params", "codigo")])
+def test_a_machine_is_found_and_removed_by_the_name_of_its_field(
+    server: Server, admin: SiglabClient, where: str, name: str
+) -> None:
+    code = server.unique("IMP-")
+    admin.agregar_maquina(code, tipo_equipo="IMP", estado_actual="Mantenimiento", usuario="Rosa")
+    (found,) = admin.call("GET", "/api/maquinas/buscar", params={"codigo_equipo": code.lower()})
+    assert (found["tipo_equipo"], found["estado_actual"], found["usuario"]) == ("IMP", "Mantenimiento", "Rosa")
+    told: dict[str, Any] = {where: {name: code}}
+    assert admin.call("DELETE", "/api/maquinas/eliminar", **told)["codigo"] == code
+    assert admin.buscar(code) == []
+
+
+def test_nothing_is_removed_without_a_code(admin: SiglabClient) -> None:
+    assert admin.call("DELETE", "/api/maquinas/eliminar", 422)["errores"][0]["campo"] == "body.codigo_equipo"
+
+
+def test_a_day_may_be_written_as_browsers_write_moments(admin: SiglabClient, codigo: str) -> None:
+    admin.actualizar_maquina(codigo, fecha="2026-03-02T14:03:00.000Z")
+    assert admin.buscar(codigo)[0]["fecha"] == "2026-03-02"
+    admin.agregar_mantenimiento(codigo, fecha="2026-05-11 08:30:00", usuario="alguien")
+    (record,) = admin.historial(codigo)
+    assert (record["fecha"], record["usuario"]) == ("2026-05-11", "admin")
+    assert admin.agregar_mantenimiento(codigo, expected=422, fecha="2026-05-11 y pico")["errores"]
+
+
+def test_a_slash_too_many_is_no_matter(admin: SiglabClient, codigo: str) -> None:
+    answer = admin.raw("GET", "/api/maquinas/buscar/", params={"codigo": codigo}, follow_redirects=True)
+    assert [machine["codigo"] for machine in answer.json()] == [codigo]
+    body = {"codigo_maquina": codigo, "tipo": "correctivo"}
+    assert admin.raw("POST", "/api/mantenimientos/agregar/", json=body, follow_redirects=True).status_code == 200
+
+
+def test_errors_before_a_route_is_found_are_spanish_too(admin: SiglabClient) -> None:
+    assert admin.call("GET", "/api/maquinas/nada", 404)["detail"] == "Esta dirección no existe."
+    assert admin.call("PATCH", "/api/maquinas/listar", 405)["detail"] == "Esta dirección no admite ese método."
 
 
 def test_one_with_history_is_archived_instead(admin: SiglabClient, codigo: str) -> None:

@@ -78,6 +78,40 @@ def test_administrators_make_and_list_users(server: Server, admin: VmApiClient) 
     assert again["code"] in {"email_taken", "username_taken"}
 
 
+@pytest.mark.parametrize(("role", "stored"), [("CLIENT", "client"), ("ADMIN", "admin")])
+def test_roles_may_be_written_in_capitals(server: Server, admin: VmApiClient, role: str, stored: str) -> None:
+    name = server.unique("alumno")
+    made = admin.create_user(email=f"{name}@class.example", username=name, password=PASSWORD, role=role)
+    assert made["role"] == stored
+
+
+def test_a_slash_too_few_is_no_matter(server: Server, enter: Enter) -> None:
+    client = enter()
+    body = {"name": server.unique("vm"), **TINY}
+    made = client.raw("POST", "/virtual-machines", json=body, follow_redirects=True)
+    assert made.status_code == 201
+    listed = client.raw("GET", "/virtual-machines", follow_redirects=True).json()["items"]
+    assert [vm["name"] for vm in listed] == [body["name"]]
+    wait_for(client, made.json()["id"], "running")
+    client.delete_vm(made.json()["id"])
+
+
+def test_a_vm_is_sent_back_as_it_was_read(server: Server, admin: VmApiClient, enter: Enter) -> None:
+    client = enter()
+    made = client.create_vm(name=server.unique("vm"), **TINY)
+    read = {field: value for field, value in wait_for(client, made["id"], "running").items() if field in FIELDS}
+    assert client.update_vm(made["id"], **read).items() >= read.items()
+    client.update_vm(made["id"], **read | {"status": "stopped"})
+    wait_for(client, made["id"], "stopped")
+    client.update_vm(made["id"], **read | {"status": "stopped", "ram": 256})
+    assert wait_for(client, made["id"], "stopped")["ram"] == 256
+    client.update_vm(made["id"], status="running")
+    wait_for(client, made["id"], "running")
+    for field, value in (("os", "beos"), ("owner_id", admin.me()["id"]), ("status", "paused")):
+        assert client.update_vm(made["id"], expected=422, **{field: value})["code"] == f"{field}_fixed"
+    client.delete_vm(made["id"])
+
+
 def test_clients_see_themselves_only(enter: Enter) -> None:
     client = enter()
     assert client.me()["role"] == "client"

@@ -125,6 +125,28 @@ def test_a_running_vm_keeps_its_sizes(server: Server, admin: VmsClient) -> None:
     assert (error["code"], error["field"]) == ("vm_must_be_stopped", "cores")
 
 
+def test_things_are_sent_back_as_they_were_read(server: Server, admin: VmsClient, person: Person) -> None:
+    user = admin.create_user(**person())
+    assert admin.update_user(user["id"], **user) == user
+    with admin.listen("vms") as news:
+        made = admin.create_vm(name=server.unique("vm"), **TINY)
+        read = news.until("vm_updated", id=made["id"], status="running")["vm"]
+    _repeat_while_busy(lambda: admin.update_vm(made["id"], **read))
+    assert admin.vm(made["id"]) == read
+    assert admin.update_vm(made["id"], expected=422, **read | {"owner_id": user["id"]})["field"] == "owner_id"
+    _repeat_while_busy(lambda: admin.delete_vm(made["id"]))
+
+
+def test_a_slash_too_few_is_no_matter(nobody: VmsClient, admin: VmsClient) -> None:
+    assert {user["email"] for user in admin.call("GET", "/users", 200, follow_redirects=True)} >= {ADMIN_EMAIL}
+    assert nobody.call("POST", "/users", 401, json={}, follow_redirects=True)["code"] == "token_missing"
+
+
+def test_errors_before_a_route_is_found_have_the_same_shape(nobody: VmsClient) -> None:
+    assert nobody.call("GET", "/vms/1/nothing/here", 404)["code"] == "route_not_found"
+    assert nobody.call("PATCH", "/users/1", 405)["code"] == "method_not_allowed"
+
+
 def test_clients_may_look_but_only_administrators_write(server: Server, admin: VmsClient, person: Person) -> None:
     fields = person()
     admin.create_user(**fields)

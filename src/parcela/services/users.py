@@ -251,7 +251,8 @@ class UserService:
 
     @staticmethod
     async def _role(uow: UnitOfWork, name: str) -> Role:
-        role = await uow.roles.by_name(name)
+        # The first clients wrote ADMIN and CLIENT.
+        role = await uow.roles.by_name(name) or await uow.roles.by_name(name.lower())
         if role is None:
             raise _bad_field("role", "unknown_role", f"There is no role '{name}'; see GET /roles/.")
         return role

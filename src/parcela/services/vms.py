@@ -70,6 +70,18 @@ class VmChange:
     crash_policy: CrashPolicy | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SentBack:
+    """What clients send back as they have read it, with what they change; None where they do not."""
+
+    os: str | None = None
+    owner_id: int | None = None
+    status: VmState | None = None
+
+
+STATUS_ACTIONS: Mapping[VmState, Action] = {VmState.RUNNING: Action.START, VmState.STOPPED: Action.STOP}
+
+
 class VmService:
     """Business rules of VMs."""
 
@@ -224,6 +236,25 @@ class VmService:
         )
         return vm, operation
 
+    async def replace(self, uow: UnitOfWork, caller: Caller, vm_id: int, change: VmChange, sent: SentBack) -> None:
+        """Change a VM as ``update`` does; another ``status`` starts or stops it.
+
+        Raises:
+            ParcelaError: kind ``invalid`` for another os or owner, and for a status that nobody can ask for.
+        """
+        seen = await self.get(uow, caller, vm_id)
+        for field, value in (("os", sent.os), ("owner_id", sent.owner_id)):
+            if value not in {None, seen[field]}:
+                raise _fixed(field, f"The {field} of a VM is fixed; make a new VM.")
+        action = None
+        if sent.status not in {None, VmState(seen["state"])}:
+            action = STATUS_ACTIONS.get(VmState(str(sent.status)))
+            if action is None:
+                raise _fixed("status", "The status can be set to running or stopped, which starts or stops the VM.")
+        await self.update(uow, caller, vm_id, change)
+        if action is not None:
+            await self.act(uow, caller, vm_id, action)
+
     async def _reserve_both(
         self, uow: UnitOfWork, caller: Caller, vm: VirtualMachine, host_id: int, before: Mapping[str, Any]
     ) -> None:
@@ -283,6 +314,10 @@ def _check_off(vm: VirtualMachine, changed: Mapping[str, object]) -> None:
         for key in changed
     ]
     raise conflict("vm_must_be_stopped", f"The VM is {vm.state}; stop it first to change this.", *problems)
+
+
+def _fixed(field: str, text: str) -> ParcelaError:
+    return invalid(f"{field}_fixed", text, Problem(f"body.{field}", text, f"{field}_fixed"))
 
 
 def _check_disk(vm: VirtualMachine, change: VmChange, min_disk_gib: int) -> None:

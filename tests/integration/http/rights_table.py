@@ -237,6 +237,7 @@ GET    /api/maquinas/dashboard                                         -        
 POST   /api/maquinas/agregar                                           -                    401 403 403 403 403 200 403
 PUT    /api/maquinas/actualizar                                        machine              401 403 403 403 403 200 403
 PUT    /api/maquinas/actualizar/{codigo}                               machine              401 403 403 403 403 200 403
+DELETE /api/maquinas/eliminar                                          machine              401 403 403 403 403 200 403
 DELETE /api/maquinas/eliminar/{codigo}                                 machine              401 403 403 403 403 200 403
 GET    /api/mantenimientos/todos                                       -                    401 403 403 403 403 200 200
 GET    /api/mantenimientos/informe                                     -                    401 403 403 403 403 200 200

@@ -150,6 +150,7 @@ BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
     "POST /api/maquinas/agregar": _fixed(codigo_equipo="$unique", tipo_equipo="PC"),
     "PUT /api/maquinas/actualizar": _fixed(codigo_equipo="$code", area="Lab 2"),
     "PUT /api/maquinas/actualizar/{codigo}": _fixed(area="Lab 2"),
+    "DELETE /api/maquinas/eliminar": _fixed(codigo_equipo="$code"),
     "POST /api/mantenimientos/agregar": _fixed(codigo_maquina="$code", tipo="preventivo"),
     "POST /api/v1/login": _fixed(email="owner", password=PASSWORD),
     "POST /api/v1/token/refresh": _refresh,

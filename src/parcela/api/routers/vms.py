@@ -18,7 +18,7 @@ from parcela.api.schemas.vms import ConsoleRequest, ConsoleTicketRead, NicRead, 
 from parcela.core.lifecycle import Action, VmState
 from parcela.models import Operation
 from parcela.services.catalogue_rules import TEXT_PATTERN
-from parcela.services.vms import VmChange, VmOrder
+from parcela.services.vms import SentBack, VmChange, VmOrder
 
 router = v1_router("/virtual-machines", tags=["virtual machines"])
 _LIST = PageWriter(VmRead)
@@ -80,9 +80,14 @@ async def update_vm(
     uow: WriteUow,
     precondition: Precondition,
 ) -> VmRead:
-    """Name and sizes can be changed while it is stopped (409 names the fields that need a stop)."""
+    """Name and sizes can be changed while it is stopped (409 names the fields that need a stop).
+
+    Another `status`, `running` or `stopped`, starts or stops it.
+    """
     precondition.check(VmRead.model_validate(await services.vms.get(uow, caller, vm_id)))
-    await services.vms.update(uow, caller, vm_id, VmChange(**body.model_dump()))
+    sent = SentBack(os=body.os, owner_id=body.owner_id, status=body.status)
+    change = VmChange(**body.model_dump(exclude={"os", "owner_id", "status"}))
+    await services.vms.replace(uow, caller, vm_id, change, sent)
     return VmRead.model_validate(await services.vms.get(uow, caller, vm_id))
 
 

@@ -73,6 +73,15 @@ class VmUpdate(Body):
     ram: Ram | None = None
     disk: Disk | None = Field(default=None, description="GiB; can only grow")
     crash_policy: CrashPolicy | None = None
+    os: Annotated[str, Field(max_length=100, pattern=TEXT_PATTERN)] | None = Field(
+        default=None, description="Only what it is already"
+    )
+    owner_id: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = Field(
+        default=None, description="Only who it is already"
+    )
+    status: VmState | None = Field(
+        default=None, description="What it is already, or `running` or `stopped`: starts or stops it"
+    )
 
 
 class VmRead(Schema):

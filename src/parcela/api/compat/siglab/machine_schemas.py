@@ -1,10 +1,10 @@
 """Machines and maintenance as siglab writes them."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from parcela.api.compat.siglab.schemas import Entrada, wrong
 from parcela.api.compat.siglab.words import KIND_NAMES, KINDS, STATUS_NAMES, STATUSES, TYPES, plain
@@ -37,6 +37,17 @@ def _kind(text: str) -> str:
     return KINDS[plain(text)].value
 
 
+def _day(value: object) -> object:
+    """The day of a moment, as browsers write it; the rest of it is of no interest here."""
+    if not isinstance(value, str) or len(value) <= len("2026-03-01"):
+        return value
+    try:
+        return datetime.fromisoformat(value).date()
+    except ValueError:
+        return value  # what is wrong with it is said by its type
+
+
+Fecha = Annotated[date, BeforeValidator(_day)]
 Texto = Annotated[str, Field(max_length=100, pattern=NO_CONTROLS)]
 Codigo = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS, examples=["PC-001"])]
 CodigoEnRuta = Annotated[
@@ -57,7 +68,7 @@ class CambiosMaquina(Entrada):
     tipo_equipo: Tipo | None = None
     estado_actual: Estado | None = None
     area: Texto | None = None
-    fecha: date | None = None
+    fecha: Fecha | None = None
     usuario: Texto | None = None
 
     def fields(self) -> dict[str, Any]:
@@ -69,6 +80,14 @@ class CambiosMaquina(Entrada):
             "registered_on": self.fecha,
         }
         return {name: value for name, value in given.items() if value is not None}
+
+
+class MaquinaNombrada(Entrada):
+    """Which machine."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"codigo_equipo": "PC-001"}})
+
+    codigo_equipo: Codigo
 
 
 class MaquinaConCambios(CambiosMaquina):
@@ -164,7 +183,7 @@ class MantenimientoNuevo(Entrada):
     empresa: Annotated[str, Field(max_length=200, pattern=NO_CONTROLS)] = ""
     tecnico: Annotated[str, Field(max_length=200, pattern=NO_CONTROLS)] = ""
     tipo: Clase
-    fecha: date | None = Field(default=None, description="Today unless it is given")
+    fecha: Fecha | None = Field(default=None, description="Today unless it is given")
     observaciones: Annotated[str, Field(max_length=4000)] = ""
 
 

@@ -9,6 +9,7 @@ from parcela.api.compat.siglab.errors import SiglabRoute, errors
 from parcela.api.compat.siglab.machine_schemas import (
     OWN_USER,
     CambiosMaquina,
+    Codigo,
     CodigoEnRuta,
     CuentaMes,
     Desde,
@@ -17,6 +18,7 @@ from parcela.api.compat.siglab.machine_schemas import (
     Limite,
     Maquina,
     MaquinaConCambios,
+    MaquinaNombrada,
     MaquinaNueva,
     Tablero,
     Texto,
@@ -27,6 +29,7 @@ from parcela.api.compat.siglab.words import STATUS_NAMES
 from parcela.api.dependencies.caller import Requires
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.routing import json_router
+from parcela.core.errors import Problem, invalid
 from parcela.core.machines import MachineStatus, MaintenanceKind
 from parcela.core.permissions import Permission
 from parcela.repositories.paging import MAX_LIMIT, PageRequest
@@ -66,11 +69,14 @@ async def buscar(
     response: Response,
     q: Annotated[Texto | None, Query(description="A part of code, type, area, serial or notes")] = None,
     codigo: Annotated[Texto | None, Query(description="A code as a whole, in any case")] = None,
+    codigo_equipo: Annotated[Texto | None, Query(description="The same")] = None,
     limite: Limite = 1000,
     desde: Desde = None,
 ) -> list[Maquina]:
     """Machines by a part of what they are called, whatever the case."""
-    return await _machines(services, uow, caller, response, {"search": q, "code": codigo}, limite, desde)
+    return await _machines(
+        services, uow, caller, response, {"search": q, "code": codigo or codigo_equipo}, limite, desde
+    )
 
 
 @router.get("/dashboard", responses=errors(401, 403, 503))
@@ -120,8 +126,29 @@ async def eliminar(
     archivar: Annotated[bool, Query(description="Put it away instead; its history stays")] = False,
 ) -> Hecho:
     """Remove a machine that has no history, or with `archivar=true` put any away."""
-    machine = await services.inventory.machines.by_code(uow, caller, codigo)
-    if archivar:
+    return await _remove(services, uow, caller, codigo, archive=archivar)
+
+
+@router.delete("/eliminar", responses=errors(400, 401, 403, 404, 409, 413, 422, 503))
+async def eliminar_nombrada(
+    services: AppServices,
+    caller: Writer,
+    uow: WriteUow,
+    body: MaquinaNombrada | None = None,
+    codigo: Annotated[Codigo | None, Query(description="Instead of a body")] = None,
+    archivar: Annotated[bool, Query(description="Put it away instead; its history stays")] = False,
+) -> Hecho:
+    """The same for the machine that body or query name."""
+    code = body.codigo_equipo if body else codigo
+    if code is None:
+        text = "Falta el código de la máquina."
+        raise invalid("machine_invalid", text, Problem("body.codigo_equipo", text, "missing"))
+    return await _remove(services, uow, caller, code, archive=archivar)
+
+
+async def _remove(services: Services, uow: UnitOfWork, caller: Caller, code: str, *, archive: bool) -> Hecho:
+    machine = await services.inventory.machines.by_code(uow, caller, code)
+    if archive:
         await services.inventory.machines.archive(uow, caller, machine["id"])
         return Hecho(mensaje="Máquina archivada", codigo=machine["code"])
     await services.inventory.machines.delete(uow, caller, machine["id"])

@@ -12,8 +12,8 @@ from parcela.api.dependencies.caller import CurrentCaller, Requires
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.routing import json_router
 from parcela.api.schemas.flavours import RowId
-from parcela.core.errors import Problem, invalid, not_found
-from parcela.core.lifecycle import Action, DesiredState
+from parcela.core.errors import not_found
+from parcela.core.lifecycle import DesiredState
 from parcela.core.permissions import Permission
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services import vms as rules
@@ -22,7 +22,6 @@ from parcela.services.container import Services
 
 router = json_router("/vms", tags=["vms"], route_class=VmsRoute, responses=errors(429))
 Administrator = Annotated[Caller, Depends(Requires(Permission.VM_WRITE_ALL))]
-ACTIONS: Mapping[str, Action] = {"running": Action.START, "stopped": Action.STOP}
 
 
 async def _seen(services: Services, uow: ReadUnitOfWork, caller: Caller, vm_id: int) -> Mapping[str, Any]:
@@ -65,14 +64,10 @@ async def update_vm(
     vm_id: RowId, body: VmChange, services: AppServices, caller: Administrator, uow: WriteUow
 ) -> VmRead:
     """Needs `vm:write_all`. Name and sizes change while it is stopped; `status` starts or stops it."""
-    seen = await _seen(services, uow, caller, vm_id)
-    if body.os not in {None, seen["os"]}:
-        text = "The os of a VM is fixed; make a new VM."
-        raise invalid("os_fixed", text, Problem("body.os", text, "os_fixed"))
+    await _seen(services, uow, caller, vm_id)
     change = rules.VmChange(name=body.name, cores=body.cores, ram=body.ram, disk=body.disk)
-    await services.vms.update(uow, caller, vm_id, change)
-    if body.status not in {None, seen["state"]}:
-        await services.vms.act(uow, caller, vm_id, ACTIONS[str(body.status)])
+    sent = rules.SentBack(os=body.os, owner_id=body.owner_id, status=body.status)
+    await services.vms.replace(uow, caller, vm_id, change, sent)
     return VmRead.model_validate(await services.vms.get(uow, caller, vm_id))
 
 

@@ -1,6 +1,6 @@
 """Bodies and answers of ``vms``. Unknown fields are ignored, as they were."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -130,7 +130,12 @@ class VmChange(Input):
     ram: Ram | None = None
     disk: Disk | None = None
     os: Image | None = Field(default=None, description="Only what it is already")
-    status: Literal["running", "stopped"] | None = Field(default=None, description="Starts or stops the VM")
+    owner_id: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = Field(
+        default=None, description="Only who it is already"
+    )
+    status: VmState | None = Field(
+        default=None, description="What it is already, or `running` or `stopped`: starts or stops it"
+    )
 
 
 class VmRead(Schema):
