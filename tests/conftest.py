@@ -3,6 +3,7 @@
 import os
 from collections.abc import Generator
 
+import hypothesis
 import pytest
 
 from tests.support.fixtures import (
@@ -18,6 +19,16 @@ from tests.support.fixtures import (
 __all__ = ["any_lab_url", "anyio_backend", "faulty", "faulty_anywhere", "furnished", "snapshots", "sqlite_lab_url"]
 REAL = ("libvirt", "guest", "database", "store")
 """Marks of tests that need a real component; in CI one that is missing is a failure."""
+
+# The same examples in every run, and no limit of time: a busy machine is no fault.
+hypothesis.settings.register_profile(
+    "parcela",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("parcela")
 
 
 def pytest_configure(config: pytest.Config) -> None:
