@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, or_
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, or_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parcela.core.errors import Problem, invalid
@@ -17,6 +17,7 @@ from parcela.models.base import UtcDateTime
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 MAX_ID = 2**63 - 1
+_ROWS = "page_rows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,25 @@ async def fetch_page(
             past = column < value if descending else column > value
             statement = statement.where(or_(past, and_(column == value, id_past)))
     order = (column.desc(), id_column.desc()) if descending else (column.asc(), id_column.asc())
-    statement = statement.order_by(*(order[1:] if name == "id" else order)).limit(request.limit + 1)
-    result = await session.execute(statement)
+    statement = statement.order_by(*(order[1:] if name == "id" else order)).limit(bindparam(_ROWS, type_=Integer()))
+    return await read_page(session, statement, request)
+
+
+def first_page(statement: Select[Any], id_column: ColumnElement[int]) -> Select[Any]:
+    """A statement for first pages by id, to be made once and given to ``read_page`` every time.
+
+    SQLAlchemy remembers of the object itself what it compiled it to; of one that is made for every request it has to
+    find out first that it is the same, which takes as long as running it.
+    """
+    return statement.order_by(id_column.asc()).limit(bindparam(_ROWS, type_=Integer()))
+
+
+async def read_page(session: AsyncSession, statement: Select[Any], request: PageRequest, **values: Any) -> Page:
+    """Run a statement that gives one row more than the page has; ``values`` are those of its own parameters."""
+    result = await session.execute(statement, {_ROWS: request.limit + 1, **values})
     labels = [str(label) for label in result.keys()]  # noqa: SIM118 (a result is no dict); labels are text
     rows: list[dict[str, Any]] = [dict(zip(labels, row, strict=True)) for row in result.all()]
     if len(rows) <= request.limit:
         return Page(rows, None)
     rows = rows[: request.limit]
-    return Page(rows, _encode(request.sort, rows[-1][name], rows[-1]["id"]))
+    return Page(rows, _encode(request.sort, rows[-1][request.sort.removeprefix("-")], rows[-1]["id"]))

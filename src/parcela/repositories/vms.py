@@ -7,12 +7,12 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, bindparam, select, update
 
 from parcela.core.lifecycle import VmState
 from parcela.models import Flavour, Host, Image, Slice, User, VirtualMachine
 from parcela.repositories.base import Repository, mine_or_managed
-from parcela.repositories.paging import Page, PageRequest, fetch_page
+from parcela.repositories.paging import Page, PageRequest, fetch_page, first_page, read_page
 
 _VMS = VirtualMachine.__table__.c
 _USERS, _IMAGES, _FLAVOURS = User.__table__, Image.__table__, Flavour.__table__
@@ -36,6 +36,9 @@ _WITH_NAMES: Select[Any] = (
 
 Of tables, not of entities: the ORM would look at every row once more on its way.
 """
+_LIVING = _WITH_NAMES.where(_VMS.state != VmState.DELETED.value)
+_FIRST_OF_ALL = first_page(_LIVING, _VMS.id)
+_FIRST_OF_OWNER = first_page(_LIVING.where(_VMS.owner_id == bindparam("owner_id")), _VMS.id)
 _SORTABLE: Mapping[str, Any] = MappingProxyType({"name": _VMS.name, "created_at": _VMS.created_at, "state": _VMS.state})
 
 
@@ -84,9 +87,6 @@ class VmRepository(Repository[VirtualMachine]):
         include_deleted: bool = False,
     ) -> Page:
         """VMs with the names of what they refer to: one query, plain rows."""
-        statement = _WITH_NAMES
-        if owner_id is not None:
-            statement = statement.where(mine_or_managed(_VMS.owner_id, _VMS.project_id, owner_id, managed))
         filters = {
             "slice_id": slice_id,
             "state": state,
@@ -94,9 +94,16 @@ class VmRepository(Repository[VirtualMachine]):
             "host_id": host_id,
             "id": vm_id,
         }
-        for column, value in filters.items():
-            if value is not None:
-                statement = statement.where(_VMS[column] == value)
+        wanted = {column: value for column, value in filters.items() if value is not None}
+        if not wanted and not managed and not include_deleted and request.cursor is None and request.sort == "id":
+            if owner_id is None:
+                return await read_page(self._session, _FIRST_OF_ALL, request)
+            return await read_page(self._session, _FIRST_OF_OWNER, request, owner_id=owner_id)
+        statement = _WITH_NAMES
+        if owner_id is not None:
+            statement = statement.where(mine_or_managed(_VMS.owner_id, _VMS.project_id, owner_id, managed))
+        for column, value in wanted.items():
+            statement = statement.where(_VMS[column] == value)
         if state is None and not include_deleted:
             statement = statement.where(_VMS.state != VmState.DELETED.value)
         return await fetch_page(self._session, statement, request, sortable=_SORTABLE, id_column=_VMS.id)
