@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import sys
+import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,6 +16,9 @@ from parcela.core.errors import ParcelaError, Problem, invalid
 
 MAX_PASSWORD_BYTES = 72
 MIN_PASSWORD_CHARS = 8
+HASHING_NICENESS = 10
+"""Added to that of the process."""
+LOWEST_PRIORITY = 19
 MIN_DIFFERENT = 4
 """Different characters at least: ``aaaaaaaa`` and ``12121212`` are no passwords."""
 
@@ -95,6 +100,18 @@ def _broken_rule(where: str, code: str, text: str) -> ParcelaError:
     return invalid(code, text, Problem(where, text, code))
 
 
+def _let_others_go_first() -> None:
+    """Lower the priority of this thread (Linux has one per thread), not of the process.
+
+    As many threads as processors hash at full speed while nobody else wants the processors; the event loop's thread,
+    which needs one for moments only, need not wait until a hashing thread's turn is over.
+    """
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        niceness = os.getpriority(os.PRIO_PROCESS, thread) + HASHING_NICENESS
+        os.setpriority(os.PRIO_PROCESS, thread, min(LOWEST_PRIORITY, niceness))  # only root may go the other way
+
+
 class PasswordHasher:
     """bcrypt off the event loop.
 
@@ -106,7 +123,9 @@ class PasswordHasher:
         """Use ``2**rounds`` iterations (4..31; 12 takes about a quarter of a second)."""
         self.threads = os.cpu_count() or 1
         self._hash = PasswordHash((BcryptHasher(rounds=rounds),))
-        self._pool = ThreadPoolExecutor(max_workers=self.threads, thread_name_prefix="bcrypt")
+        self._pool = ThreadPoolExecutor(
+            max_workers=self.threads, thread_name_prefix="bcrypt", initializer=_let_others_go_first
+        )
         # Well-formed and of the same cost, but the hash of nothing known; computing a real one would delay every start.
         self._dummy = f"$2b${rounds:02d}${'.' * 53}"
 

@@ -1,4 +1,6 @@
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,3 +154,14 @@ def test_a_longer_least_length() -> None:
 def test_the_list_is_written_as_it_is_compared() -> None:
     assert len(POLICY.common) > 90
     assert {word for word in POLICY.common if word != word.casefold().strip()} == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere threads have no priority of their own")
+async def test_hashing_gives_way_to_everything_else(hasher: PasswordHasher) -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    mine = niceness()
+    assert await hasher.verify("x", None) is False
+    assert hasher._pool.submit(niceness).result() == min(19, mine + 10)
+    assert niceness() == mine
