@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -58,9 +59,22 @@ class RequestEnd(NamedTuple):
         )
 
 
+class _EndRecord(logging.LogRecord):
+    """A record without what the line does not show: the usual one finds out thread, process and file every time."""
+
+    def __init__(self, end: RequestEnd) -> None:
+        self.__dict__.update(_BLANK)
+        self.msg = end
+        self.created = time.time()
+        self.msecs = self.created % 1 * 1000
+
+
+_BLANK = vars(logging.LogRecord(ACCESS, logging.INFO, __file__, 0, "", None, None))
+
+
 def log_end(access: logging.Logger, end: RequestEnd) -> None:
     """Write the line; ``access`` is the logger ``ACCESS``, and must be enabled for the level info."""
-    access.handle(logging.LogRecord(ACCESS, logging.INFO, __file__, 0, end, None, None))
+    access.handle(_EndRecord(end))
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
@@ -72,7 +86,9 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         if isinstance(record.msg, RequestEnd):
-            return self._write_end(record.msg, datetime.now(UTC).isoformat().replace("+00:00", "Z"))
+            return self._write_end(
+                record.msg, datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+            )
         return super().format(record)
 
 
