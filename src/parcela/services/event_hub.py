@@ -8,7 +8,7 @@ no room just now, is *waiting*: events go into its bounded queue, and its own ta
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, cast
@@ -68,7 +68,8 @@ class Subscription:
         self.overflowed = False
         self.last = 0
         self.view = EVERYTHING
-        self.line = line
+        self.message_of = line.message_of if line else None
+        self.write = line.write if line else _takes_nothing
         self.group: Group | None = None
         self._on_lag = on_lag
 
@@ -154,7 +155,7 @@ class EventHub:
         return len(self._waiting) + sum(len(group.members) for group in self._groups.values())
 
     def _join(self, subscription: Subscription) -> None:
-        key = (subscription.view, subscription.line.message_of if subscription.line else None)
+        key = (subscription.view, subscription.message_of)
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = Group(*key)
@@ -197,17 +198,11 @@ class EventHub:
 
     async def _tell(self, group: Group, seen: Sequence[EventRecord]) -> None:
         payload = self._payload(group.message_of, seen)
-        first, last = seen[0].id, seen[-1].id
         members = list(group.members)
         for start in range(0, len(members), AT_ONCE):
-            for subscription in members[start : start + AT_ONCE]:
-                if subscription.group is not group:
-                    continue  # it has gone meanwhile
-                if payload and subscription.last < first and _written(subscription, payload):
-                    subscription.last = last
-                else:
-                    self._leave(subscription)
-                    subscription.offer(seen)
+            for subscription in _missed(members[start : start + AT_ONCE], group, payload, seen):
+                self._leave(subscription)
+                subscription.offer(seen)
             if start + AT_ONCE < len(members):
                 await asyncio.sleep(0)
 
@@ -222,13 +217,27 @@ class EventHub:
             return b""
 
 
-def _written(subscription: Subscription, payload: bytes) -> bool:
-    try:
-        return subscription.line is not None and subscription.line.write(payload)
-    except Exception:
-        # One broken connection does not keep the event from the others; its own task will find out.
-        log.exception("events.not_written")
-        return False
+def _missed(
+    members: Iterable[Subscription], group: Group, payload: bytes, seen: Sequence[EventRecord]
+) -> Iterator[Subscription]:
+    """Write to the members; those that still are members and did not take it."""
+    first, last = seen[0].id, seen[-1].id
+    for subscription in members:
+        if subscription.group is not group:
+            continue  # it has gone meanwhile
+        try:
+            if payload and subscription.last < first and subscription.write(payload):
+                subscription.last = last
+                continue
+        except Exception:
+            # One broken connection does not keep the event from the others; its own task will find out.
+            log.exception("events.not_written")
+        yield subscription
+
+
+def _takes_nothing(frames: bytes) -> bool:
+    del frames
+    return False
 
 
 def _runs(records: Sequence[EventRecord]) -> list[list[EventRecord]]:

@@ -2,13 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message
+from websockets.frames import Frame
+from websockets.protocol import CLIENT, Protocol
+
+from parcela.api.frames import EXTENSION
 
 PATIENCE_S = 20.0
 """A test that waits longer than this for a message has failed."""
@@ -126,6 +131,18 @@ class Socket:
         self._talk.to_app.put_nowait({"type": "websocket.receive", "bytes": data})
 
 
+def _take(talk: Conversation, has_room: Callable[[], bool], frames: bytes) -> bool:
+    room = has_room()
+    if room:
+        reader = Protocol(CLIENT, max_size=None)
+        reader.receive_data(frames)
+        for frame in reader.events_received():
+            assert isinstance(frame, Frame)
+            text = bytes(frame.data).decode()
+            talk.from_app.put_nowait({"type": "websocket.send", "text": text, "framed": True})
+    return room
+
+
 @asynccontextmanager
 async def open_socket(
     app: ASGIApp,
@@ -134,10 +151,16 @@ async def open_socket(
     query: str = "",
     headers: Mapping[str, str] | None = None,
     subprotocols: tuple[str, ...] = (),
+    has_room: Callable[[], bool] | None = None,
 ) -> AsyncIterator[Socket]:
-    """An accepted WebSocket (refusals are accepted too, and closed with a code); leaving the context hangs up."""
+    """An accepted WebSocket (refusals are accepted too, and closed with a code); leaving the context hangs up.
+
+    With ``has_room`` it takes whole frames as our server does, whenever that says so; they are marked ``framed``.
+    """
     scope = _scope("websocket", path, headers or {}, query) | {"subprotocols": list(subprotocols)}
     async with _conversation(app, scope, {"type": "websocket.disconnect", "code": 1001}) as talk:
+        if has_room is not None:
+            scope["extensions"] = {EXTENSION: {"write": partial(_take, talk, has_room)}}
         talk.to_app.put_nowait({"type": "websocket.connect"})
         accepted = await talk.next()
         assert accepted["type"] == "websocket.accept", accepted

@@ -46,6 +46,24 @@ async def test_the_same_sequence_everywhere(lab: Lab, by: str) -> None:
     assert (lab.people["stranger"].id in owners) == (by == "admin")
 
 
+@pytest.mark.parametrize("by", ["owner", "admin"])
+async def test_frames_for_many_and_messages_for_one_are_the_same_sequence(lab: Lab, by: str) -> None:
+    start = await _now(lab, by)
+    turns = [True, False, False, True, True, False, True]
+    room = True
+    query, headers = f"since={start}", lab.people[by].headers
+    async with open_socket(lab.app, f"{API}/events/ws", query=query, headers=headers, has_room=lambda: room) as socket:
+        got = []
+        for room in turns:  # noqa: B007 (the socket looks at it)
+            await lab.template("stranger")
+            await lab.template("owner")
+            newest = await _now(lab, by)
+            while not got or json.loads(got[-1]["text"])["id"] < newest:
+                got.append(await socket.message())
+    assert [json.loads(message["text"]) for message in got] == await _listed(lab, by, start)
+    assert [message.get("framed", False) for message in got[:: len(got) // len(turns)]] == turns
+
+
 async def test_resuming_loses_and_repeats_nothing(lab: Lab) -> None:
     start = await _now(lab, "owner")
     headers = lab.people["owner"].headers
