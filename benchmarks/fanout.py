@@ -115,7 +115,8 @@ def last_event(server: Server) -> int:
     return int(server.api.get("/events", params={"limit": 1000}).raise_for_status().json()["last_id"])
 
 
-async def _ours(server: Server, token: str, clients: int, rounds: int) -> tuple[list[float], float, bytes]:
+async def _ours(server: Server, token: str, clients: int, rounds: int) -> tuple[list[float], float, float, bytes]:
+    """Seconds of each round, processor seconds of all, those of as many requests without listeners, and a frame."""
     crowd = Crowd()
     key = base64.b64encode(os.urandom(16)).decode()
     # With a number, or an event that is committed while a socket still looks for "now" would never come to it.
@@ -136,9 +137,22 @@ async def _ours(server: Server, token: str, clients: int, rounds: int) -> tuple[
         before = cpu_s(server.process.pid)
         took = await _rounds(crowd, clients, rounds, trigger)
         used = cpu_s(server.process.pid) - before
-    for transport in transports:
-        cast("asyncio.Transport", transport).abort()
-    return took, used, crowd.frame
+        for transport in transports:
+            cast("asyncio.Transport", transport).abort()
+        while await _streams(api, server):  # noqa: ASYNC110 (another process, which tells nobody)
+            await asyncio.sleep(0.2)
+        before = cpu_s(server.process.pid)
+        for number in range(rounds):
+            await trigger(number + rounds)
+        alone = cpu_s(server.process.pid) - before
+    return took, used, alone, crowd.frame
+
+
+async def _streams(api: httpx2.AsyncClient, server: Server) -> int:
+    """How many streams the server has."""
+    text = (await api.get(f"http://127.0.0.1:{server.port}/metrics")).text
+    line = next(line for line in text.splitlines() if line.startswith("parcela_event_stream_clients{"))
+    return int(float(line.split()[-1]))
 
 
 async def _raw(pid: int, port: int, frame: bytes, clients: int, rounds: int) -> tuple[list[float], float]:
@@ -181,7 +195,7 @@ def run(arguments: Sequence[str]) -> Report:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, options.clients * 2 + 500)), hard))
     report = Report(f"Fan-out of one event to {options.clients} WebSocket clients")
     times, cpu, ours_ms, raw_ms, port = [], [], [], [], free_port()
-    ours_cpu_ms, raw_cpu_ms = [], []
+    ours_cpu_ms, alone_cpu_ms, raw_cpu_ms, fanned = [], [], [], []
     with tempfile.TemporaryDirectory() as folder:
         bare = subprocess.Popen([sys.executable, "-m", "benchmarks.raw_fanout", str(port)])
         try:
@@ -190,22 +204,27 @@ def run(arguments: Sequence[str]) -> Report:
                 # A server of its own for every turn: names of flavours are used once, and nothing is left of the last.
                 with parcela(Path(folder, str(turn))) as server:
                     token = server.login()
-                    took, used, frame = uvloop.run(_ours(server, token, options.clients, options.events))
+                    took, used, alone, frame = uvloop.run(_ours(server, token, options.clients, options.events))
                 bare_took, bare_used = uvloop.run(_raw(bare.pid, port, frame, options.clients, options.events))
                 times.append(statistics.median(took) / statistics.median(bare_took))
                 cpu.append(used / max(bare_used, 0.01))
+                fanned.append((used - alone) / max(bare_used, 0.01))
                 ours_ms += took
                 raw_ms += bare_took
                 ours_cpu_ms.append(used / options.events * 1000)
+                alone_cpu_ms.append(alone / options.events * 1000)
                 raw_cpu_ms.append(bare_used / options.events * 1000)
         finally:
             bare.terminate()
             bare.wait(30)
     report.at_most("from the request to the last client / raw writes, time", 1.5, times)
     report.at_most("the same, processor time of the server", 1.5, cpu)
+    spread = f"({min(fanned):.2f} to {max(fanned):.2f}, n={len(fanned)})"
+    report.fact("processor time without that of the request", f"{statistics.median(fanned):.2f}x {spread}")
     report.fact("Parcela, median per event", f"{statistics.median(ours_ms) * 1000:.0f} ms")
     report.fact("raw, median per event", f"{statistics.median(raw_ms) * 1000:.0f} ms")
     report.fact("Parcela, processor time per event", f"{statistics.median(ours_cpu_ms):.1f} ms")
+    report.fact("the request with nobody listening", f"{statistics.median(alone_cpu_ms):.1f} ms")
     report.fact("raw, processor time per event", f"{statistics.median(raw_cpu_ms):.1f} ms")
     report.note(f"{len(frame)} bytes per frame; Parcela's time includes the request, its transaction and its answer.")
     return report

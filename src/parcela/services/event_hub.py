@@ -62,6 +62,8 @@ class Subscription:
         view: what it may see.
     """
 
+    __slots__ = ("_on_lag", "group", "last", "message_of", "overflowed", "queue", "view", "write")
+
     def __init__(self, on_lag: Callable[[], None], line: Line | None) -> None:
         """Begin empty; ``on_lag`` is called once, when the queue is full."""
         self.queue: asyncio.Queue[EventRecord] = asyncio.Queue(QUEUE_EVENTS)

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
 from tests.integration.http.asgi import open_socket, open_stream
 from tests.integration.http.lab import API, Lab, problem
@@ -53,7 +54,7 @@ async def test_frames_for_many_and_messages_for_one_are_the_same_sequence(lab: L
     room = True
     query, headers = f"since={start}", lab.people[by].headers
     async with open_socket(lab.app, f"{API}/events/ws", query=query, headers=headers, has_room=lambda: room) as socket:
-        got: list[dict[str, Any]] = []
+        got: list[Message] = []
         for room in turns:  # noqa: B007 (the socket looks at it)
             await lab.template("stranger")
             await lab.template("owner")
