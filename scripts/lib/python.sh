@@ -58,7 +58,8 @@ install_project() {
   fi
   # What builds sdists (libvirt-python) and this project is held to a lock as well.
   local shared=(--python "$VENV/bin/python" --build-constraints requirements/build.txt)
-  uv pip sync --quiet "${shared[@]}" --require-hashes "requirements/$kind.txt"
+  # Compiled once here, not at the first start (or, where PYTHONDONTWRITEBYTECODE is set, at every one).
+  uv pip sync --quiet "${shared[@]}" --compile-bytecode --require-hashes "requirements/$kind.txt"
   uv pip install --quiet "${shared[@]}" --no-deps --editable .
   stamp "$VENV/.stamp" "$key"
 }
