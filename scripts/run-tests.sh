@@ -6,7 +6,9 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 NO_TESTS=5
 # Of all lines and branches, by unit tests alone; raise it when they cover more.
-UNIT_COVERAGE_PERCENT=65
+UNIT_COVERAGE_PERCENT=67
+# Where it is set, every server that a test starts compiles every module again.
+unset PYTHONDONTWRITEBYTECODE
 
 part() {
   .venv/bin/python -m pytest "$@"
