@@ -14,9 +14,10 @@ from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 from starlette.middleware.cors import CORSMiddleware
 
-from parcela.api.app import include_api
+from parcela.api.app import QUICK_LISTS, include_api
 from parcela.api.list_cache import CACHED_LISTS, CachedLists, ListCache
 from parcela.api.middleware import EXPOSED_HEADERS, BodyLimit, EntityTags, RequestContext
+from parcela.api.quick_lists import QuickLists
 from parcela.api.rate_limits import RateLimits
 from parcela.core.clock import Clock, utc_now
 from parcela.core.collector import keep_what_is_there
@@ -348,6 +349,7 @@ def create_app(
     )
     include_api(app)
     include_web(app)
+    app.add_middleware(QuickLists, lists=QUICK_LISTS)
     app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(EntityTags)
     app.add_middleware(GZipMiddleware, minimum_size=1024)

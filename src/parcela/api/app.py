@@ -1,5 +1,8 @@
 """Puts the routers together."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from fastapi import FastAPI
 
 from parcela.api.compat.cloud.router import ROUTERS as CLOUD
@@ -10,6 +13,7 @@ from parcela.api.compat.vms.router import ROUTERS as VMS
 from parcela.api.compat.vms.router import install_feeds
 from parcela.api.document import complete
 from parcela.api.errors import install_error_handlers
+from parcela.api.quick_lists import ReadPage
 from parcela.api.routers import (
     attachments,
     audit,
@@ -70,6 +74,9 @@ ROUTERS = (
     consoles,
     system,
 )
+
+QUICK_LISTS: Mapping[str, ReadPage] = MappingProxyType({"/api/v1/virtual-machines/": vms.read_page})
+"""Path of a list -> what reads its plain first pages."""
 
 
 def include_api(app: FastAPI) -> None:

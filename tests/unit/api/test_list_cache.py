@@ -1,11 +1,13 @@
 """Kept lists: never older than the last write of this process, never shown to the wrong person."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from itertools import product
 from typing import Any
 
 import httpx2
 import pytest
 
+from parcela.api.dependencies import paging
 from parcela.api.list_cache import KEPT_FOR_S, Answer, Key, ListCache
 from parcela.core.clock import utc_now
 from parcela.db.migrate import upgrade
@@ -224,7 +226,40 @@ async def test_a_kept_answer_says_all_that_a_fresh_one_says(lab: Lab, by: str, e
     assert int(kept.headers["ratelimit-remaining"]) < int(kept.headers["ratelimit-limit"])
 
 
-def said(answer: httpx2.Response, unsaid: set[bytes]) -> list[tuple[bytes, bytes]]:
+@pytest.mark.anyio
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_the_quick_way_and_the_route_answer_alike(lab: Lab, encoding: str) -> None:
+    for _ in range(2):
+        await lab.vm("running")
+    for by, query in product(("owner", "admin", "reader", None), ("", "limit=1", "limit=200", "limit=201", "limit=0")):
+        headers, tag = {"Accept-Encoding": encoding, "Cache-Control": "no-cache"}, ""
+        for known in ("", '"another"', "its own"):
+            if known:
+                headers["If-None-Match"] = tag if known == "its own" else known
+            quick, routed = [
+                await lab.call("GET", f"/virtual-machines/?{way}", by, headers=headers)
+                for way in (query, f"{query}&sort=id".lstrip("&"))  # nothing but the limit is quick
+            ]
+            assert (quick.status_code, said(quick)) == (routed.status_code, said(routed))
+            if quick.status_code >= 400:
+                assert quick.json() | {"instance": ""} == routed.json() | {"instance": ""}
+                break
+            assert quick.content == routed.content
+            tag = routed.headers["etag"]
+
+
+@pytest.mark.anyio
+async def test_the_quick_way_is_taken_and_keeps_to_scopes(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    afresh = {"Cache-Control": "no-cache"}
+    narrow = afresh | {"Authorization": f"Bearer {(await lab.token('owner', 'template:*'))['token']}"}
+    assert (await lab.http.get(f"{LIST}?limit=7", headers=narrow)).status_code == 403
+    monkeypatch.setattr(paging, "PageRequest", None)  # the route cannot do without it
+    assert (await listed(lab, "owner", **afresh)).status_code == 200
+    crash = await lab.http.get(f"{LIST}?sort=id", headers=afresh | lab.people["owner"].headers)
+    assert crash.status_code == 500
+
+
+def said(answer: httpx2.Response, unsaid: Collection[bytes] = ()) -> list[tuple[bytes, bytes]]:
     """Headers in the order of the wire, without the values that differ from request to request."""
     counted = {b"x-request-id", b"ratelimit-remaining", b"ratelimit-reset"}
     return [(name, b"" if name in counted else value) for name, value in answer.headers.raw if name not in unsaid]

@@ -17,12 +17,22 @@ from parcela.api.schemas.operations import OperationRead
 from parcela.api.schemas.vms import ConsoleRequest, ConsoleTicketRead, NicRead, VmCreate, VmRead, VmUpdate
 from parcela.core.lifecycle import Action, VmState
 from parcela.models import Operation
+from parcela.repositories.paging import PageRequest
+from parcela.repositories.uow import ReadUnitOfWork
+from parcela.services.access import Caller
 from parcela.services.catalogue_rules import TEXT_PATTERN
+from parcela.services.container import Services
 from parcela.services.vms import SentBack, VmChange, VmOrder
 
 router = v1_router("/virtual-machines", tags=["virtual machines"])
 _LIST = PageWriter(VmRead)
 VmId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+
+
+async def read_page(services: Services, uow: ReadUnitOfWork, caller: Caller, paging: PageRequest) -> bytes:
+    """A page of the list without filters, as ``list_vms`` gives it."""
+    page = await services.vms.page(uow, caller, paging)
+    return _LIST.write(page.rows, page.next_cursor)
 
 
 @router.get("/", summary="List VMs", response_model=PageRead[VmRead], responses=problem_responses(401, 403, 422))
