@@ -273,7 +273,7 @@ async def running(
     """Everything but HTTP: opened in order, closed in reverse. The schema must be migrated already."""
     async with AsyncExitStack() as stack:
         _make_data_folder(settings.data_dir)
-        database = Database(settings.resolved_database_url)
+        database = Database(settings.resolved_database_url, pool_size=settings.database_pool_size)
         stack.push_async_callback(database.aclose)
         if database.is_sqlite:
             lock = ProcessLock(settings.data_dir)

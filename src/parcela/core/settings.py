@@ -72,6 +72,14 @@ class Settings(IdentitySettings, ObserveSettings, LimitSettings):
         "",
         "SQLAlchemy URL: sqlite, postgresql or mysql/mariadb. Empty: a SQLite file in the data folder.",
     )
+    database_pool_size: int = _env(
+        "PARCELA_DATABASE_POOL_SIZE",
+        0,
+        "Database connections of a process for reading, and as many for writing. 0: four; on SQLite as many for "
+        "reading as there are processors, two to four.",
+        ge=0,
+        le=200,
+    )
     redis_url: SecretStr | None = _env(
         "REDIS_URL",
         None,

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.pool import QueuePool
 
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.db.engine import POOL_SIZE, WRITE_OPTION, make_engine
+from parcela.db.engine import POOL_SIZE, WRITE_OPTION, default_pool_size, make_engine
 
 WAIT_S = 30.0
 """How long a reader stands in line at most."""
@@ -27,20 +27,26 @@ class Database:
     writer until it fails with "database is locked"; a fair queue cannot.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, pool_size: int = 0) -> None:
         """Take any supported URL; connects on first use.
+
+        Args:
+            url: see ``async_url``.
+            pool_size: connections for reading, and as many for writing; 0: see ``default_pool_size``. Nobody may open
+                a second session for reading while holding one: all of them could wait for each other.
 
         Attributes:
             engine: for writing, and for what needs a transaction.
             reading: for statements that stand alone.
             is_sqlite: whether all of it is one file.
         """
-        self.engine = make_engine(url)
+        readers = pool_size or default_pool_size(url)
+        self.engine = make_engine(url, pool_size=pool_size or POOL_SIZE)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
-        self.reading = make_engine(url, autocommit=True)
+        self.reading = make_engine(url, pool_size=readers, autocommit=True)
         self._writing = self.engine.execution_options(**{WRITE_OPTION: True})
         self._writer: AbstractAsyncContextManager[object] = asyncio.Lock() if self.is_sqlite else nullcontext()
-        self._readers = asyncio.Semaphore(POOL_SIZE)
+        self._readers = asyncio.Semaphore(readers)
 
     @asynccontextmanager
     async def read_session(self) -> AsyncIterator[AsyncSession]:

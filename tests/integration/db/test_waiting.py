@@ -1,6 +1,7 @@
 """Readers get their connection in the order in which they asked."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,14 @@ from sqlalchemy import text
 from parcela.core.errors import ParcelaError
 from parcela.db import database as module
 from parcela.db.database import Database
-from parcela.db.engine import POOL_SIZE
+from parcela.db.engine import POOL_SIZE, default_pool_size
 
 pytestmark = pytest.mark.anyio
 COUNT = 40
 
 
 async def test_nobody_who_comes_later_overtakes(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'some.db'}")
+    database = Database(f"sqlite:///{tmp_path / 'some.db'}", pool_size=POOL_SIZE)
     served: list[int] = []
     later: list[asyncio.Task[None]] = []
 
@@ -40,9 +41,18 @@ async def test_nobody_who_comes_later_overtakes(tmp_path: Path) -> None:
     assert max(places[number] for number in range(COUNT)) < COUNT + POOL_SIZE
 
 
+@pytest.mark.parametrize(("processors", "connections"), [(None, 2), (1, 2), (3, 3), (64, 4)])
+def test_sqlite_has_no_more_readers_than_processors(
+    monkeypatch: pytest.MonkeyPatch, processors: int | None, connections: int
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    assert default_pool_size("sqlite:////tmp/some.db") == connections
+    assert default_pool_size("postgresql://lab@db/lab") == POOL_SIZE
+
+
 async def test_standing_in_line_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAIT_S", 0.01)
-    database = Database(f"sqlite:///{tmp_path / 'some.db'}")
+    database = Database(f"sqlite:///{tmp_path / 'some.db'}", pool_size=POOL_SIZE)
     try:
         async with asyncio.timeout(30):
             held = [database.read_session() for _ in range(POOL_SIZE)]

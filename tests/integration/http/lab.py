@@ -85,6 +85,8 @@ def make_settings(folder: Path, schema: Path, **values: Any) -> Settings:
         "PARCELA_SWEEP_INTERVAL_S": 3600,
         "PARCELA_MAX_UPLOAD_BYTES": 4 * MIB,
         "PARCELA_LOGIN_ATTEMPTS": 100,
+        # A request that reads while it holds a session for reading would wait for itself: here none may.
+        "PARCELA_DATABASE_POOL_SIZE": 1,
         # One owner has all the things of a module.
         "PARCELA_QUOTA_VMS": 0,
         "PARCELA_QUOTA_SLICES": 0,
