@@ -1,10 +1,12 @@
 """What all tests share: the fixtures of ``tests.support``, and the rule that CI skips nothing real."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import hypothesis
 import pytest
+import structlog
 
 from tests.support.fixtures import (
     any_lab_url,
@@ -29,6 +31,19 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("parcela")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loggers_are_not_kept() -> Iterator[None]:
+    """A logger that is kept on first use has the configuration of whichever test came first, also for later ones."""
+    configure = structlog.configure
+
+    def without_keeping(**settings: Any) -> None:
+        configure(**(settings | {"cache_logger_on_first_use": False}))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(structlog, "configure", without_keeping)
+        yield
 
 
 def pytest_configure(config: pytest.Config) -> None:
