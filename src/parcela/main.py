@@ -319,6 +319,7 @@ def create_app(
     settings: Settings,
     registry_factory: RegistryFactory = default_registry,
     *,
+    clock: Clock = utc_now,
     on_ready: Callable[[FirstAdmin | None], None] = lambda _admin: None,
 ) -> FastAPI:
     """The application; its lifespan opens and closes everything else."""
@@ -328,7 +329,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         lists = ListCache()
-        everything = running(settings, registry_factory, listen=lists.on_events, metrics=metrics)
+        everything = running(settings, registry_factory, clock=clock, listen=lists.on_events, metrics=metrics)
         async with everything as (services, workers, admin):
             metrics.add_cache("lists", lists.counts)
             app.state.services = services

@@ -20,6 +20,7 @@ from parcela.hypervisors.registry import DriverRegistry
 from parcela.hypervisors.simulated import SimulatedDriver, SimulatedWorld
 from parcela.main import create_app
 from tests.integration.catalogue.disks import raw_disk
+from tests.support.clock import StoppableClock
 
 PASSWORD = "correct horse battery"
 TIMEOUT_S = 60
@@ -29,11 +30,12 @@ TIMEOUT_S = 60
 class Server:
     """A running server.
 
-    ``world`` is what it drives: its switches may be thrown from here.
+    ``world`` is what it drives: its switches may be thrown from here. ``clock`` is what it takes the time from.
     """
 
     url: str
     world: SimulatedWorld
+    clock: StoppableClock
     numbers: "count[int]" = field(default_factory=lambda: count(1))
 
     @contextmanager
@@ -101,7 +103,8 @@ def running_server(folder: Path, **values: Any) -> Iterator[Server]:
         return DriverRegistry({"simulated": lambda name: SimulatedDriver(world, name, installation)})
 
     ready = threading.Event()
-    app = create_app(settings, registry, on_ready=lambda _admin: ready.set())
+    clock = StoppableClock()
+    app = create_app(settings, registry, clock=clock, on_ready=lambda _admin: ready.set())
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -109,7 +112,7 @@ def running_server(folder: Path, **values: Any) -> Iterator[Server]:
         thread.start()
         try:
             assert ready.wait(TIMEOUT_S), "the server did not start"
-            yield Server(f"http://127.0.0.1:{listener.getsockname()[1]}", world)
+            yield Server(f"http://127.0.0.1:{listener.getsockname()[1]}", world, clock)
         finally:
             server.should_exit = True
             thread.join(TIMEOUT_S)

@@ -1,7 +1,11 @@
-"""A clock that tests turn."""
+"""Clocks that tests turn, and stop."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+
+from parcela.core.clock import utc_now
 
 TICK = timedelta(microseconds=1)
 
@@ -19,3 +23,22 @@ class Clock:
     def turn(self, seconds: float) -> None:
         """Let time pass."""
         self.now += timedelta(seconds=seconds)
+
+
+@dataclass
+class StoppableClock:
+    """The time of day, until a test stops it: for what must happen within the same half minute, however slow it is."""
+
+    stopped_at: datetime | None = None
+
+    def __call__(self) -> datetime:
+        return self.stopped_at or utc_now()
+
+    @contextmanager
+    def stopped(self) -> Iterator[datetime]:
+        """No time passes in here; gives the time that it stays."""
+        self.stopped_at = utc_now()
+        try:
+            yield self.stopped_at
+        finally:
+            self.stopped_at = None
