@@ -21,6 +21,10 @@ POLL_S = 1.0
 # A guest that is still booting does not notice the button; pressing it again does no harm.
 PRESS_AGAIN_S = 5.0
 REBOOT_TIMEOUT_S = 30.0
+# The kernel breaks off the check of a BPF program (libvirt's rules for a guest's devices) when a signal comes to
+# libvirtd meanwhile, such as the end of another QEMU. It passes at once; libbpf also tries five times.
+START_ATTEMPTS = 5
+_BROKEN_OFF = "resource temporarily unavailable"
 
 _POWER = {
     libvirt.VIR_DOMAIN_RUNNING: PowerState.RUNNING,
@@ -71,17 +75,17 @@ class PowerActions:
     def _create(self, connection: libvirt.virConnect, domain: libvirt.virDomain, *, paused: bool) -> None:
         flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
         try:
-            domain.createWithFlags(flags)
+            _start(domain, flags)
         except libvirt.libvirtError as error:
             if domain.isActive():
                 return  # started by somebody else between the question and the call
             limited = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
             unlimited = without_cpu_limit(limited)
-            if "cgroup" not in str(error).lower() or unlimited is None:
+            if "cgroup" not in str(error).lower() or _was_broken_off(error) or unlimited is None:
                 raise
             log.warning("host %s refuses CPU limits, going on without: %s", self._host.name, error)
             self._host.cpu_limits_refused = True
-            connection.defineXML(unlimited).createWithFlags(flags)
+            _start(connection.defineXML(unlimited), flags)
 
     async def shut_down(self, uuid: UUID, *, timeout_s: float) -> bool:
         """See ``Driver.shut_down``."""
@@ -189,6 +193,22 @@ class PowerActions:
 def pull_plug(domain: libvirt.virDomain) -> None:
     """Destroy a domain; fine when it ends at the same moment."""
     _while_on(domain.destroy, domain)
+
+
+def _start(domain: libvirt.virDomain, flags: int) -> None:
+    for attempt in range(1, START_ATTEMPTS + 1):
+        try:
+            domain.createWithFlags(flags)
+        except libvirt.libvirtError as error:
+            if attempt == START_ATTEMPTS or not _was_broken_off(error) or domain.isActive():
+                raise
+        else:
+            return
+
+
+def _was_broken_off(error: libvirt.libvirtError) -> bool:
+    text = str(error).lower()
+    return "bpf" in text and _BROKEN_OFF in text
 
 
 def _while_on(call: Callable[[], object], domain: libvirt.virDomain) -> bool:
