@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,8 +14,10 @@ from pathlib import Path
 
 import httpx2
 
-START_TIMEOUT_S = 120
-STOP_TIMEOUT_S = 30
+from tests.lab.service import free_port
+
+START_TIMEOUT_S = 300
+STOP_TIMEOUT_S = 120
 ADMIN_EMAIL, ADMIN_PASSWORD = "admin@parcela.local", "adminadmin"
 PASSWORD = "correct horse battery"
 REPOSITORY = Path(__file__).parents[2]
@@ -57,12 +58,6 @@ class Server:
         answer = httpx2.post(f"{self.url}/api/v1/users/", json=body, headers=self.admin_headers(), timeout=60)
         assert answer.status_code == 201, answer.text
         return name
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def build_guest(folder: Path) -> None:

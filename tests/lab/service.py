@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -13,8 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-START_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 10.0
+PORTS = range(12_000, 32_000)
+"""Below those that the kernel gives to clients (from 32768 on)."""
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 
@@ -131,11 +134,25 @@ def find_program(name: str, *folders: str) -> str:
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of the loopback address that nobody listens on, and that nobody else gets from here.
+
+    A port that the kernel chose is one of those it gives to clients, too: any connection may take it before the daemon
+    binds it, or while a test has the daemon down. Even one that waits for this daemon: a client that is given the very
+    port it asks for is connected with itself, and the daemon finds its port in use.
+    """
+    while True:
+        port = secrets.choice(PORTS)
+        # A name of the network namespace, as ports are; it is given up when this process ends, however that happens.
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0parcela-test-port-{port}")
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+        else:
+            claim.detach()
+            return port
 
 
 def own_user(service_user: str) -> str | None:

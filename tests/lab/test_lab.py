@@ -1,14 +1,18 @@
 """The lab's promises: the command's exit code, nothing seen of the machine, nothing left behind."""
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.lab import supervisor
+from tests.lab.service import free_port
 from tests.lab.workdir import PREFIX, WorkDir
 
 LAB = (sys.executable, "-m", "tests.lab")
@@ -16,7 +20,7 @@ LAB = (sys.executable, "-m", "tests.lab")
 
 def run_lab(base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PARCELA_LAB_BASE": str(base)}
-    return subprocess.run([*LAB, *arguments], check=False, capture_output=True, text=True, env=env, timeout=120)
+    return subprocess.run([*LAB, *arguments], check=False, capture_output=True, text=True, env=env, timeout=400)
 
 
 @pytest.mark.parametrize(
@@ -102,8 +106,41 @@ def test_sigterm_ends_the_command_and_cleans_up(tmp_path: Path) -> None:
         assert lab.stdout is not None
         assert lab.stdout.readline() == "up\n"
         lab.terminate()
-        assert lab.wait(30) == 128 + signal.SIGTERM
+        assert lab.wait(300) == 128 + signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_sweeps_a_folder_that_is_made_and_not_locked_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, turned_away = tempfile.mkdtemp, []
+
+    def made_while_another_lab_begins(**options: Any) -> str:
+        another = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(another, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            turned_away.append(True)
+        finally:
+            os.close(another)
+        return make(**options)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", made_while_another_lab_begins)
+    WorkDir(tmp_path).close()
+    assert turned_away == [True]
+
+
+def test_a_port_is_given_once_and_is_none_that_the_kernel_gives_to_clients() -> None:
+    ports = [free_port() for _ in range(50)]
+    assert len(set(ports)) == len(ports)
+    first, _last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()
+    assert max(ports) < int(first)
+    again = [
+        sys.executable,
+        "-c",
+        f"import socket; socket.socket(socket.AF_UNIX).bind('\\0parcela-test-port-{ports[0]}')",
+    ]
+    assert "Address already in use" in subprocess.run(again, check=False, capture_output=True, text=True).stderr
 
 
 def test_folder_of_a_dead_lab_is_swept_and_a_living_one_is_not(tmp_path: Path) -> None:

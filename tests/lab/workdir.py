@@ -4,6 +4,8 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.lab import cgroups
@@ -20,10 +22,13 @@ class WorkDir:
     """
 
     def __init__(self, base: Path) -> None:
-        _sweep(base)
-        self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+        with _alone(base):
+            # Else another lab's sweep would take ours for a dead one, between its making and its locking.
+            dead = _locked_dead(base)
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+            self._lock = _try_lock(self.path)
         self.path.chmod(0o755)
-        self._lock = _try_lock(self.path)
+        _remove(dead)
 
     @property
     def name(self) -> str:
@@ -56,14 +61,32 @@ def _try_lock(path: Path) -> int | None:
     return descriptor
 
 
-def _sweep(base: Path) -> None:
-    """Remove what labs left that were killed with SIGKILL: their locks are free."""
+@contextmanager
+def _alone(base: Path) -> Iterator[None]:
+    """Wait until no other lab is in here."""
+    descriptor = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked_dead(base: Path) -> dict[Path, int]:
+    """What labs left that were killed with SIGKILL: their locks were free, and are ours now."""
+    found = {}
     for path in base.glob(PREFIX + "*"):
         try:
             descriptor = _try_lock(path)
         except OSError:  # Another user's, or it went away meanwhile.
             continue
         if descriptor is not None:
-            cgroups.release(cgroups.find(path.name))
-            shutil.rmtree(path, ignore_errors=True)
-            os.close(descriptor)
+            found[path] = descriptor
+    return found
+
+
+def _remove(dead: dict[Path, int]) -> None:
+    for path, descriptor in dead.items():
+        cgroups.release(cgroups.find(path.name))
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(descriptor)

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,9 +13,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.lab.service import free_port
 from tests.unit.cli.support import Result, run
 
-START_TIMEOUT_S = 120
+START_TIMEOUT_S = 300
+STOP_TIMEOUT_S = 120
 ADMIN, PASSWORD = "admin@parcela.local", "adminadmin"
 
 
@@ -25,11 +26,6 @@ class Server:
     url: str
     data_dir: Path
     environ: dict[str, str]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def server_environment(folder: Path, port: int) -> dict[str, str]:
@@ -81,7 +77,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield Server(url, folder / "data", environ)
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=STOP_TIMEOUT_S)
 
 
 @pytest.fixture

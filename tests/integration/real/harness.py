@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from typing import Any
 import httpx2
 import pytest
 from websockets.sync.client import connect
+
+from tests.lab.service import free_port
 
 PASSWORD = "a-test-password"
 DEADLINE_S = 240.0
@@ -74,9 +75,7 @@ class Server:
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
         self.log = folder.parent / f"{folder.name}.log"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         keep = {key: value for key, value in os.environ.items() if not key.startswith("PARCELA_")}
         self._environment = {
             **keep,

@@ -19,6 +19,7 @@ from parcela.cli.doctor.virtualisation import VIRTUALISATION
 from parcela.core.settings import Settings, env_name
 from parcela.db.database import ProcessLock
 from parcela.db.migrate import upgrade
+from tests.lab.service import free_port
 from tests.unit.cli import support
 
 CHECKS = {check.name: check for check in (*BASICS, *VIRTUALISATION)}
@@ -34,11 +35,6 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("PARCELA_GUEST_DIR", str(tmp_path / "guest"))
     monkeypatch.setenv("PARCELA_PORT", str(free_port()))
     return tmp_path / "data"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def examine(name: str) -> Finding:
