@@ -49,14 +49,22 @@ def _command(port: int, *command: Any) -> dict[str, Any]:
         return client.admin.command(*command)
 
 
-def initiate(port: int) -> None:
-    """Make a set of the one server; harmless when it is one already."""
+def is_initiated(port: int) -> bool:
+    """Whether the server says that it is a set of its own now; it is asked to become one until it answers.
+
+    Raises:
+        OperationFailure: it refuses.
+
+    """
     config = {"_id": REPLICA_SET, "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}]}
     try:
         _command(port, "replSetInitiate", config)
     except OperationFailure as error:
         if error.code != ALREADY_INITIATED:
             raise
+    except PyMongoError:
+        return False
+    return True
 
 
 def is_up(port: int) -> bool:
@@ -90,8 +98,8 @@ class Mongo(Service):
         self.spawn(server, *mongod_options(data, port))
         self.wait_until(lambda: is_up(port))
         try:
-            initiate(port)
-        except PyMongoError as error:
+            self.wait_until(lambda: is_initiated(port))
+        except OperationFailure as error:
             raise CannotStartError(f"replSetInitiate failed: {error}") from error
         self.wait_until(lambda: is_writable(port))
         return {"PARCELA_TEST_MONGO_URL": f"mongodb://127.0.0.1:{port}/parcela?replicaSet={REPLICA_SET}"}

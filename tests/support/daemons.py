@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from tests.lab.mariadb import GRANTS, PASSWORD
-from tests.lab.mongo import REPLICA_SET, initiate, is_up, is_writable, mongod, mongod_options
+from tests.lab.mongo import REPLICA_SET, is_initiated, is_up, is_writable, mongod, mongod_options
 from tests.lab.redis import answers_ping
 from tests.lab.service import CannotStartError, find_program, free_port, give_to, own_user
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 
 @dataclass
@@ -85,7 +85,7 @@ def own_mongo(folder: Path) -> Iterator[Daemon]:
     daemon = Daemon(url, (server, *mongod_options(data, port)), lambda: is_up(port), folder)
     try:
         daemon.start()
-        initiate(port)
+        _until(lambda: is_initiated(port))
         daemon.ready = lambda: is_writable(port)
         _until(lambda: is_writable(port))
         yield daemon
