@@ -123,7 +123,7 @@ def test_nobody_sweeps_a_folder_that_is_made_and_not_locked_yet(
             turned_away.append(True)
         finally:
             os.close(another)
-        return make(**options)
+        return str(make(**options))
 
     monkeypatch.setattr(tempfile, "mkdtemp", made_while_another_lab_begins)
     WorkDir(tmp_path).close()
