@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from parcela.api.errors import answer_to
 from parcela.api.etags import etag_of, matches
 from parcela.api.list_cache import CACHED_LISTS
-from parcela.core.logs import ACCESS, RequestEnd, log_end
+from parcela.core.logs import ACCESS, EndLines, RequestEnd
 from parcela.core.origin import Origin, enter, leave
 from parcela.services.container import Services
 from parcela.services.metrics import Metrics
@@ -93,6 +93,7 @@ class RequestContext:
         self._standing = ((b"x-server-id", server_id.encode("latin-1")), *SECURITY_HEADERS)
         self._metrics = metrics
         self._access = logging.getLogger(ACCESS)
+        self._end_lines = EndLines()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Wrap one request."""
@@ -129,10 +130,10 @@ class RequestContext:
             took_s = time.perf_counter() - began
             route = route_of(scope)
             self._metrics.on_request(method if route != UNROUTED else "any", route, send.status, took_s)
-            if self._access.isEnabledFor(logging.INFO):
-                who = origin.user_id or None, origin.token_id or None
-                end = RequestEnd(round(took_s * 1000, 1), method, path, route, send.status, *who, origin.request_id)
-                log_end(self._access, end)
+            if self._end_lines.wanted:
+                took_ms, who = round(took_s * 1000, 1), (origin.user_id or None, origin.token_id or None)
+                end = RequestEnd(time.time(), took_ms, method, path, route, send.status, *who, origin.request_id)
+                self._end_lines.add(end)
 
     async def _socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = ""

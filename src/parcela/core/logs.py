@@ -1,10 +1,10 @@
 """Log lines: structlog, for people on a terminal or as JSON."""
 
+import asyncio
 import logging
 import re
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from json.encoder import encode_basestring_ascii
@@ -24,12 +24,14 @@ _QUOTED = re.compile("[ \\t=\\r\\n\"']")
 
 
 class RequestEnd(NamedTuple):
-    """What the line at the end of a request says; give it to ``log_end``.
+    """What the line at the end of a request says; give it to ``EndLines``.
 
     Every request has this line. On the usual way through structlog, the standard library's logger and the renderer it
     cost as much as all the rest of a kept answer, so it is written directly. A test compares it with the usual way.
     """
 
+    ended_at: float
+    """Seconds since 1970."""
     duration_ms: float
     method: str
     path: str
@@ -51,30 +53,72 @@ class RequestEnd(NamedTuple):
 
     def as_text(self, timestamp: str) -> str:
         """The line for people."""
-        method, path = (repr(text) if _QUOTED.search(text) else text for text in (self.method, self.path))
+        method, path = self.method, self.path
+        if _QUOTED.search(method):
+            method = repr(method)
+        if _QUOTED.search(path):
+            path = repr(path)
         return (
-            f"{timestamp} [info     ] {'request.end':30} duration_ms={self.duration_ms} method={method} path={path} "
-            f"request_id={self.request_id} route={self.route} status={self.status} token_id={self.token_id} "
-            f"user_id={self.user_id}"
+            f"{timestamp} [info     ] request.end                    duration_ms={self.duration_ms} method={method} "
+            f"path={path} request_id={self.request_id} route={self.route} status={self.status} "
+            f"token_id={self.token_id} user_id={self.user_id}"
         )
 
 
-class _EndRecord(logging.LogRecord):
-    """A record without what the line does not show: the usual one finds out thread, process and file every time."""
+class EndLines:
+    """Writes the lines at the ends of requests: those of one turn of the event loop together.
 
-    def __init__(self, end: RequestEnd) -> None:
+    A line that is written alone costs several times as much: a walk through the logger, the handler and its lock, and a
+    call of the system. So each request adds its line, and the loop writes them as soon as it has nothing else at hand.
+    """
+
+    def __init__(self) -> None:
+        """Nothing is waiting."""
+        self._logger = logging.getLogger(ACCESS)
+        self._waiting: list[RequestEnd] = []
+
+    @property
+    def wanted(self) -> bool:
+        """Whether the level of the log shows these lines."""
+        return self._logger.isEnabledFor(logging.INFO)
+
+    def add(self, end: RequestEnd) -> None:
+        """Write a line soon; for the event loop's thread."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self.write)
+        self._waiting.append(end)
+
+    def write(self) -> None:
+        """Write what is waiting."""
+        if self._waiting:
+            ends, self._waiting = self._waiting, []
+            self._logger.handle(_EndsRecord(ends))
+
+
+class _EndsRecord(logging.LogRecord):
+    """A record without what the lines do not show: the usual one finds out thread, process and file every time."""
+
+    def __init__(self, ends: Sequence[RequestEnd]) -> None:
         self.__dict__.update(_BLANK)
-        self.msg = end
-        self.created = time.time()
-        self.msecs = self.created % 1 * 1000
+        self.ends = ends
 
 
 _BLANK = vars(logging.LogRecord(ACCESS, logging.INFO, __file__, 0, "", None, None))
 
 
-def log_end(access: logging.Logger, end: RequestEnd) -> None:
-    """Write the line; ``access`` is the logger ``ACCESS``, and must be enabled for the level info."""
-    access.handle(_EndRecord(end))
+class _Moments:
+    """Moments as the log writes them; those of the same second share their beginning."""
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._beginning = ""
+
+    def __call__(self, at: float) -> str:
+        second = int(at)
+        if second != self._second:
+            self._second, self._beginning = second, datetime.fromtimestamp(second, UTC).isoformat().partition("+")[0]
+        microseconds = int((at - second) * 1_000_000)
+        return f"{self._beginning}.{microseconds:06d}Z" if microseconds else f"{self._beginning}Z"
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
@@ -83,12 +127,11 @@ class _Formatter(structlog.stdlib.ProcessorFormatter):
     def __init__(self, write_end: Callable[[RequestEnd, str], str], **options: Any) -> None:
         super().__init__(**options)
         self._write_end = write_end
+        self._moment = _Moments()
 
     def format(self, record: logging.LogRecord) -> str:
-        if isinstance(record.msg, RequestEnd):
-            return self._write_end(
-                record.msg, datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
-            )
+        if isinstance(record, _EndsRecord):
+            return "\n".join([self._write_end(end, self._moment(end.ended_at)) for end in record.ends])
         return super().format(record)
 
 
@@ -150,6 +193,7 @@ def configure_logging(*, level: str, as_json: bool) -> None:
 
 def _in_colours(console: structlog.dev.ConsoleRenderer, end: RequestEnd, timestamp: str) -> str:
     facts = {**end._asdict(), "event": "request.end", "level": "info", "timestamp": timestamp}
+    del facts["ended_at"]
     return console(None, "info", facts)
 
 

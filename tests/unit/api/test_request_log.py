@@ -1,5 +1,6 @@
 """Lines of the log about a request: one at the start (debug), one at the end, one for a crash; all as JSON."""
 
+import asyncio
 import io
 import json
 import logging
@@ -59,7 +60,9 @@ def lines() -> Iterator[io.StringIO]:
 async def request(app: FastAPI, path: str) -> httpx2.Response:
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://lab") as http:
-        return await http.get(path)
+        answer = await http.get(path)
+    await asyncio.sleep(0)  # the event loop's turn ends, and with it the lines are written
+    return answer
 
 
 def access(lines: io.StringIO) -> list[dict[str, Any]]:
