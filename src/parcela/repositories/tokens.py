@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from parcela.core.permissions import ProjectRole
@@ -58,12 +58,19 @@ class TokenRepository(Repository[ApiToken]):
 
     async def facts(self, token_hash: str) -> TokenFacts | None:
         """A token with its holder, whatever state both are in."""
+        return await self._facts(ApiToken.token_hash == token_hash)
+
+    async def facts_by_id(self, token_id: int) -> TokenFacts | None:
+        """The same for a token that was judged before."""
+        return await self._facts(ApiToken.id == token_id)
+
+    async def _facts(self, wanted: ColumnElement[bool]) -> TokenFacts | None:
         statement = (
             select(ApiToken, User, Role.name, RolePermission.permission)
             .join(User, User.id == ApiToken.user_id)
             .join(Role, Role.id == User.role_id)
             .outerjoin(RolePermission, RolePermission.role_id == Role.id)
-            .where(ApiToken.token_hash == token_hash)
+            .where(wanted)
         )
         rows = (await self._session.execute(statement)).all()
         if not rows:

@@ -29,6 +29,7 @@ from parcela.services.auth_rules import (
     require_session,
     unknown_token,
 )
+from parcela.services.event_views import ENDING
 from parcela.services.guard import LoginGuard, lock_user
 from parcela.services.roles import check_known, check_within_rights
 from parcela.services.second_factor import SecondFactorService, code_required, wrong_code
@@ -36,11 +37,7 @@ from parcela.services.sessions import Origin, SessionService, TokenPair
 from parcela.services.throttle import account_key, address_key, clean_identifier
 
 CHALLENGE_S = 300
-FORGETTING = frozenset(
-    {"user.updated", "user.deleted", "user.password_changed", "token.revoked", "auth.logged_out", "auth.token_reused"}
-    | {"auth.session_ended", "auth.totp_reset"}
-    | {"project.member_added", "project.member_changed", "project.member_removed"}
-)
+FORGETTING = ENDING | {"project.member_added", "project.member_changed", "project.member_removed"}
 """Events after which a user's tokens are looked up again; all events of roles have that effect on everybody.
 
 Those of this class are also acted on directly; here they matter where they come from another process.

@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar, cast
 import structlog
 
 from parcela.repositories.events import EventRecord
-from parcela.services.event_views import MEMBERSHIP, View
+from parcela.services.event_views import EVERYBODY, MEMBERSHIP, View, doubted
 
 log = structlog.get_logger(__name__)
 MadeT = TypeVar("MadeT")
@@ -59,16 +59,31 @@ class Subscription:
         queue: events that wait for the client's own task; nobody has decided yet whether it may see them.
         overflowed: the queue was full; nothing comes after what is in it.
         last: number of the last event that the client is done with.
+        user_id: who listens; 0 for ourselves.
+        doubted: what this user may do has changed, or whether they may be here at all; the client's own task finds out.
         view: what it may see.
     """
 
-    __slots__ = ("_on_lag", "group", "last", "message_of", "overflowed", "queue", "view", "write")
+    __slots__ = (
+        "_on_lag",
+        "doubted",
+        "group",
+        "last",
+        "message_of",
+        "overflowed",
+        "queue",
+        "user_id",
+        "view",
+        "write",
+    )
 
     def __init__(self, on_lag: Callable[[], None], line: Line | None) -> None:
         """Begin empty; ``on_lag`` is called once, when the queue is full."""
         self.queue: asyncio.Queue[EventRecord] = asyncio.Queue(QUEUE_EVENTS)
         self.overflowed = False
         self.last = 0
+        self.user_id = 0
+        self.doubted = False
         self.view = EVERYTHING
         self.message_of = line.message_of if line else None
         self.write = line.write if line else _takes_nothing
@@ -177,6 +192,7 @@ class EventHub:
     async def _deliver(self) -> None:
         while self._batches:
             for run in _runs(self._batches.popleft()):
+                self._doubt(run[0])
                 self._regroup(run[0])
                 # All of them without a pause: one that begins to follow now must not miss the event.
                 for subscription in list(self._waiting):
@@ -185,6 +201,17 @@ class EventHub:
                     seen = [record for record in run if group.view.sees(record)]
                     if seen:
                         await self._tell(group, seen)
+
+    def _doubt(self, record: EventRecord) -> None:
+        """Wake those whose tokens this event may have ended; it is the first that they get, if they still get any."""
+        user_id = doubted(record)
+        if user_id is None:
+            return
+        following = [one for group in self._groups.values() for one in group.members]
+        for subscription in (*self._waiting, *following):
+            if user_id in {EVERYBODY, subscription.user_id}:
+                subscription.doubted = True
+                self._leave(subscription)
 
     def _regroup(self, record: EventRecord) -> None:
         """Somebody's rights change with this event; it is the first that is seen with the new ones."""
@@ -246,7 +273,7 @@ def _runs(records: Sequence[EventRecord]) -> list[list[EventRecord]]:
     """Records in order, with every change of rights at the beginning of a run of its own."""
     runs: list[list[EventRecord]] = []
     for record in records:
-        if not runs or record.type.startswith(MEMBERSHIP):
+        if not runs or record.type.startswith(MEMBERSHIP) or doubted(record) is not None:
             runs.append([])
         runs[-1].append(record)
     return runs

@@ -8,6 +8,19 @@ from parcela.services.access import Caller
 
 MEMBERSHIP = "project.member_"
 """Events of this kind change what somebody may see."""
+ENDING = frozenset(
+    {"user.updated", "user.deleted", "user.password_changed", "token.revoked", "auth.logged_out", "auth.token_reused"}
+    | {"auth.session_ended", "auth.totp_reset"}
+)
+"""Events after which the tokens of their user may be worth nothing, or less."""
+EVERYBODY = 0
+
+
+def doubted(record: EventRecord) -> int | None:
+    """Whose streams have to be judged again after this event: a user, ``EVERYBODY``, or None for nobody's."""
+    if record.type == "role.updated":
+        return EVERYBODY
+    return int(record.data["user_id"]) if record.type in ENDING else None
 
 
 def nouns_of(caller: Caller) -> frozenset[str] | None:

@@ -6,8 +6,10 @@ from typing import Any, TypeVar
 
 from parcela.core.permissions import Permission
 from parcela.repositories.events import EventRecord
+from parcela.repositories.tokens import TokenFacts
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
 from parcela.services.access import Caller
+from parcela.services.auth_rules import caller_of, unknown_token
 from parcela.services.event_hub import EventHub, Subscription
 from parcela.services.event_views import View, after, nouns_of
 
@@ -81,14 +83,20 @@ class EventService:
             pause_at: asked whenever there is nothing to tell: the time of the loop, in seconds, to wait until. Then
                 None comes instead of an event.
 
+        The caller is judged again, by the token they came with, at the beginning and whenever an event says that their
+        rights have changed: who was logged out, demoted or removed hears nothing more than they may.
+
         Raises:
             StreamLaggedError: the client did not keep up.
+            ParcelaError: ``unauthenticated`` when the caller's token is worth nothing any more.
         """
         client = subscription or self._hub.subscribe()
+        client.user_id, client.doubted = caller.user_id, True
         try:
             client.last = await self._whole(self._last_id()) if after_id is None else after_id
             full = True
             while full:
+                caller = await self._undoubted(client, caller)
                 batch = await self._whole(self._stored(caller, client.last, slice_id, types))
                 full = len(batch) == BATCH
                 for record in batch:
@@ -98,6 +106,8 @@ class EventService:
             client.view = View.of(caller, slice_id, types)
             while True:
                 live = await self._next(client, pause_at)
+                if client.doubted:
+                    client.view = View.of(await self._undoubted(client, caller), slice_id, types)
                 if live is None:
                     yield None
                 elif live.id > client.last:
@@ -121,6 +131,20 @@ class EventService:
                 return await client.queue.get()
         except TimeoutError:
             return None
+
+    async def _undoubted(self, client: Subscription, caller: Caller) -> Caller:
+        """The caller with the rights of now."""
+        was_doubted, client.doubted = client.doubted, False  # before the look: a doubt during it counts anew
+        if not was_doubted or not caller.token_id:
+            return caller
+        facts = await self._whole(self._facts(caller.token_id))
+        if facts is None:
+            raise unknown_token()
+        return caller_of(facts, self._uows.clock())
+
+    async def _facts(self, token_id: int) -> TokenFacts | None:
+        async with self._uows.read() as uow:
+            return await uow.tokens.facts_by_id(token_id)
 
     def silence(self) -> float:
         """For ``pause_at``: nothing may come for ``keep_alive_s``."""

@@ -92,6 +92,12 @@ class Stream:
             if lines:
                 return {key: value for key, value in lines}  # noqa: C416 (pairs of two, not any iterable)
 
+    async def ended(self) -> None:
+        """Read on until the application has said everything."""
+        async with asyncio.timeout(PATIENCE_S):  # a stream that goes on says now and then that it is there
+            while (await self._talk.next()).get("more_body", False):
+                pass
+
 
 @asynccontextmanager
 async def open_stream(

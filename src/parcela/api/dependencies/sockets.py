@@ -53,7 +53,12 @@ async def accept(socket: WebSocket) -> None:
 async def refuse(socket: WebSocket, error: ParcelaError) -> None:
     """Accept and close with a code and the reason: browsers show neither for a refused handshake."""
     await accept(socket)
-    await socket.close(CLOSE_CODES.get(error.kind, 4400), f"{error.code}: {error.message}"[:120])
+    await socket.close(*_farewell(error))
+
+
+def _farewell(error: ParcelaError) -> tuple[int, str]:
+    """Code and reason of a close; a reason has at most 123 bytes."""
+    return CLOSE_CODES.get(error.kind, 4400), f"{error.code}: {error.message}"[:120]
 
 
 def _no(frames: bytes) -> bool:
@@ -94,7 +99,10 @@ class Sender:
             self._scope.deadline = anyio.current_time() + GRACE_S
 
     async def send_all(self, messages: AsyncGenerator[TextMessage, None]) -> None:
-        """Send messages until the client leaves or, with 4408 and the last number, does not keep up."""
+        """Send messages until the client leaves or, with 4408 and the last number, does not keep up.
+
+        A stream that ends with an error (4401: the session is over) says so, too.
+        """
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_until_gone, self._socket, tasks.cancel_scope)
             try:
@@ -105,6 +113,9 @@ class Sender:
                 # One that does not even take this is cut off by the server in the end.
                 with anyio.move_on_after(CLOSE_S):
                     await self._socket.close(LAGGED, f"too slow; resume with since={exc.last_id}")
+            except ParcelaError as exc:
+                with anyio.move_on_after(CLOSE_S):
+                    await self._socket.close(*_farewell(exc))
             except (WebSocketDisconnect, RuntimeError):
                 pass  # it went away while we wrote
             finally:

@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Annotated
 
+import structlog
 from fastapi import Header, Query, WebSocket
 from fastapi.responses import StreamingResponse
 from pydantic import Field
@@ -22,6 +23,7 @@ from parcela.services.catalogue_rules import TEXT_PATTERN
 from parcela.services.container import Services
 from parcela.services.events import StreamLaggedError
 
+log = structlog.get_logger(__name__)
 router = v1_router("/events", tags=["events"])
 Since = Annotated[int | None, Query(ge=0, le=2**63 - 1, description="Number of the last event you have")]
 SliceFilter = Annotated[int | None, Query(ge=1, le=2**63 - 1, description="Only events of this slice")]
@@ -66,6 +68,8 @@ async def _sse(services: Services, caller: Caller, since: int | None, slice_id: 
                     yield f"id: {record.id}\nevent: {record.type}\ndata: {data}\n\n"
     except StreamLaggedError as exc:
         yield f"event: lagged\ndata: {exc.last_id}\n\n"
+    except ParcelaError as exc:
+        log.info("events.stream_ended", code=exc.code)  # the client comes back, and is told why by the status
 
 
 @router.get(

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Header, Query, Request
 from fastapi.responses import StreamingResponse
 
+from parcela.core.errors import ParcelaError
 from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller
 from parcela.services.container import Services
@@ -59,8 +60,8 @@ async def _stream(
                     yield ": still here\n\n"
                 if record is not None and record.type.startswith(SHOWN):
                     yield services.hub.once(record, _news)
-    except StreamLaggedError:
-        return  # the browser comes back with the number of its last event
+    except (StreamLaggedError, ParcelaError):
+        return  # the browser comes back with the number of its last event, if it still may
 
 
 def _news(record: EventRecord) -> str:
