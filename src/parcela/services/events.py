@@ -59,24 +59,31 @@ class EventService:
             types=types,
         )
 
+    async def beginning(self, after_id: int | None) -> int:
+        """Number after which a stream begins: ``after_id``, or (None) that of the newest event.
+
+        Ask before the client is told that it is connected: what it does from then on happens after this number.
+        """
+        return await self._whole(self._last_id()) if after_id is None else after_id
+
     async def stream(
         self,
         caller: Caller,
-        after_id: int | None,
+        after_id: int,
         *,
         subscription: Subscription | None = None,
         slice_id: int | None = None,
         types: frozenset[str] | None = None,
         pause_at: Callable[[], float] | None = None,
     ) -> AsyncGenerator[EventRecord | None, None]:
-        """Every event from ``after_id`` on (None: from now on), once and in order, without end.
+        """Every event after ``after_id`` (see ``beginning``), once and in order, without end.
 
         The client is subscribed before the stored events are read, so nothing falls between the two; what comes twice
         is recognised by its number. What the hub itself wrote to the client's line does not come here.
 
         Args:
             caller: who listens.
-            after_id: number of the last event the client has.
+            after_id: number of the last event the client has, 0 and up.
             subscription: of the hub; it ends with the stream. Left out: one without a line.
             slice_id: only events of this slice.
             types: only these types.
@@ -93,7 +100,7 @@ class EventService:
         client = subscription or self._hub.subscribe()
         client.user_id, client.doubted = caller.user_id, True
         try:
-            client.last = await self._whole(self._last_id()) if after_id is None else after_id
+            client.last = after_id
             full = True
             while full:
                 caller = await self._undoubted(client, caller)

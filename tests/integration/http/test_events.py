@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope, Send
 
+from parcela.core.cookies import SESSION_COOKIE
 from tests.integration.http.asgi import open_socket, open_stream
 from tests.integration.http.lab import API, Lab, problem
 
@@ -87,7 +88,7 @@ async def test_without_a_number_a_stream_begins_now(lab: Lab) -> None:
     headers = lab.people["owner"].headers
     start = await _now(lab, "owner")
     async with open_stream(lab.app, f"{API}/events/stream", headers=headers) as stream:
-        # The stream is there once it looked where "now" is; the first event after that is the next one.
+        # The stream is there once it looked where "now" is; the first event after that is the next one (see below).
         made = await _until_seen(lab, stream)
     assert made > start
 
@@ -95,6 +96,38 @@ async def test_without_a_number_a_stream_begins_now(lab: Lab) -> None:
 async def _until_seen(lab: Lab, stream: Any) -> int:
     await lab.template()
     return int((await stream.event())["id"])
+
+
+@pytest.mark.parametrize("path", [f"{API}/events/stream", "/events/stream", f"{API}/events/ws", "/ws/vms", "/ws/users"])
+async def test_a_stream_looks_where_it_begins_before_its_client_is_connected(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """What a client did as soon as it was connected was lost when its write was faster than that look."""
+    order: list[str] = []
+    last_id = lab.services.events._last_id
+
+    async def look() -> int:
+        order.append("looked")
+        return await last_id()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def tell(message: Message) -> None:
+            order.append(message["type"])
+            await send(message)
+
+        await lab.app(scope, receive, tell)
+
+    monkeypatch.setattr(lab.services.events, "_last_id", look)
+    person = lab.people["admin"]
+    headers = {"Cookie": f"{SESSION_COOKIE}={person.token}"} if path == "/events/stream" else person.headers
+    if path.endswith("/stream"):
+        async with open_stream(app, path, headers=headers) as stream:
+            assert stream.status == 200
+        assert order[:2] == ["looked", "http.response.start"]
+    else:
+        async with open_socket(app, path, headers=headers):
+            pass
+        assert order[:2] == ["looked", "websocket.accept"]
 
 
 async def test_a_silent_stream_says_that_it_is_there(lab: Lab) -> None:

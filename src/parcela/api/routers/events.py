@@ -54,7 +54,7 @@ def _message(record: EventRecord) -> TextMessage:
     return TextMessage.of(EventRead.model_validate(record).model_dump_json())
 
 
-async def _sse(services: Services, caller: Caller, since: int | None, slice_id: int | None) -> AsyncIterator[str]:
+async def _sse(services: Services, caller: Caller, since: int, slice_id: int | None) -> AsyncIterator[str]:
     yield ": hello\n\n"
     events, hub = services.events, services.hub
     try:
@@ -87,7 +87,7 @@ async def stream_events(
     last_event_id: Annotated[int | None, Header(ge=0, le=2**63 - 1)] = None,
 ) -> StreamingResponse:
     """Without end. `Last-Event-ID` (sent by browsers on reconnect) or `since` resumes; without them: from now on."""
-    start = last_event_id if last_event_id is not None else since
+    start = await services.events.beginning(last_event_id if last_event_id is not None else since)
     return StreamingResponse(
         _sse(services, caller, start, slice_id),
         media_type="text/event-stream",
@@ -102,12 +102,13 @@ async def events_socket(
     """One JSON text frame per event. Closed with 4408 when the client does not keep up: resume with `since`."""
     try:
         caller = await authenticate(socket, services)
+        start = await services.events.beginning(since)
     except ParcelaError as exc:
         await refuse(socket, exc)
         return
     await accept(socket)
     sender = Sender(socket, services.hub, _message)
-    records = services.events.stream(caller, since, slice_id=slice_id, subscription=sender.subscription)
+    records = services.events.stream(caller, start, slice_id=slice_id, subscription=sender.subscription)
     await sender.send_all(_messages(services, records))
 
 

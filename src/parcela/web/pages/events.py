@@ -36,14 +36,14 @@ async def stream_events(
     last_event_id: Annotated[int | None, Header(ge=0, le=2**63 - 1)] = None,
 ) -> StreamingResponse:
     """Events of the reader, or of one slice; ``Last-Event-ID`` (sent by browsers on reconnect) resumes."""
-    start = last_event_id if last_event_id is not None else since
+    start = await services.events.beginning(last_event_id if last_event_id is not None else since)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     body = _stream(request, services, caller, start, slice_id)
     return StreamingResponse(body, media_type="text/event-stream", headers=headers)
 
 
 async def _stream(
-    request: Request, services: Services, caller: Caller, start: int | None, slice_id: int | None
+    request: Request, services: Services, caller: Caller, start: int, slice_id: int | None
 ) -> AsyncIterator[str]:
     loop = asyncio.get_running_loop()
     check_at = loop.time() + HEARTBEAT_S

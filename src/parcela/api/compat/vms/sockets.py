@@ -25,9 +25,9 @@ from parcela.services.container import Services
 router = json_router("/ws", tags=["vms"])
 
 
-async def _tell(socket: WebSocket, services: Services, caller: Caller, since: int | None, feed: Feed) -> None:
+async def _tell(socket: WebSocket, services: Services, caller: Caller, start: int, feed: Feed) -> None:
     sender = Sender(socket, services.hub)
-    records = services.events.stream(caller, since, types=feed.types, subscription=sender.subscription)
+    records = services.events.stream(caller, start, types=feed.types, subscription=sender.subscription)
     await sender.send_all(_messages(services, records, feed))
 
 
@@ -47,11 +47,12 @@ async def vms_socket(socket: WebSocket, services: AppServices, since: Since = No
     try:
         caller = await authenticate(socket, services)
         caller.list_filter(Permission.VM_READ_ALL)  # a token without any scope for VMs is refused
+        start = await services.events.beginning(since)
     except ParcelaError as exc:
         await refuse(socket, exc)
         return
     await accept(socket)
-    await _tell(socket, services, caller, since, socket.app.state.vm_feed)
+    await _tell(socket, services, caller, start, socket.app.state.vm_feed)
 
 
 @router.websocket("/users")
@@ -61,8 +62,9 @@ async def users_socket(socket: WebSocket, services: AppServices, since: Since = 
         caller = await authenticate(socket, services)
         caller.require(Permission.USER_READ)
         caller.require(Permission.EVENT_READ_ALL)
+        start = await services.events.beginning(since)
     except ParcelaError as exc:
         await refuse(socket, exc)
         return
     await accept(socket)
-    await _tell(socket, services, caller, since, socket.app.state.user_feed)
+    await _tell(socket, services, caller, start, socket.app.state.user_feed)
