@@ -18,6 +18,7 @@ from tests.lab.service import free_port
 
 START_TIMEOUT_S = 300
 STOP_TIMEOUT_S = 120
+REQUEST_TIMEOUT_S = 60
 ADMIN_EMAIL, ADMIN_PASSWORD = "admin@parcela.local", "adminadmin"
 PASSWORD = "correct horse battery"
 REPOSITORY = Path(__file__).parents[2]
@@ -113,7 +114,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx2.get(f"{url}/api/v1/system/health", timeout=5).status_code == 200:
+            if httpx2.get(f"{url}/api/v1/system/health", timeout=REQUEST_TIMEOUT_S).status_code == 200:
                 return
         except httpx2.TransportError:
             time.sleep(0.1)  # between two looks, not a guess of how long it takes

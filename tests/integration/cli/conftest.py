@@ -18,6 +18,8 @@ from tests.unit.cli.support import Result, run
 
 START_TIMEOUT_S = 300
 STOP_TIMEOUT_S = 120
+REQUEST_TIMEOUT_S = 60
+FOREIGN = ("PARCELA_", "DATABASE_URL", "REDIS_URL", "MONGO_URL")
 ADMIN, PASSWORD = "admin@parcela.local", "adminadmin"
 
 
@@ -30,7 +32,7 @@ class Server:
 
 def server_environment(folder: Path, port: int) -> dict[str, str]:
     """Settings of a server, without those of whoever runs the tests."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PARCELA_", "DATABASE_URL"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     return kept | {
         "PARCELA_DATA_DIR": str(folder / "data"),
         "PARCELA_GUEST_DIR": str(folder / "guest"),
@@ -55,7 +57,7 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> N
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx2.get(f"{url}/api/v1/system/health", timeout=5).status_code == 200:
+            if httpx2.get(f"{url}/api/v1/system/health", timeout=REQUEST_TIMEOUT_S).status_code == 200:
                 return
         except httpx2.TransportError:
             time.sleep(0.1)  # between two looks, not a guess of how long it takes
