@@ -14,7 +14,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 ACCOUNT, SECRET = "parcela", "mail secret"
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 
 @dataclass
@@ -73,9 +73,9 @@ class _AnyPort(Controller):
 def mail_server(*, tls: ssl.SSLContext | None = None) -> Iterator[Mailbox]:
     """Run one; with ``tls`` it insists on STARTTLS and then on a login."""
     box = Mailbox()
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"ready_timeout": PATIENCE_S}
     if tls is not None:
-        options = {"tls_context": tls, "require_starttls": True, "auth_required": True, "authenticator": _authenticate}
+        options |= {"tls_context": tls, "require_starttls": True, "auth_required": True, "authenticator": _authenticate}
     controller = _AnyPort(box, hostname="127.0.0.1", port=0, **options)
     controller.start()
     box.port = controller.port

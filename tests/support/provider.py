@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 
+PATIENCE_S = 60
+
 
 @dataclass
 class Provider:
@@ -20,7 +22,7 @@ class Provider:
 
     def know(self, subject: str, **claims: Any) -> None:
         """Tell the provider about a person."""
-        answer = httpx2.put(f"{self.issuer}/users/{subject}", json=claims)
+        answer = httpx2.put(f"{self.issuer}/users/{subject}", json=claims, timeout=PATIENCE_S)
         assert answer.status_code < 300, answer.text
 
     def sign_in(self, address: str, subject: str) -> dict[str, str]:
@@ -33,7 +35,7 @@ class Provider:
 
     @staticmethod
     def _answered(address: str, form: dict[str, str]) -> dict[str, str]:
-        answer = httpx2.post(address, data=form)
+        answer = httpx2.post(address, data=form, timeout=PATIENCE_S)
         assert answer.status_code == 302, answer.text
         return dict(parse_qsl(urlsplit(answer.headers["location"]).query))
 

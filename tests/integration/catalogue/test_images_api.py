@@ -283,7 +283,7 @@ async def test_an_upload_does_not_block_writers(lab: Lab) -> None:
             pass
 
     task = asyncio.create_task(run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         async with lab.uows.write() as uow:
             await lab.zones.create(uow, ADMIN, name="z", provider="simulated")
             await uow.commit()

@@ -1,28 +1,31 @@
 """Fixtures: every test has a database of its own, on SQLite and on each server that the lab runs."""
 
-import asyncio
-import os
+import random
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from uuid import uuid4
 
+import pyotp
 import pytest
-from sqlalchemy import make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.pool import NullPool
 
-from parcela.db.engine import async_url
 from parcela.db.migrate import upgrade
 from tests.integration.identity.support import Client, Identity, open_client, open_identity
+from tests.support.servers import empty_database, why_missing
 
-SERVERS = {name: os.environ.get(name, "") for name in ("PARCELA_TEST_POSTGRES_URL", "PARCELA_TEST_MARIADB_URL")}
+SERVERS = ("sqlite", "postgres", "mariadb")
+BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def known_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets of apps that are the same in every run: of random ones, now and then a code that is guessed is right."""
+    chance = random.Random(1)  # noqa: S311 (protects nothing)
+    monkeypatch.setattr(pyotp, "random_base32", lambda: "".join(chance.choices(BASE32, k=32)))
 
 
 @pytest.fixture(scope="session")
@@ -40,30 +43,15 @@ def sqlite_url(migrated: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-@pytest.fixture(params=["sqlite", *(name for name, url in SERVERS.items() if url)])
-def any_url(request: pytest.FixtureRequest, sqlite_url: str) -> Iterator[str]:
+@pytest.fixture(params=[server for server in SERVERS if not why_missing(server)])
+def any_url(request: pytest.FixtureRequest, sqlite_url: str, tmp_path: Path) -> Iterator[str]:
     """A fresh database on each server there is."""
     if request.param == "sqlite":
         yield sqlite_url
         return
-    server = SERVERS[request.param]
-    name = f"identity_{uuid4().hex[:12]}"
-    _administer(server, f"CREATE DATABASE {name}")
-    url = make_url(server).set(database=name).render_as_string(hide_password=False)
-    upgrade(url)
-    yield url
-    _administer(server, f"DROP DATABASE {name}")
-
-
-def _administer(url: str, statement: str) -> None:
-    async def main() -> None:
-        engine = create_async_engine(async_url(url), isolation_level="AUTOCOMMIT", poolclass=NullPool)
-        async with engine.connect() as connection:
-            await connection.execute(text(statement))
-        await engine.dispose()
-
-    with ThreadPoolExecutor(max_workers=1) as pool:  # the caller may run a loop already
-        pool.submit(lambda: asyncio.run(main())).result()
+    with empty_database(request.param, tmp_path) as url:
+        upgrade(url)
+        yield url
 
 
 @pytest.fixture

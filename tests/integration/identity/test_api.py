@@ -320,7 +320,7 @@ async def test_hashing_holds_no_unit_of_work(
     hash_password = identity.hasher.hash
 
     async def hash_while_others_write(password: str) -> str:
-        async with asyncio.timeout(5), identity.uows.write() as uow:
+        async with asyncio.timeout(60), identity.uows.write() as uow:
             await uow.commit()
         return await hash_password(password)
 

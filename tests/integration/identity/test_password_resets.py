@@ -1,6 +1,7 @@
 """New passwords by mail, against a real mail server, and the outbox that loses none."""
 
 import re
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -282,17 +283,18 @@ async def test_two_processes_send_a_mail_once(anywhere: Identity, mailbox: Mailb
 
 
 async def test_a_mail_server_that_is_away(sqlite_url: str, tmp_path: Path) -> None:
-    with mail_server() as gone:
-        port = gone.port
-    async with open_identity(sqlite_url, tmp_path, **mail_settings(port)) as identity:
-        await ask(identity, "admin")
-        assert [row.state for row in await outbox(identity)] == ["queued"]
-        with mail_server() as back:
-            object.__setattr__(identity.settings, "smtp_port", back.port)
-            identity.clock.turn(10)
-            identity.mail.wake()
-            await identity.mail.settle()
-            assert len(back.mails) == 1
+    with socket.socket() as gone:
+        gone.bind(("127.0.0.1", 0))  # nobody listens there, and nobody else can
+        port = gone.getsockname()[1]
+        async with open_identity(sqlite_url, tmp_path, **mail_settings(port)) as identity:
+            await ask(identity, "admin")
+            assert [row.state for row in await outbox(identity)] == ["queued"]
+            with mail_server() as back:
+                object.__setattr__(identity.settings, "smtp_port", back.port)
+                identity.clock.turn(10)
+                identity.mail.wake()
+                await identity.mail.settle()
+                assert len(back.mails) == 1
 
 
 async def test_starttls_is_insisted_on(sqlite_url: str, tmp_path: Path, mailbox: Mailbox) -> None:
