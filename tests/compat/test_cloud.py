@@ -10,7 +10,7 @@ import pytest
 from tests.compat.cloud_client import CloudClient
 from tests.compat.support import PASSWORD, Server
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 COOKIE = "parcela_session"
 PLANTILLA: dict[str, Any] = {
     "topologia": {

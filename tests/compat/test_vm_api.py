@@ -9,7 +9,7 @@ import pytest
 from tests.compat.support import ADMIN_EMAIL, ADMIN_PASSWORD, PASSWORD, Server
 from tests.compat.vm_api_client import VmApiClient
 
-PATIENCE_S = 60
+PATIENCE_S = 120
 TINY: dict[str, Any] = {"cores": 1, "ram": 128, "disk": 1, "os": "tiny"}
 FIELDS = {"name", "cores", "ram", "disk", "os", "status", "owner_id"}
 Enter = Callable[[], VmApiClient]

@@ -15,7 +15,7 @@ from websockets.protocol import CLIENT, Protocol
 
 from parcela.api.frames import EXTENSION
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 """A test that waits longer than this for a message has failed."""
 
 
