@@ -88,6 +88,8 @@ async def _load(port: int, request: bytes, connections: int, seconds: float) -> 
     latencies.clear()
     started = time.perf_counter()
     await asyncio.sleep(seconds)
+    while not latencies:  # noqa: ASYNC110 (as above)
+        await asyncio.sleep(0.01)
     took = time.perf_counter() - started
     for _, connection in pairs:
         connection.close()

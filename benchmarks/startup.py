@@ -45,9 +45,17 @@ def _slowest_imports(count: int, compiled: dict[str, str]) -> list[str]:
     return [f"{name} {us / 1000:.0f} ms" for name, us in ranked[:count]]
 
 
+def _note_uncompiled(report: Report, folder: Path) -> None:
+    nothing_kept = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": str(folder / "empty")}
+    with parcela(folder, **nothing_kept) as server:
+        used_s, resident_mib = cpu_s(server.process.pid), _resident_mib(server.process.pid)
+    report.note(f"without any bytecode: {used_s:.2f} s of processor time, {resident_mib:.0f} MiB")
+
+
 def run(arguments: Sequence[str]) -> Report:
     parser = argparse.ArgumentParser(prog="startup")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--kept-only", action="store_true", help="leave out what a start without any bytecode costs")
     options = parser.parse_args(arguments)
     report = Report("Start of one replica")
     seconds, resident, processor = [], [], []
@@ -63,13 +71,11 @@ def run(arguments: Sequence[str]) -> Report:
                 server.login()
                 server.api.get("/virtual-machines/").raise_for_status()
                 resident.append(_resident_mib(server.process.pid))
-        nothing_kept = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": str(Path(folder) / "empty")}
-        with parcela(Path(folder), **nothing_kept) as server:
-            uncompiled_s, uncompiled_mib = cpu_s(server.process.pid), _resident_mib(server.process.pid)
+        if not options.kept_only:
+            _note_uncompiled(report, Path(folder))
         slowest = _slowest_imports(8, compiled)
     report.at_most("start to the first answer", 1.5, seconds, " s")
     report.at_most("processor time of that (what it is on an idle core)", 1.5, processor, " s")
     report.at_most("resident after a login and a list", 150, resident, " MiB")
-    report.note(f"without any bytecode: {uncompiled_s:.2f} s of processor time, {uncompiled_mib:.0f} MiB")
     report.note("importing parcela.main, own time: " + ", ".join(slowest))
     return report

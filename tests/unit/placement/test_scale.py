@@ -31,3 +31,13 @@ def test_equal_vms_use_no_more_hosts_than_needed() -> None:
     requests = [VmRequest(key, 1, 1024, 2) for key in range(1000)]
     hosts = [host(index, 10, 10240, 100) for index in range(200)]
     assert len(set(decide(requests, hosts, spread=True).assignments.values())) == 100
+
+
+def test_hosts_of_two_makes_are_chosen_for_what_they_have_most_of() -> None:
+    """The hosts with much memory are larger, but only one of them and one with many processors hold it all."""
+    heavy = [VmRequest(key, 6, 1024, 1) for key in range(5)]
+    large = [VmRequest(key, 1, 8192, 1) for key in range(5, 10)]
+    hosts = [host(index, 10, 49152, 100) for index in range(4)] + [host(index, 32, 8192, 100) for index in range(4, 6)]
+    decision = decide(heavy + large, hosts, spread=True)
+    assert_sound(decision, heavy + large, hosts)
+    assert len(set(decision.assignments.values())) == 2
