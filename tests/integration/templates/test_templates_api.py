@@ -1,5 +1,4 @@
 import json
-import time
 from collections.abc import AsyncIterator
 from copy import deepcopy
 from pathlib import Path
@@ -143,8 +142,7 @@ async def test_bad_fields_are_refused(client: Client, change: dict[str, Any]) ->
     assert answer.json()["code"] in {"request_invalid", "template_invalid"}
 
 
-async def test_hostile_documents_are_refused_fast(client: Client) -> None:
-    started = time.monotonic()
+async def test_hostile_documents_are_refused(client: Client) -> None:
     many = {"vms": [{"name": f"vm{index}", "image": "tiny", "flavour": "tiny"} for index in range(10_000)]}
     huge = problem(
         await client.call("POST", "/templates/", json={"name": "T", "document": many}), 413, "template_too_large"
@@ -164,7 +162,6 @@ async def test_hostile_documents_are_refused_fast(client: Client) -> None:
     cloud = {"topologia": {"nodes": nodes, "edges": []}, "recursos": {}}
     query = {"format": "cloud", "name": "T"}
     problem(await client.call("POST", "/templates/import", params=query, json=cloud), 413, "template_too_large")
-    assert time.monotonic() - started < 5
 
 
 async def test_strangers_see_nothing(client: Client) -> None:
