@@ -106,14 +106,15 @@ class HostService:
         check(await uow.hosts.detail(host_id))
         check_fields(Host, INVALID, changes)
         before = host.state
+        if "machine_id" in changes:
+            await bind(uow, caller, host_id, changes["machine_id"])
         for field, value in changes.items():
-            if field != "machine_id":
+            # A state that is only sent back is no wish: the machine may have just changed it.
+            if field != "machine_id" and (field, value) != ("state", before):
                 setattr(host, field, value)
         _set_limits(host)
         _refuse_too_little(host)
-        if "machine_id" in changes:
-            await bind(uow, caller, host_id, changes["machine_id"])
-        elif host.state == HostState.UP.value != before:
+        if "state" in changes and host.state == HostState.UP.value != before:
             await refuse_up_while_maintained(uow, host)
         await uow.flush()  # the answer below is read from the row
         data = {"id": host_id, "name": host.name, "state": host.state, "state_before": before}

@@ -37,10 +37,13 @@ class Rack:
             assert (bound["machine_id"], bound["machine_code"]) == (self.machines[host_name], code)
 
     async def bind(self, host_name: str, machine_id: int | None) -> dict[str, Any]:
+        return await self.change(host_name, machine_id=machine_id)
+
+    async def change(self, host_name: str, **changes: Any) -> dict[str, Any]:
         async with self.lab.stack.uows.write() as uow:
             host = await uow.hosts.by_name(host_name)
             assert host is not None
-            bound = await self.lab.stack.services.hosts.update(uow, ADMIN, host.id, {"machine_id": machine_id})
+            bound = await self.lab.stack.services.hosts.update(uow, ADMIN, host.id, changes)
             await uow.commit()
         return bound
 
@@ -200,6 +203,20 @@ async def test_a_host_is_not_put_up_by_hand_while_its_machine_is_worked_on(rack:
     assert caught.value.code == "host_in_maintenance"
     assert view.record.id in caught.value.problems[0].where
     assert await rack.state("h1") == "maintenance"
+
+
+async def test_naming_the_machine_again_is_no_way_around_its_maintenance(rack: Rack) -> None:
+    await rack.open("h1")
+    with pytest.raises(ParcelaError) as caught:
+        await rack.change("h1", state=HostState.UP.value, machine_id=rack.machines["h1"])
+    assert caught.value.code == "host_in_maintenance"
+    assert await rack.state("h1") == "maintenance"
+
+
+@pytest.mark.parametrize(("sent", "state"), [("maintenance", "up"), ("down", "down")])
+async def test_a_state_that_is_only_sent_back_is_no_wish(rack: Rack, sent: str, state: str) -> None:
+    await rack.open("h1")
+    assert (await rack.change("h1", state=sent, machine_id=None))["state"] == state
 
 
 @pytest.mark.parametrize("state", [HostState.DRAINING, HostState.MAINTENANCE, HostState.DOWN])
