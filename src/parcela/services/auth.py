@@ -280,6 +280,7 @@ class AuthService:
             if fresh is None or fresh.password_hash != user.password_hash:
                 raise bad_credentials()
             fresh.password_hash = new_hash
+            await uow.password_resets.remove_of_user(user.id)  # whoever reads the mail must not undo this
             await uow.tokens.revoke_of_user(user.id, except_family=caller.token_family)
             facts = {"user_id": user.id, "username": user.username}
             uow.add_event("user.password_changed", actor_id=user.id, owner_id=user.id, data=facts)

@@ -191,6 +191,9 @@ class UserService:
         for name, value in values.items():
             setattr(user, name, value)
         await check_administrators_left(uow)
+        if changes.password_hash is not None or changes.email is not None or changes.is_active is False:
+            # A link that is on its way would undo it; and it went to the old address.
+            await uow.password_resets.remove_of_user(user_id)
         if changes.password_hash is not None:
             await uow.tokens.revoke_of_user(user_id, kinds=ALL_KINDS)
         elif changes.is_active is False:

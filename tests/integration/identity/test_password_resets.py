@@ -16,10 +16,12 @@ from sqlalchemy import text
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.services.identity import build_identity
 from parcela.services.mail import Mail
+from parcela.services.users import UserChanges
 from parcela.workers.reconcilers.mail_outbox import MailOutbox
 from tests.integration.identity.support import (
     ADDRESS,
     PASSWORD,
+    ROOT,
     SECRET,
     Identity,
     open_client,
@@ -115,6 +117,25 @@ async def test_a_link_is_good_once(anywhere: Identity, mailbox: Mailbox) -> None
     assert outcomes.count(None) == 1
     for spent in (first, second):
         assert (await refused(anywhere.password_resets.complete(spent, NEW))).code == "reset_token_invalid"
+
+
+@pytest.mark.parametrize("change", ["own password", "password", "address", "deactivation"])
+async def test_a_link_ends_with_what_it_was_for(mailing: Identity, mailbox: Mailbox, change: str) -> None:
+    await ask(mailing)
+    token, ana = token_in(mailbox), await mailing.caller("ana")
+    if change == "own password":
+        await mailing.auth.change_password(ana, PASSWORD, f"{NEW} 1")
+    else:
+        changes = {
+            "password": UserChanges(password_hash=await mailing.users.hash_password(f"{NEW} 1")),
+            "address": UserChanges(email="ana@elsewhere.local"),
+            "deactivation": UserChanges(is_active=False),
+        }[change]
+        async with mailing.uows.write() as uow:
+            await mailing.users.update(uow, ROOT, ana.user_id, changes)
+            await uow.commit()
+    assert not await mailing.password_resets.good(token)
+    assert (await refused(mailing.password_resets.complete(token, NEW))).code == "reset_token_invalid"
 
 
 async def test_a_link_ends_after_half_an_hour(mailing: Identity, mailbox: Mailbox) -> None:
