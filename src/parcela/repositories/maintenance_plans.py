@@ -14,6 +14,7 @@ from parcela.repositories.paging import Page, PageRequest, fetch_page
 PlanRow = dict[str, Any]
 """Columns of a plan with ``machine_code``."""
 MAX_DUE = 500
+_IN_USE = (MaintenancePlan.active, Machine.archived_at.is_(None))
 
 
 class MaintenancePlanRepository(Repository[MaintenancePlan]):
@@ -49,28 +50,28 @@ class MaintenancePlanRepository(Repository[MaintenancePlan]):
         return list((await self._session.scalars(statement.order_by(MaintenancePlan.id))).all())
 
     async def overdue_count(self, today: date) -> int:
-        """How many active plans are late."""
-        statement = select(func.count()).select_from(MaintenancePlan)
-        late = (MaintenancePlan.active, *_timing(PlanTiming.OVERDUE, today))
+        """How many active plans of machines in use are late."""
+        statement = select(func.count()).select_from(MaintenancePlan).join(Machine)
+        late = (*_IN_USE, *_timing(PlanTiming.OVERDUE, today))
         return int((await self._session.execute(statement.where(*late))).scalar_one())
 
     async def overdue(self, today: date, limit: int) -> list[PlanRow]:
-        """The plans that are late, the latest ones first."""
-        statement = _with_code().where(MaintenancePlan.active, *_timing(PlanTiming.OVERDUE, today))
+        """The plans of machines in use that are late, the latest ones first."""
+        statement = _with_code().where(*_IN_USE, *_timing(PlanTiming.OVERDUE, today))
         rows = await self._session.execute(statement.order_by(MaintenancePlan.next_due_on).limit(limit))
         return [{str(name): value for name, value in row.items()} for row in rows.mappings()]
 
     async def to_remind(self, today: date) -> list[PlanRow]:
-        """Plans whose reminder is due and not given, at most 500."""
+        """Plans of machines in use whose reminder is due and not given, at most 500."""
         return await self._unreported(MaintenancePlan.reminded_for, MaintenancePlan.remind_on <= today)
 
     async def to_report_late(self, today: date) -> list[PlanRow]:
-        """Plans that are late and not reported, at most 500."""
+        """Plans of machines in use that are late and not reported, at most 500."""
         return await self._unreported(MaintenancePlan.overdue_for, MaintenancePlan.next_due_on < today)
 
     async def _unreported(self, reported_for: Any, due: ColumnElement[bool]) -> list[PlanRow]:
         fresh = or_(reported_for.is_(None), reported_for != MaintenancePlan.next_due_on)
-        statement = _with_code().where(MaintenancePlan.active, due, fresh).order_by(MaintenancePlan.id).limit(MAX_DUE)
+        statement = _with_code().where(*_IN_USE, due, fresh).order_by(MaintenancePlan.id).limit(MAX_DUE)
         rows = (await self._session.execute(statement)).mappings()
         return [{str(name): value for name, value in row.items()} for row in rows]
 

@@ -25,7 +25,8 @@ class Dashboard:
 
     Attributes:
         by_status: machines per status; likewise ``by_area`` and ``by_type``.
-        per_month: maintenance of the last twelve months, this one included; None when its store does not answer.
+        per_month: maintenance of the last twelve months, this one included, whatever became of the machines since; None
+            when its store does not answer.
         overdue: plans that are late, the latest first, at most 100.
         overdue_count: how many there are.
     """

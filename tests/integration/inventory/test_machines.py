@@ -271,6 +271,7 @@ async def test_the_dashboard_counts(lab: Lab) -> None:
     before = (await lab.call("GET", "/machines/dashboard", "admin")).json()
     made = await machine(lab, type="Plotter", area="Hall")
     gone = await machine(lab, type="Plotter", area="Hall")
+    forgotten = await plan(lab, machine_id=gone["id"], next_due_on="2019-01-01")
     await lab.call("POST", f"/machines/{gone['id']}/archive", "admin")
     await record(lab, machine_id=made["id"], kind="corrective")
     late = await plan(lab, machine_id=made["id"], next_due_on="2020-01-01")
@@ -280,6 +281,10 @@ async def test_the_dashboard_counts(lab: Lab) -> None:
     assert after["by_status"]["maintenance"] == before["by_status"].get("maintenance", 0) + 1
     assert after["overdue_count"] == before["overdue_count"] + 1
     assert (after["overdue"][0]["id"], after["overdue"][0]["timing"]) == (late["id"], "overdue")
+    await lab.workers.reconcilers.round()
+    events = (await lab.call("GET", "/events?since=0&limit=1000", "admin")).json()["items"]
+    reported = {event["data"]["plan_id"] for event in events if event["type"] == "maintenance.overdue"}
+    assert (late["id"] in reported, forgotten["id"] in reported) == (True, False)
     corrective = [month["count"] for month in after["per_month"] if month["kind"] == "corrective"]
     assert sum(corrective) == 1 + sum(m["count"] for m in before["per_month"] if m["kind"] == "corrective")
 

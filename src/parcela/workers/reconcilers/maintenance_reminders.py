@@ -3,8 +3,8 @@
 Repairs: plans whose reminder is due, and plans that are late, which nobody was told of: an event each, once per due
 date. The user who is responsible for the machine sees it, and everybody who sees all events.
 
-Must not touch: plans that are over or called off; what was reported for a due date already (compare-and-set, so that
-several processes report it once).
+Must not touch: plans that are over or called off, or of machines that were put away; what was reported for a due date
+already (compare-and-set, so that several processes report it once).
 """
 
 from parcela.repositories.maintenance_plans import PlanRow
