@@ -323,7 +323,7 @@ def create_app(
     on_ready: Callable[[FirstAdmin | None], None] = lambda _admin: None,
 ) -> FastAPI:
     """The application; its lifespan opens and closes everything else."""
-    server_id = settings.server_id or socket.gethostname()
+    server_id = settings.server_name
     metrics = Metrics(server_id)
 
     @asynccontextmanager

@@ -130,6 +130,8 @@ def test_a_day_may_be_written_as_browsers_write_moments(admin: SiglabClient, cod
     (record,) = admin.historial(codigo)
     assert (record["fecha"], record["usuario"]) == ("2026-05-11", "admin")
     assert admin.agregar_mantenimiento(codigo, expected=422, fecha="2026-05-11 y pico")["errores"]
+    admin.actualizar_maquina(codigo, fecha="")
+    assert admin.buscar(codigo)[0]["fecha"] == "2026-03-02"
 
 
 def test_a_slash_too_many_is_no_matter(admin: SiglabClient, codigo: str) -> None:

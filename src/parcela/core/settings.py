@@ -5,6 +5,7 @@ The documented table in ``docs/reference/settings.md`` is generated from this cl
 
 import difflib
 import os
+import socket
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -287,6 +288,11 @@ class Settings(IdentitySettings, ObserveSettings, LimitSettings):
     def resolved_database_url(self) -> str:
         """The database URL with the default filled in."""
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'parcela.db'}"
+
+    @property
+    def server_name(self) -> str:
+        """Name of this replica, with the default filled in."""
+        return self.server_id or socket.gethostname()
 
     @property
     def registration_open(self) -> bool:

@@ -76,6 +76,7 @@ def make_settings(folder: Path, schema: Path, **values: Any) -> Settings:
     shutil.copyfile(schema, data / "parcela.db")
     fixed: dict[str, Any] = {
         "PARCELA_DATA_DIR": data,
+        "PARCELA_SERVER_ID": "lab-1",
         "DATABASE_URL": "",
         "PARCELA_HYPERVISOR": "simulated",
         "PARCELA_GUEST_DIR": guest_folder(folder / "guest"),

@@ -38,7 +38,9 @@ def _kind(text: str) -> str:
 
 
 def _day(value: object) -> object:
-    """The day of a moment, as browsers write it; the rest of it is of no interest here."""
+    """The day of a moment, as browsers write it; the rest of it is of no interest here. Forms send "" for no day."""
+    if value == "":
+        return None
     if not isinstance(value, str) or len(value) <= len("2026-03-01"):
         return value
     try:
@@ -47,7 +49,7 @@ def _day(value: object) -> object:
         return value  # what is wrong with it is said by its type
 
 
-Fecha = Annotated[date, BeforeValidator(_day)]
+Fecha = Annotated[date | None, BeforeValidator(_day)]
 Texto = Annotated[str, Field(max_length=100, pattern=NO_CONTROLS)]
 Codigo = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS, examples=["PC-001"])]
 CodigoEnRuta = Annotated[
@@ -68,7 +70,7 @@ class CambiosMaquina(Entrada):
     tipo_equipo: Tipo | None = None
     estado_actual: Estado | None = None
     area: Texto | None = None
-    fecha: Fecha | None = None
+    fecha: Fecha = None
     usuario: Texto | None = None
 
     def fields(self) -> dict[str, Any]:
@@ -183,7 +185,7 @@ class MantenimientoNuevo(Entrada):
     empresa: Annotated[str, Field(max_length=200, pattern=NO_CONTROLS)] = ""
     tecnico: Annotated[str, Field(max_length=200, pattern=NO_CONTROLS)] = ""
     tipo: Clase
-    fecha: Fecha | None = Field(default=None, description="Today unless it is given")
+    fecha: Fecha = Field(default=None, description="Today unless it is given")
     observaciones: Annotated[str, Field(max_length=4000)] = ""
 
 

@@ -1,6 +1,5 @@
 """``/api/maquinas``: the lab's machines."""
 
-import socket
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
@@ -91,7 +90,7 @@ async def tablero(services: AppServices, caller: Reader, uow: ReadUow) -> Tabler
         por_tipo=dict(found.by_type),
         mantenimientos_por_mes=_months(found),
         vencidos=found.overdue_count,
-        server_id=socket.gethostname(),
+        server_id=services.settings.server_name,
     )
 
 

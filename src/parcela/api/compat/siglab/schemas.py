@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from parcela.api.compat.siglab.words import ROLES, plain
@@ -21,6 +21,11 @@ Rol = Annotated[
     Field(max_length=64, pattern=NO_CONTROLS, description="administrador, cliente, or a role's name"),
     AfterValidator(_role),
 ]
+
+
+def _or_none(value: object) -> object:
+    """Forms send "" for what was left empty."""
+    return None if value == "" else value
 
 
 class Entrada(BaseModel):
@@ -57,7 +62,7 @@ class Registro(Entrada):
     username: Username
     password: Password
     rol: Rol = CLIENT_ROLE
-    email: EmailText | None = None
+    email: Annotated[EmailText | None, BeforeValidator(_or_none)] = None
 
 
 class UsuarioLeido(BaseModel):

@@ -1,6 +1,5 @@
 """``/api/sistema``: health for everybody, figures for who may read the system."""
 
-import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -39,14 +38,14 @@ async def salud(services: AppServices) -> Salud:
     """Always 200 while the server itself answers; for everybody, so that monitors need no token."""
     checks = {check.name: check.status for check in await services.health.checks()}
     good = all(status == "ok" for status in checks.values())
-    return Salud(status="healthy" if good else "degraded", server_id=socket.gethostname(), servicios=checks)
+    return Salud(status="healthy" if good else "degraded", server_id=services.settings.server_name, servicios=checks)
 
 
 @router.get("/metrics", responses=errors(401, 403, 429))
-async def metricas(_caller: SystemReader, uow: ReadUow) -> Metricas:
+async def metricas(services: AppServices, _caller: SystemReader, uow: ReadUow) -> Metricas:
     """Figures of this server; needs `system:read`."""
     active = await uow.operations.active_count()
-    return Metricas(server_id=socket.gethostname(), memoria_mib=_resident_mib(), operaciones_activas=active)
+    return Metricas(server_id=services.settings.server_name, memoria_mib=_resident_mib(), operaciones_activas=active)
 
 
 def _resident_mib() -> float:
