@@ -208,7 +208,7 @@ def build_services(
 def build_workers(services: Services, engine_signal: Signal) -> Workers:
     """Wire engine and reconcilers."""
     settings, uows = services.settings, services.uows
-    journal = Journal(uows, settings, owner=f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
+    journal = Journal(uows, settings, engine_signal, f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}")
     limits = HostLimits(settings.boots_per_host)
     executor = OperationExecutor(journal, services.drivers, limits, heartbeat_s=settings.lease_ttl_s / 3)
     engine = EmbeddedEngine(journal, executor, settings.sweep_interval_s)

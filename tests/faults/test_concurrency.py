@@ -58,17 +58,21 @@ async def stopped(lab: Lab) -> Subject:
 
 
 RACES = [
-    (draft, ["deploy", "destroy"]),
     (draft, ["deploy", "deploy", "deploy"]),
     (stopped, ["start", "stop"]),
     (stopped, ["start", "vm start"]),
     (stopped, ["vm grow", "start"]),
-    (running, ["stop", "reboot", "destroy"]),
-    (running, ["destroy", "destroy"]),
+    (running, ["stop", "reboot"]),
     (running, ["vm stop", "stop"]),
     (running, ["stop", "vm stop"]),
-    (running, ["vm reboot", "destroy"]),
     (running, ["vm stop", "vm reboot"]),
+]
+
+
+DESTROYED = [
+    (draft, ["deploy", "destroy"]),
+    (running, ["destroy", "destroy"]),
+    (running, ["stop", "destroy", "vm reboot", "destroy"]),
 ]
 
 
@@ -88,6 +92,27 @@ async def test_one_of_them_wins(
         assert await lab.stack.ended(won[0].id) is OperationState.SUCCEEDED
         rows = await check_consistent(lab)
         assert rows.operations[-1].id == won[0].id
+
+
+@pytest.mark.parametrize(("before", "asked"), DESTROYED, ids=[f"{b.__name__}: {', '.join(a)}" for b, a in DESTROYED])
+async def test_a_destruction_wins_over_everything(
+    faulty_anywhere: Lab, before: Callable[[Lab], Awaitable[Subject]], asked: list[str]
+) -> None:
+    lab = faulty_anywhere
+    for _ in range(1 if lab.stack.database.is_sqlite else ROUNDS):
+        subject = await before(lab)
+        answers = await asyncio.gather(*(ASKS[name](lab, subject) for name in asked), return_exceptions=True)
+        granted = [answer for answer in answers if isinstance(answer, Operation)]
+        lost = [answer for answer in answers if isinstance(answer, ParcelaError)]
+        assert len(granted) + len(lost) == len(asked), answers
+        assert {error.code for error in lost} <= LOST
+        destructions = [answer.id for answer in granted if answer.kind == "slice.destroy"]
+        assert len(destructions) == asked.count("destroy"), "each of them is told of it"
+        assert len(set(destructions)) == 1, "and there is only one"
+        assert await lab.stack.ended(destructions[0]) is OperationState.SUCCEEDED
+        assert (await lab.slice(subject.need_slice())).state == "destroyed"
+        rows = await check_consistent(lab)
+        assert {row.state for row in rows.operations} <= {"succeeded", "cancelled"}
 
 
 async def test_operations_on_two_vms_of_a_slice_do_not_exclude_each_other(faulty_anywhere: Lab) -> None:

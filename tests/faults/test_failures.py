@@ -3,7 +3,7 @@
 import pytest
 
 from parcela.core.errors import ParcelaError
-from parcela.core.lifecycle import OperationState
+from parcela.core.lifecycle import Action, OperationState
 from parcela.hypervisors.simulated import Failure, Moment
 from parcela.models import Operation
 from parcela.workers.executor import MAX_ATTEMPTS
@@ -16,6 +16,7 @@ from tests.faults.scenarios import (
     UNDO_CALLS,
     Scenario,
     Subject,
+    act_on_vm,
     check_outcome,
     named_steps,
     states,
@@ -133,7 +134,7 @@ async def check_held(lab: Lab, subject: Subject, operation: Operation) -> None:
     else:
         assert (await lab.vm(subject.need_vm())).operation_id == operation.id
         with pytest.raises(ParcelaError) as refused:
-            await BY_NAME["vm.destroy"].open(lab, subject)
+            await act_on_vm(lab, subject.need_vm(), Action.START)
     assert refused.value.kind == "conflict"
 
 

@@ -11,6 +11,7 @@ from parcela.core.lifecycle import OperationState
 from parcela.hypervisors.simulated import Effect, Moment
 from parcela.models import Operation
 from parcela.services.operations.journal import Journal, Lease, LeaseLostError, StepRow
+from parcela.services.signals import Signal
 from parcela.workers.executor import OperationExecutor
 from parcela.workers.limits import HostLimits
 from tests.support.checks import check_consistent
@@ -22,7 +23,7 @@ Write = Callable[[Journal, Lease, StepRow], Awaitable[object]]
 
 def another_worker(lab: Lab, name: str = "another", *, heartbeat_s: float = LEASE_S) -> OperationExecutor:
     """A second worker on the same database, with drivers of its own journal only."""
-    journal = Journal(lab.stack.uows, lab.settings, name)
+    journal = Journal(lab.stack.uows, lab.settings, Signal(), name)
     return OperationExecutor(journal, lab.stack.drivers, HostLimits(0), heartbeat_s, lab.stack.pauses)
 
 

@@ -4,16 +4,26 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import Select, and_, func, or_, select, update
 
 from parcela.core.lifecycle import OPERATION_ACTIVE, OperationState
-from parcela.models import Operation, OperationStep, User
+from parcela.models import Operation, OperationStep, Slice, User, VirtualMachine
 from parcela.repositories.base import Repository, mine_or_managed
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
 ACTIVE = [state.value for state in OPERATION_ACTIVE]
+DESTRUCTIONS = ("slice.destroy", "vm.destroy")
 
 _COLUMNS = Operation.__table__.c
+_HOLDER = or_(
+    and_(
+        _COLUMNS.vm_id.is_(None),
+        select(Slice.operation_id).where(Slice.id == _COLUMNS.slice_id).scalar_subquery() == _COLUMNS.id,
+    ),
+    select(VirtualMachine.operation_id).where(VirtualMachine.id == _COLUMNS.vm_id).scalar_subquery() == _COLUMNS.id,
+)
+MAY_RUN = and_(_COLUMNS.state.in_(ACTIVE), or_(_COLUMNS.state != OperationState.PENDING.value, _HOLDER))
+"""Has not ended, and does not wait for others: a destruction that waits does not hold its slice or VM yet."""
 
 
 class OperationRepository(Repository[Operation]):
@@ -70,7 +80,7 @@ class OperationRepository(Repository[Operation]):
         statement = (
             select(Operation.id)
             .where(
-                Operation.state.in_(ACTIVE),
+                MAY_RUN,
                 or_(Operation.lease_expires_at.is_(None), Operation.lease_expires_at < now),
                 or_(Operation.retry_at.is_(None), Operation.retry_at <= now),
             )
@@ -85,7 +95,7 @@ class OperationRepository(Repository[Operation]):
         now = self._clock()
         statement = update(Operation).where(
             Operation.id == operation_id,
-            Operation.state.in_(ACTIVE),
+            MAY_RUN,
             or_(Operation.lease_expires_at.is_(None), Operation.lease_expires_at < now),
         )
         values = {
@@ -131,6 +141,25 @@ class OperationRepository(Repository[Operation]):
         statement = update(Operation).where(Operation.id == operation_id, Operation.state.in_(states))
         return bool(await self._changed(statement.values(cancel_requested=True)))
 
+    async def in_the_way(self, *, slice_id: int | None = None, vm_id: int | None = None) -> list[Operation]:
+        """What works on a slice (with its VMs) or on a VM and was not asked to stop, by id; destructions are not."""
+        statement = _on(select(Operation), slice_id, vm_id).where(
+            Operation.state.in_([OperationState.PENDING.value, OperationState.RUNNING.value]),
+            Operation.kind.not_in(DESTRUCTIONS),
+            Operation.cancel_requested.is_(False),
+        )
+        return list((await self._session.scalars(statement.order_by(Operation.id))).all())
+
+    async def destruction(self, *, slice_id: int | None = None, vm_id: int | None = None) -> Operation | None:
+        """The destruction of a slice or of a stand-alone VM that waits or is under way."""
+        statement = _on(select(Operation), slice_id, vm_id).where(
+            Operation.state.in_(ACTIVE), Operation.kind.in_(DESTRUCTIONS)
+        )
+        result = await self._session.scalars(
+            statement.order_by(Operation.id).limit(1), execution_options={"populate_existing": True}
+        )
+        return result.one_or_none()
+
     async def reopen(self, operation_id: int, *, old: OperationState, new: OperationState) -> bool:
         """Put an ended or stuck operation back to work."""
         statement = update(Operation).where(Operation.id == operation_id, Operation.state == old.value)
@@ -161,3 +190,9 @@ class OperationRepository(Repository[Operation]):
         """How many operations are not ended."""
         statement = select(func.count(Operation.id)).where(Operation.state.in_(ACTIVE))
         return int((await self._session.execute(statement)).scalar_one())
+
+
+def _on(statement: Select[Operation], slice_id: int | None, vm_id: int | None) -> Select[Operation]:
+    """Those on a slice, or those on a VM."""
+    column, value = (_COLUMNS.vm_id, vm_id) if slice_id is None else (_COLUMNS.slice_id, slice_id)
+    return statement.where(column == value)

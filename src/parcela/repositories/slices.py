@@ -76,8 +76,12 @@ class SliceRepository(Repository[Slice]):
         )
 
     async def touch_if_free(self, slice_id: int) -> bool:
-        """Raise the generation of a slice that no operation holds; serialises VM operations with slice operations."""
-        statement = update(Slice).where(Slice.id == slice_id, Slice.operation_id.is_(None))
+        """Raise the generation of a slice that no operation holds, and none waits to destroy.
+
+        Serialises VM operations with slice operations.
+        """
+        free = (Slice.operation_id.is_(None), Slice.state != SliceState.DESTROYING.value)
+        statement = update(Slice).where(Slice.id == slice_id, *free)
         values = {"generation": Slice.generation + 1, "updated_at": self._clock()}
         return bool(await self._changed(statement.values(**values)))
 
@@ -100,6 +104,11 @@ class SliceRepository(Repository[Slice]):
         if state == SliceState.DESTROYED:
             values["destroyed_at"] = self._clock()
         return bool(await self._changed(statement.values(**values)))
+
+    async def show_destroying(self, slice_id: int) -> None:
+        """A destruction waits for whatever holds the slice or its VMs; they keep it until they end."""
+        values = {"state": SliceState.DESTROYING.value, "error": "", "generation": Slice.generation + 1}
+        await self._changed(update(Slice).where(Slice.id == slice_id).values(**values, updated_at=self._clock()))
 
     async def set_error(self, slice_id: int, error: str) -> None:
         """Show why an operation is stuck; it keeps the slice."""

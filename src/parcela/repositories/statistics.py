@@ -7,10 +7,10 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parcela.core.clock import Clock
-from parcela.core.lifecycle import OPERATION_ACTIVE, VmState
+from parcela.core.lifecycle import VmState
 from parcela.models import DeliveryState, Host, Operation, VirtualMachine, WebhookDelivery
+from parcela.repositories.operations import ACTIVE, MAY_RUN
 
-ACTIVE = [state.value for state in OPERATION_ACTIVE]
 Numbers = Mapping[tuple[str, ...], float]
 
 
@@ -82,7 +82,7 @@ class StatisticsRepository:
         now = self._clock()
         free = or_(Operation.lease_expires_at.is_(None), Operation.lease_expires_at < now)
         due = or_(Operation.retry_at.is_(None), Operation.retry_at <= now)
-        statement = select(func.count()).select_from(Operation).where(Operation.state.in_(ACTIVE), free, due)
+        statement = select(func.count()).select_from(Operation).where(MAY_RUN, free, due)
         return int((await self._session.execute(statement)).scalar_one())
 
     async def _deliveries(self) -> int:

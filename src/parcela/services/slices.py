@@ -19,11 +19,12 @@ from parcela.services.access import Caller, check_visible, check_writable
 from parcela.services.catalogue_snapshot import load_catalogue
 from parcela.services.launching import check_launch
 from parcela.services.operations import plans
+from parcela.services.operations.planning import plan_vms
 from parcela.services.operations.requests import OperationService
 from parcela.services.placing import place, resolve_zone
 from parcela.services.reserving import limits_for
 from parcela.services.templates import TemplateService
-from parcela.services.wiring import lay_segments, plan_vms, plug
+from parcela.services.wiring import lay_segments, plug
 
 MAX_TTL_S = 30 * 86400
 """Longest life of a slice of a non-administrator, in seconds from now."""
@@ -171,12 +172,15 @@ class SliceService:
             name=name,
         )
 
-    async def _writable(self, uow: UnitOfWork, caller: Caller, slice_id: int) -> Slice:
+    async def _check_writable(self, uow: UnitOfWork, caller: Caller, slice_id: int) -> None:
         row = await uow.slices.get_or_none(slice_id)
         if row is None:
             raise not_found("slice", slice_id)
         read_all, write_all = Permission.SLICE_READ_ALL, Permission.SLICE_WRITE_ALL
         check_writable(caller, row.owner_id, read_all, write_all, "slice", slice_id, project_id=row.project_id)
+
+    async def _writable(self, uow: UnitOfWork, caller: Caller, slice_id: int) -> Slice:
+        await self._check_writable(uow, caller, slice_id)
         return await uow.slices.lock(slice_id)
 
     async def deploy(self, uow: UnitOfWork, caller: Caller, slice_id: int, *, paused: bool = False) -> Operation:
@@ -226,10 +230,22 @@ class SliceService:
         )
 
     async def destroy(self, uow: UnitOfWork, caller: Caller, slice_id: int) -> Operation:
-        """Remove everything of a slice from all hosts and give its capacity back."""
-        row = await self._writable(uow, caller, slice_id)
+        """Remove everything of a slice from all hosts and give its capacity back.
+
+        What is under way is cancelled, and the destruction begins when that has ended. Asked for again, the answer is
+        the same operation.
+        """
+        await self._check_writable(uow, caller, slice_id)
+        await self._operations.make_way(uow, caller, slice_id=slice_id)
+        row = await uow.slices.lock(slice_id)
         check_slice_action(Action.DESTROY, SliceState(row.state))
+        going_on = await uow.operations.destruction(slice_id=slice_id)
+        if going_on is not None:
+            return going_on
+        await self._operations.make_way(uow, caller, slice_id=slice_id)  # what began before the lock was had
         everyone = await uow.vms.of_slice(slice_id)
+        if row.operation_id is not None or any(vm.operation_id is not None for vm in everyone):
+            return await self._operations.open_waiting(uow, caller, slice_row=row)
         placed = [vm for vm in everyone if vm.host_id is not None]
         planned, names, _ = await plan_vms(uow, placed)
         await uow.vms.update_fields([vm.id for vm in everyone], desired=DesiredState.DELETED.value)

@@ -19,11 +19,12 @@ from parcela.services.access import Caller, check_visible, check_writable
 from parcela.services.catalogue_snapshot import load_catalogue
 from parcela.services.launching import check_launch
 from parcela.services.operations import plans
+from parcela.services.operations.planning import plan_vms
 from parcela.services.operations.requests import OperationService
 from parcela.services.placing import place, resolve_zone
 from parcela.services.reserving import limits_for, resize
 from parcela.services.slices import WANTED
-from parcela.services.wiring import plan_vms, plug
+from parcela.services.wiring import plug
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +174,17 @@ class VmService:
             host_id=host_id,
         )
 
-    async def _writable(self, uow: UnitOfWork, caller: Caller, vm_id: int) -> VirtualMachine:
+    async def _check_writable(self, uow: UnitOfWork, caller: Caller, vm_id: int) -> VirtualMachine:
         row = await uow.vms.get_or_none(vm_id)
         if row is None or row.state == VmState.DELETED.value:
             raise not_found("virtual machine", vm_id)
         read_all, write_all = Permission.VM_READ_ALL, Permission.VM_WRITE_ALL
         what, project_id = "virtual machine", row.project_id
         check_writable(caller, row.owner_id, read_all, write_all, what, vm_id, project_id=project_id)
+        return row
+
+    async def _writable(self, uow: UnitOfWork, caller: Caller, vm_id: int) -> VirtualMachine:
+        row = await self._check_writable(uow, caller, vm_id)
         if row.slice_id is not None:
             await uow.slices.lock(
                 row.slice_id
@@ -270,12 +275,23 @@ class VmService:
             raise _no_room(host.name, free)
 
     async def destroy(self, uow: UnitOfWork, caller: Caller, vm_id: int) -> Operation:
-        """Remove a stand-alone VM; VMs of slices go with their slice."""
-        vm = await self._writable(uow, caller, vm_id)
-        if vm.slice_id is not None:
-            raise conflict("vm_in_slice", f"The VM belongs to slice {vm.slice_id}; destroy the slice instead.")
+        """Remove a stand-alone VM; VMs of slices go with their slice.
+
+        What is under way is cancelled, and the destruction begins when that has ended. Asked for again, the answer is
+        the same operation.
+        """
+        seen = await self._check_writable(uow, caller, vm_id)
+        if seen.slice_id is not None:
+            raise conflict("vm_in_slice", f"The VM belongs to slice {seen.slice_id}; destroy the slice instead.")
+        await self._operations.make_way(uow, caller, vm_id=vm_id)
+        vm = await uow.vms.lock(vm_id)
         check_vm_action(Action.DESTROY, VmState(vm.state))
-        _check_free(vm)
+        going_on = await uow.operations.destruction(vm_id=vm_id)
+        if going_on is not None:
+            return going_on
+        if vm.operation_id is not None:
+            await self._operations.make_way(uow, caller, vm_id=vm_id)  # what began before the lock was had
+            return await self._operations.open_waiting(uow, caller, vm=vm)
         planned, names, _ = await plan_vms(uow, [vm])
         await uow.vms.update_fields([vm.id], desired=DesiredState.DELETED.value)
         steps = plans.destroy(planned, names) if vm.host_id is not None else []

@@ -1,4 +1,4 @@
-"""Rows of segments and network cards: tags, MACs, the shared NAT segment, and what plans need to know of them."""
+"""Rows of segments and network cards: tags, MACs, the shared NAT segment."""
 
 import secrets
 from collections.abc import Iterable, Sequence
@@ -6,8 +6,7 @@ from uuid import UUID, uuid4, uuid5
 
 from parcela.core.topology.expand import PlannedVm, SlicePlan
 from parcela.models import Nic, Segment, VirtualMachine
-from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
-from parcela.services.operations.plans import PlanVm
+from parcela.repositories.uow import UnitOfWork
 
 NAT_NAMESPACE = UUID("6f3a2a1e-6c1b-4f0e-9d2e-0b6a5d0c7a11")
 
@@ -81,33 +80,3 @@ async def plug(uow: UnitOfWork, vms: Sequence[tuple[VirtualMachine, PlannedVm]],
                 )
             )
     await uow.segments.add_nics(rows)
-
-
-async def plan_vms(
-    uow: ReadUnitOfWork, vms: Sequence[VirtualMachine], hosts: dict[int, int] | None = None
-) -> tuple[list[PlanVm], dict[int, str], dict[int, frozenset[str]]]:
-    """What plans and placement need of VMs.
-
-    Args:
-        uow: where to read.
-        vms: rows.
-        hosts: host id by VM id when the rows do not say yet.
-
-    Returns:
-        (plan VMs, name by segment id, needed capabilities by VM id).
-    """
-    nics = await uow.segments.nics_of([vm.id for vm in vms])
-    names: dict[int, str] = {}
-    needs: dict[int, frozenset[str]] = {}
-    planned: list[PlanVm] = []
-    for vm in vms:
-        mine = [(nic, segment) for nic, segment in nics if nic.vm_id == vm.id and segment is not None]
-        names.update({segment.id: segment.name for _, segment in mine})
-        wanted = {"nat" for _, segment in mine if segment.kind == "nat"}
-        wanted |= {"lan_segments" for _, segment in mine if segment.kind == "lan"}
-        needs[vm.id] = frozenset(wanted)
-        private = tuple(dict.fromkeys(segment.id for _, segment in mine if segment.kind != "nat"))
-        nat = next((segment.id for _, segment in mine if segment.kind == "nat"), None)
-        host_id = (hosts or {}).get(vm.id) or vm.host_id or 0
-        planned.append(PlanVm(vm.id, vm.name, host_id, vm.image_id, private, nat))
-    return planned, names, needs

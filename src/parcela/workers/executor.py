@@ -9,6 +9,7 @@ from parcela.core.lifecycle import OperationState, StepState
 from parcela.core.tasks import end
 from parcela.hypervisors.errors import DriverError, FatalDriverError, HostUnreachableError, RetryableDriverError
 from parcela.services.drivers import HostDrivers
+from parcela.services.operations.destructions import CANCELLED
 from parcela.services.operations.journal import Journal, Lease, LeaseLostError, StepRow
 from parcela.services.operations.steps import KINDS, Result, StepInputs, StepKind
 from parcela.workers.limits import HostLimits
@@ -103,7 +104,7 @@ class OperationExecutor:
         errors = await self._walk(lease, walk, undo=False, stop_on_error=lease.undo_on_failure)
         if self._cancelled[lease.operation_id].is_set() and not walk.complete:
             await self._leave(lease, walk.waiting())
-            return OperationState.CANCELLED, "Cancelled."
+            return OperationState.CANCELLED, CANCELLED
         failed_before = [s.key for s in steps if s.state is StepState.FAILED]
         if errors or failed_before:
             return OperationState.FAILED, "; ".join(errors) or f"Failed: {', '.join(failed_before)}"

@@ -33,6 +33,12 @@ def test_a_deployment_is_told_step_by_step(admin: Server) -> None:
     assert run("slice", "show", "told").code == 4
 
 
+def test_a_slice_is_destroyed_while_it_is_deployed(admin: Server) -> None:
+    done(run("slice", "deploy", "First lab", "--name", "regretted", "--no-wait"))
+    assert "is destroyed." in done(run("slice", "destroy", "regretted", "--yes")).out
+    assert run("slice", "show", "regretted").code == 4
+
+
 def test_a_deployment_for_programs(lab: dict[str, Any]) -> None:
     assert lab["slice"]["state"] == "running"
     assert lab["operation"]["state"] == "succeeded"

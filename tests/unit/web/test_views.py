@@ -114,3 +114,10 @@ def test_what_a_machine_offers_is_allowed(state: VmState, action: Action) -> Non
 def test_every_state_in_which_nothing_is_under_way_offers_a_way_on() -> None:
     moving = {SliceState.DEPLOYING, SliceState.STARTING, SliceState.STOPPING, SliceState.DESTROYING}
     assert set(SliceState) - moving - {SliceState.DESTROYED} == set(slices.OFFERED)
+
+
+@pytest.mark.parametrize("state", SliceState)
+def test_what_something_works_on_can_only_be_destroyed(state: SliceState) -> None:
+    leaving = state in {SliceState.DESTROYING, SliceState.DESTROYED}
+    assert slices.offered(state, free=False) == (() if leaving else (Action.DESTROY,))
+    assert slices.offered(state, free=True) == slices.OFFERED.get(state, ())

@@ -126,7 +126,11 @@ async def extend_slice(
 async def destroy_slice(
     slice_id: SliceId, services: AppServices, caller: CurrentCaller, uow: WriteUow, response: Response
 ) -> Operation:
-    """Remove everything of it from the hypervisors and give its capacity back."""
+    """Remove everything of it from the hypervisors and give its capacity back.
+
+    What is under way is cancelled; the answer is an operation that is `pending` until that has ended. Asked for again
+    meanwhile, the answer is the same operation.
+    """
     return accepted(response, await services.slices.destroy(uow, caller, slice_id))
 
 

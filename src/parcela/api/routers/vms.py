@@ -105,7 +105,11 @@ async def update_vm(
 async def destroy_vm(
     vm_id: VmId, services: AppServices, caller: CurrentCaller, uow: WriteUow, response: Response
 ) -> Operation:
-    """Remove a stand-alone VM and everything of it."""
+    """Remove a stand-alone VM and everything of it.
+
+    What is under way is cancelled; the answer is an operation that is `pending` until that has ended. Asked for again
+    meanwhile, the answer is the same operation.
+    """
     return accepted(response, await services.vms.destroy(uow, caller, vm_id))
 
 

@@ -38,6 +38,12 @@ def finish(cli: Cli, operation: Json, *, wait: bool, done: str) -> None:
     cli.out.result(operation, text)
 
 
+def note_cancelled(cli: Cli, found: Json, destruction: Json) -> None:
+    """Say so when something was under way that a destruction has to wait for."""
+    if found["operation_id"] not in {None, destruction["id"]}:
+        cli.out.note(f"Operation {found['operation_id']} is working on it and is cancelled first.")
+
+
 def add_action(app: typer.Typer, act: Act, noun: str, path: str, find: Callable[[Api, str], Json]) -> None:
     """Add an action as a command."""
 

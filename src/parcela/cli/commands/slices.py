@@ -6,7 +6,7 @@ import typer
 
 from parcela.cli.client import Json
 from parcela.cli.commanding import Cli, Limit, Wait, Yes, command
-from parcela.cli.commands.actions import Act, add_action, finish
+from parcela.cli.commands.actions import Act, add_action, finish, note_cancelled
 from parcela.cli.durations import Duration
 from parcela.cli.exits import CliError
 from parcela.cli.lookup import find_project, find_slice, find_template
@@ -127,10 +127,11 @@ def extend(
 
 @command(app, "destroy")
 def destroy(cli: Cli, ref: SliceRef, wait: Wait = True, yes: Yes = False) -> None:
-    """Remove a slice and everything in it."""
+    """Remove a slice and everything in it; what is under way is cancelled first."""
     found = find_slice(cli.api, ref)
     cli.sure(f"Destroy the slice '{found['name']}' with its {found['vm_count']} VMs?", yes=yes)
     operation = cli.api.change("DELETE", f"/slices/{found['id']}")
+    note_cancelled(cli, found, operation)
     finish(cli, operation, wait=wait, done=f"Slice {found['id']} '{found['name']}' is destroyed.")
 
 

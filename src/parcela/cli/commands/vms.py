@@ -7,7 +7,7 @@ import typer
 
 from parcela.cli.client import Json
 from parcela.cli.commanding import Cli, Limit, Wait, Yes, command
-from parcela.cli.commands.actions import Act, add_action, finish
+from parcela.cli.commands.actions import Act, add_action, finish, note_cancelled
 from parcela.cli.commands.slices import addresses
 from parcela.cli.files import read_text
 from parcela.cli.lookup import find_slice, find_vm
@@ -121,10 +121,11 @@ def update(
 
 @command(app, "delete")
 def delete(cli: Cli, ref: VmRef, wait: Wait = True, yes: Yes = False) -> None:
-    """Remove a single VM and everything of it."""
+    """Remove a single VM and everything of it; what is under way is cancelled first."""
     found = find_vm(cli.api, ref)
     cli.sure(f"Delete the VM '{found['name']}' and its disk?", yes=yes)
     operation = cli.api.change("DELETE", f"/virtual-machines/{found['id']}")
+    note_cancelled(cli, found, operation)
     finish(cli, operation, wait=wait, done=f"VM {found['id']} '{found['name']}' is deleted.")
 
 

@@ -16,10 +16,12 @@ from parcela.core.settings import Settings
 from parcela.db.constraints import is_transient
 from parcela.models import Operation, OperationStep
 from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
+from parcela.services.operations.destructions import begin_waiting, why
 from parcela.services.operations.outcomes import conclude
 from parcela.services.operations.specs import step_inputs
 from parcela.services.operations.steps import KINDS, Result, StepInputs, StepKind
 from parcela.services.reserving import release
+from parcela.services.signals import Signal
 
 log = structlog.get_logger(__name__)
 ValueT = TypeVar("ValueT")
@@ -61,9 +63,10 @@ def came_from(new: VmState) -> list[VmState]:
 class Journal:
     """Short transactions on operations."""
 
-    def __init__(self, uows: UnitOfWorkFactory, settings: Settings, owner: str) -> None:
-        """``owner`` names this worker in leases."""
+    def __init__(self, uows: UnitOfWorkFactory, settings: Settings, engine: Signal, owner: str) -> None:
+        """``owner`` names this worker in leases; ``engine`` is told of what may begin because something ended."""
         self._uows = uows
+        self._engine = engine
         self._settings = settings
         self._owner = owner
 
@@ -247,7 +250,8 @@ class Journal:
 
         async def work(uow: UnitOfWork) -> None:
             operation = await self._fenced(uow, lease)
-            operation.state, operation.error = OperationState.UNDOING.value, error[:1000]
+            operation.state = OperationState.UNDOING.value
+            operation.error = (await why(uow, operation, error))[:1000]
             self._tell(uow, operation, "operation.undoing")
 
         await self._write(work)
@@ -263,12 +267,15 @@ class Journal:
             if operation.slice_id is not None:
                 await uow.slices.lock(operation.slice_id)  # before its VMs, as requests do: else they wait in a circle
             operation.state = state.value
-            operation.error = _last_words(operation.error, state, error)
+            operation.error = _last_words(operation.error, state, await why(uow, operation, error))
             operation.finished_at = uow.clock()
             operation.lease_owner = operation.lease_expires_at = None
             await uow.flush()  # the settlement below reads what is written above
             await conclude(uow, operation, state)
             self._tell(uow, operation, f"operation.{state.value}")
+            begun = await begin_waiting(uow, operation) if state is not OperationState.STUCK else None
+            if begun is not None:
+                uow.after_commit(lambda: self._engine.send(begun))
 
         await self._write(work)
 

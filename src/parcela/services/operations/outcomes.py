@@ -8,12 +8,13 @@ from parcela.core.lifecycle import (
     settled_slice_state,
 )
 from parcela.models import Operation, VirtualMachine
+from parcela.repositories.operations import DESTRUCTIONS
 from parcela.repositories.uow import UnitOfWork
+from parcela.services.operations.destructions import waiting_for
 from parcela.services.reserving import release, resize
 
 SETTLED = {VmState.RUNNING.value, VmState.PAUSED.value, VmState.STOPPED.value}
 DEPLOYMENTS = {"slice.deploy", "vm.deploy"}
-DESTRUCTIONS = {"slice.destroy", "vm.destroy"}
 
 
 async def conclude(uow: UnitOfWork, operation: Operation, state: OperationState) -> None:
@@ -27,6 +28,9 @@ async def conclude(uow: UnitOfWork, operation: Operation, state: OperationState)
     await _settle_vms(uow, operation, state, vms)
     await uow.vms.let_go(operation.id)
     if operation.slice_id is not None and operation.vm_id is None:
+        if await waiting_for(uow, operation) is not None:
+            await uow.slices.settle(operation.slice_id, SliceState.DESTROYING, operation_id=operation.id)
+            return  # it says so already
         await _slice(uow, operation, await _slice_state(uow, operation, state))
     elif operation.slice_id is not None:
         await settle_slice(uow, operation.slice_id)

@@ -9,6 +9,7 @@ from parcela.models import Operation, OperationStep, Slice, VirtualMachine
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller, check_visible, check_writable
+from parcela.services.operations.planning import step_rows
 from parcela.services.operations.plans import PlannedStep
 from parcela.services.signals import Signal
 
@@ -71,13 +72,14 @@ class OperationService:
             raise _busy("slice of VM", single.name, None)
         if vms and await uow.vms.claim([vm.id for vm in vms], operation.id) != len(vms):
             raise _busy("VM", ", ".join(vm.name for vm in vms if vm.operation_id) or vms[0].name, None)
-        await uow.operations.add_steps(_rows(operation.id, steps))
+        await uow.operations.add_steps(step_rows(operation.id, steps))
         self._announce(uow, operation, slice_row, slice_to)
+        operation_id = operation.id
+        uow.after_commit(lambda: self._engine.send(operation_id))
         return operation
 
-    def _announce(
-        self, uow: UnitOfWork, operation: Operation, slice_row: Slice | None, slice_to: SliceState | None
-    ) -> None:
+    @staticmethod
+    def _announce(uow: UnitOfWork, operation: Operation, slice_row: Slice | None, slice_to: SliceState | None) -> None:
         facts = {
             "owner_id": operation.owner_id,
             "actor_id": operation.requested_by,
@@ -88,8 +90,50 @@ class OperationService:
         uow.add_event("operation.created", data={"kind": operation.kind}, **facts)
         if slice_row is not None and slice_to is not None and slice_to.value != slice_row.state:
             uow.add_event("slice.state", data={"state": slice_to.value, "error": ""}, **facts)
-        operation_id = operation.id
-        uow.after_commit(lambda: self._engine.send(operation_id))
+
+    async def make_way(
+        self, uow: UnitOfWork, caller: Caller, *, slice_id: int | None = None, vm_id: int | None = None
+    ) -> None:
+        """Ask everything that works on a slice (with its VMs) or on a VM to stop, because it is to be destroyed.
+
+        Call it before the slice or the VM is locked: an operation that ends locks itself first, and then those.
+        """
+        for operation in await uow.operations.in_the_way(slice_id=slice_id, vm_id=vm_id):
+            if await uow.operations.request_cancel(operation.id):
+                self._tell_cancel(uow, caller, operation)
+
+    async def open_waiting(
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        *,
+        slice_row: Slice | None = None,
+        vm: VirtualMachine | None = None,
+    ) -> Operation:
+        """Write the destruction of a slice or a stand-alone VM that something still works on.
+
+        It has no steps and holds nothing yet; the end of the last operation in its way gives it both, in one
+        transaction (``begin_waiting``). Nobody can run it before that, so a kill at any moment loses nothing.
+        """
+        subject = slice_row or vm
+        assert subject is not None  # noqa: S101 (for mypy)
+        operation = await uow.operations.add(
+            Operation(
+                kind="vm.destroy" if slice_row is None else "slice.destroy",
+                state=OperationState.PENDING.value,
+                slice_id=slice_row.id if slice_row else None,
+                vm_id=vm.id if vm else None,
+                owner_id=subject.owner_id,
+                project_id=subject.project_id,
+                requested_by=caller.user_id or None,  # 0 is Parcela itself
+                undo_on_failure=False,
+                created_at=uow.clock(),
+            )
+        )
+        self._announce(uow, operation, slice_row, SliceState.DESTROYING)
+        if slice_row is not None:
+            await uow.slices.show_destroying(slice_row.id)
+        return operation
 
     async def get(
         self, uow: ReadUnitOfWork, caller: Caller, operation_id: int
@@ -146,6 +190,10 @@ class OperationService:
             raise conflict("operation_not_cancellable", "A destruction cannot be cancelled: what is gone is gone.")
         if not await uow.operations.request_cancel(operation_id):
             raise conflict("operation_ended", f"The operation is {operation.state}; there is nothing to cancel.")
+        self._tell_cancel(uow, caller, operation)
+        return await uow.operations.lock(operation_id)
+
+    def _tell_cancel(self, uow: UnitOfWork, caller: Caller, operation: Operation) -> None:
         uow.add_event(
             "operation.cancel_requested",
             owner_id=operation.owner_id,
@@ -154,8 +202,8 @@ class OperationService:
             vm_id=operation.vm_id,
             operation_id=operation.id,
         )
+        operation_id = operation.id
         uow.after_commit(lambda: self._engine.send(operation_id))
-        return await uow.operations.lock(operation_id)
 
     async def reopen_stuck(self, uow: UnitOfWork, operation_id: int) -> bool:
         """Let the engine try once more to undo a stuck operation."""
@@ -173,24 +221,3 @@ def ended(operation: Operation) -> bool:
 def _busy(what: str, name: str, operation_id: int | None) -> Exception:
     which = f" (operation {operation_id})" if operation_id else ""
     return conflict("busy", f"Another operation{which} is working on the {what} {name}; wait for it or cancel it.")
-
-
-def _rows(operation_id: int, steps: Sequence[PlannedStep]) -> list[OperationStep]:
-    return [
-        OperationStep(
-            operation_id=operation_id,
-            position=position,
-            key=step.key,
-            kind=step.kind,
-            label=step.label[:200],
-            depends_on=list(step.depends_on),
-            host_id=step.host_id,
-            vm_id=step.vm_id,
-            segment_id=step.segment_id,
-            image_id=step.image_id,
-            args=step.args,
-            attempts=0,
-            message="",
-        )
-        for position, step in enumerate(steps)
-    ]

@@ -28,6 +28,7 @@ class OperationView:
         ended_steps: how many steps need nothing more.
         is_active: whether something still happens.
         can_cancel: whether asking it to stop makes sense.
+        waits: whether it is a destruction that waits for something else to end.
     """
 
     id: int
@@ -39,6 +40,7 @@ class OperationView:
     is_active: bool
     can_cancel: bool
     cancel_requested: bool
+    waits: bool
 
     @property
     def current(self) -> StepView | None:
@@ -64,7 +66,8 @@ def view_operation(
     """
     state = OperationState(operation.state)
     active = state in OPERATION_ACTIVE or state is OperationState.STUCK
-    cancellable = state in {OperationState.PENDING, OperationState.RUNNING} and not operation.kind.endswith(".destroy")
+    destroys = operation.kind.endswith(".destroy")
+    cancellable = state in {OperationState.PENDING, OperationState.RUNNING} and not destroys
     return OperationView(
         id=operation.id,
         title=t.either(f"operation.{operation.kind}", "operation.other"),
@@ -75,6 +78,7 @@ def view_operation(
         is_active=active,
         can_cancel=cancellable and not operation.cancel_requested,
         cancel_requested=operation.cancel_requested and active,
+        waits=state is OperationState.PENDING and destroys and not steps,
     )
 
 

@@ -38,6 +38,7 @@ OFFERED: Mapping[SliceState, tuple[Action, ...]] = {
     SliceState.ERROR: (Action.DEPLOY, Action.DESTROY),
 }
 """Buttons by state; fewer than are allowed, because some would change nothing."""
+LEAVING = frozenset({SliceState.DESTROYING, SliceState.DESTROYED})
 EXTENSIONS_H = (1, 4, 8, 24, 72)
 
 
@@ -82,17 +83,24 @@ async def slice_view(
     state = SliceState(row["state"])
     can_write = caller.user_id == row["owner_id"] or caller.can(Permission.SLICE_WRITE_ALL)
     operation = await _operation(services, uow, caller, t, slice_id, vms, wiring)
-    free = can_write and row["operation_id"] is None and not any(vm.operation_id for vm in vms)
+    free = row["operation_id"] is None and not any(vm.operation_id for vm in vms)
     return SliceView(
         row=row,
         state=state,
         ends_in=ends_in(t, row["expires_at"], uow.clock()),
         can_write=can_write,
-        actions=OFFERED.get(state, ()) if free else (),
+        actions=offered(state, free=free) if can_write else (),
         machines=view_machines(vms, wiring, can_write=can_write and row["operation_id"] is None),
         operation=operation,
         drawing=draw(await _document(services, uow, caller, row, vms, wiring)) if vms else None,
     )
+
+
+def offered(state: SliceState, *, free: bool) -> tuple[Action, ...]:
+    """What is offered; of what something works on, only its destruction: that cancels it."""
+    if free:
+        return OFFERED.get(state, ())
+    return () if state in LEAVING else (Action.DESTROY,)
 
 
 def ends_in(t: Translator, expires_at: datetime | None, now: datetime) -> str | None:
