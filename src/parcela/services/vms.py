@@ -195,6 +195,7 @@ class VmService:
         """Start, stop, reboot, suspend, resume or reset one VM."""
         vm = await self._writable(uow, caller, vm_id)
         if action is Action.START and vm.state == VmState.DEFINED.value and vm.slice_id is None:
+            _check_free(vm)
             await uow.vms.update_fields([vm.id], desired=DesiredState.RUNNING.value, error="")
             return await self._deploy(uow, caller, vm)
         check_vm_action(action, VmState(vm.state))
