@@ -194,7 +194,7 @@ def build_services(
         operations=operations,
         reports=ReportService(ReportRenderer(settings.data_dir / "report-cache", timeout_s=settings.report_timeout_s)),
         retries=RetryService(operations, slices, vms),
-        consoles=ConsoleService(uows, drivers),
+        consoles=ConsoleService(uows, drivers, events),
         events=events,
         idempotency=IdempotencyService(),
         rate_limits=RateLimiter(settings, stores.shared),

@@ -12,9 +12,12 @@ from parcela.core.tokens import hash_token, new_secret
 from parcela.hypervisors.driver import ConsoleStream, SerialConsoles, VncConsoles
 from parcela.hypervisors.errors import DriverError
 from parcela.models import ConsoleTicket, VirtualMachine
-from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork, UnitOfWorkFactory
 from parcela.services.access import Caller, check_writable
+from parcela.services.auth_rules import account_disabled
 from parcela.services.drivers import HostDrivers
+from parcela.services.events import EventService
+from parcela.services.standing import standing
 
 TICKET_TTL_S = 30
 __all__ = ["ConsoleKind", "ConsoleService", "ConsoleStream", "Ticket"]
@@ -35,13 +38,30 @@ class Ticket:
     expires_at: datetime
 
 
-class ConsoleService:
-    """Gives tickets and opens what they are for."""
+@dataclass(frozen=True, slots=True)
+class Console:
+    """A console that somebody uses.
 
-    def __init__(self, uows: UnitOfWorkFactory, drivers: HostDrivers) -> None:
+    Attributes:
+        stream: its bytes, both ways.
+        user_id: who.
+        mark: changes with the user's password.
+    """
+
+    stream: ConsoleStream
+    vm_id: int
+    user_id: int
+    mark: str
+
+
+class ConsoleService:
+    """Gives tickets, opens what they are for, and knows when that has to end."""
+
+    def __init__(self, uows: UnitOfWorkFactory, drivers: HostDrivers, events: EventService) -> None:
         """Take the collaborators."""
         self._uows = uows
         self._drivers = drivers
+        self._events = events
 
     async def ticket(self, uow: UnitOfWork, caller: Caller, vm_id: int, kind: ConsoleKind) -> Ticket:
         """A ticket for one opening of one console within 30 seconds.
@@ -49,9 +69,7 @@ class ConsoleService:
         A console is full control of the guest, so it needs the right to write.
         """
         vm = await uow.vms.get(vm_id)
-        read_all, write_all = Permission.VM_READ_ALL, Permission.VM_WRITE_ALL
-        what, project_id = "virtual machine", vm.project_id
-        check_writable(caller, vm.owner_id, read_all, write_all, what, vm_id, project_id=project_id)
+        _check_right(caller, vm)
         _check_on(vm)
         secret = new_secret()
         now = uow.clock()
@@ -76,12 +94,13 @@ class ConsoleService:
         )
         return Ticket(secret, expires_at)
 
-    async def open(self, secret: str, vm_id: int, kind: ConsoleKind) -> ConsoleStream:
+    async def open(self, secret: str, vm_id: int, kind: ConsoleKind) -> Console:
         """Use a ticket up and open its console.
 
         Raises:
-            ParcelaError: kind ``unauthenticated`` for a bad, spent or expired ticket; ``forbidden`` when it is for
-                another console; ``conflict`` when the VM is off; ``unavailable`` when its host does not answer.
+            ParcelaError: kind ``unauthenticated`` for a bad, spent or expired ticket, or one of somebody who may not
+                log in any more; ``forbidden`` or ``not_found`` when it is for another console or their rights have
+                gone; ``conflict`` when the VM is off; ``unavailable`` when its host does not answer.
         """
         async with self._uows.write() as uow:
             ticket = await uow.console_tickets.redeem(hash_token(secret))
@@ -92,13 +111,28 @@ class ConsoleService:
                 raise forbidden("ticket_mismatch", "The ticket is for another console.")
             vm = await uow.vms.get(vm_id)
             _check_on(vm)
+            mark = await _judge(uow, ticket.user_id, vm)
             provider, host_name = await uow.hosts.provider_of(vm.host_id or 0)
         try:
-            return await self._open(provider, host_name, vm.uuid, kind)
+            stream = await self._open(provider, host_name, vm.uuid, kind)
         except DriverError as exc:
             raise ParcelaError(
                 ErrorKind.UNAVAILABLE, "console_unavailable", exc.message, internal=exc.internal, retry_after_s=2
             ) from exc
+        return Console(stream, vm_id, ticket.user_id, mark)
+
+    async def until_refused(self, console: Console) -> None:
+        """Wait until its user may not use it any more: a console is full control of the guest, for hours.
+
+        Raises:
+            ParcelaError: the reason, sooner or later.
+        """
+
+        async def judge(uow: ReadUnitOfWork) -> None:
+            if await _judge(uow, console.user_id, await uow.vms.get(console.vm_id)) != console.mark:
+                raise unauthenticated("token_revoked", "The password was changed; log in again.")
+
+        await self._events.until_refused(console.user_id, judge)
 
     async def _open(self, provider: str, host_name: str, uuid: UUID, kind: ConsoleKind) -> ConsoleStream:
         driver = await self._drivers.get(provider, host_name)
@@ -107,6 +141,21 @@ class ConsoleService:
         if kind is ConsoleKind.VNC and isinstance(driver, VncConsoles):
             return await driver.open_vnc(uuid)
         raise ParcelaError(ErrorKind.UNSUPPORTED, "no_console", f"This host has no {kind.value} consoles.")
+
+
+async def _judge(uow: ReadUnitOfWork, user_id: int, vm: VirtualMachine) -> str:
+    """A mark of the user's password; raises when they may not use the console of a VM now."""
+    user = await uow.users.get_or_none(user_id)
+    caller = await standing(uow, user) if user is not None else None
+    if user is None or caller is None:
+        raise account_disabled()
+    _check_right(caller, vm)
+    return hash_token(user.password_hash)
+
+
+def _check_right(caller: Caller, vm: VirtualMachine) -> None:
+    read_all, write_all = Permission.VM_READ_ALL, Permission.VM_WRITE_ALL
+    check_writable(caller, vm.owner_id, read_all, write_all, "virtual machine", vm.id, project_id=vm.project_id)
 
 
 def _check_on(vm: VirtualMachine) -> None:

@@ -89,3 +89,7 @@ class View:
             return self
         manages = record.type != "project.member_removed" and ProjectRole(record.data["role"]) is ProjectRole.MANAGER
         return replace(self, managed=self.managed | {project_id} if manages else self.managed - {project_id})
+
+
+MEMBERSHIPS = View(0, True, frozenset(), None, None, frozenset({f"{MEMBERSHIP}changed", f"{MEMBERSHIP}removed"}))
+"""All changes by which somebody may do less in a project."""

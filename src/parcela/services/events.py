@@ -11,7 +11,7 @@ from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
 from parcela.services.access import Caller
 from parcela.services.auth_rules import caller_of, unknown_token
 from parcela.services.event_hub import EventHub, Subscription
-from parcela.services.event_views import View, after, nouns_of
+from parcela.services.event_views import MEMBERSHIPS, View, after, nouns_of
 
 ResultT = TypeVar("ResultT")
 BATCH = 500
@@ -124,6 +124,29 @@ class EventService:
                     client.last = live.id
         finally:
             self._hub.unsubscribe(client)
+
+    async def until_refused(self, user_id: int, judge: Callable[[ReadUnitOfWork], Coroutine[Any, Any, None]]) -> None:
+        """Ask a judge now, and again whenever an event says that rights of a user may have changed.
+
+        Raises:
+            ParcelaError: what the judge raises; that is the only end.
+        """
+        client = self._hub.subscribe()
+        client.user_id, client.view = user_id, MEMBERSHIPS
+        try:
+            while True:
+                while not client.queue.empty():
+                    client.queue.get_nowait()
+                await self._whole(self._judged(judge))
+                if client.queue.empty():
+                    self._hub.follow(client)
+                    await client.queue.get()
+        finally:
+            self._hub.unsubscribe(client)
+
+    async def _judged(self, judge: Callable[[ReadUnitOfWork], Coroutine[Any, Any, None]]) -> None:
+        async with self._uows.read() as uow:
+            await judge(uow)
 
     async def _next(self, client: Subscription, pause_at: Callable[[], float] | None) -> EventRecord | None:
         """What the client is told next; nobody has decided yet whether it is for this one."""

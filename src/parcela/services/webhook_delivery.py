@@ -7,7 +7,7 @@ know repeats by the event's number.
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -19,6 +19,7 @@ from parcela.repositories.events import EventRecord
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.events import EventService
+from parcela.services.standing import standing
 from parcela.services.webhook_http import Outcome
 from parcela.services.webhook_rules import WebhookSecrets, fits, retry_delay_s, signature
 
@@ -153,15 +154,6 @@ class WebhookDeliveries:
     async def _owner(uow: ReadUnitOfWork, webhook: Webhook) -> Caller | None:
         """The owner with the rights of this moment; None when they may not log in."""
         user = await uow.users.get_or_none(webhook.owner_id)
-        if user is None or not user.is_active:
-            return None
-        role = await uow.roles.record(user.role_id)
-        return Caller(
-            user_id=user.id,
-            username=user.username,
-            role=role.name if role else "",
-            permissions=frozenset(role.permissions if role else ()),
-            is_superuser=user.is_superuser,
-            scopes=None if webhook.scopes is None else frozenset(webhook.scopes),
-            projects=await uow.projects.roles_of_user(user.id),
-        )
+        caller = await standing(uow, user) if user is not None else None
+        scopes = None if webhook.scopes is None else frozenset(webhook.scopes)
+        return None if caller is None else replace(caller, scopes=scopes)

@@ -86,6 +86,36 @@ async def test_a_revoked_token_ends_its_streams(lab: Lab) -> None:
         await stream.ended()
 
 
+ENDS: dict[str, tuple[dict[str, Any], int]] = {
+    "deactivated": ({"is_active": False}, 4401),
+    "password": ({"password": f"{PASSWORD} 2"}, 4401),
+    "role": ({"role": "client"}, 4404),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_a_console_ends_with_the_right_to_it(lab: Lab, end: str) -> None:
+    person, vm = await somebody(lab, "admin"), await lab.vm()
+    path, (facts, code) = f"/virtual-machines/{vm['id']}/console", ENDS[end]
+    query = f"ticket={(await lab.make(path, person.name, json={'kind': 'serial'}))['ticket']}"
+    async with open_socket(lab.app, f"{API}{path}/serial", query=query) as socket:
+        assert (await socket.message())["bytes"]
+        await do(lab, "PATCH", f"/users/{person.id}", **facts)
+        message = await socket.message()
+        while message["type"] != "websocket.close":
+            message = await socket.message()
+    assert message["code"] == code
+
+
+async def test_a_ticket_ends_with_its_user(lab: Lab) -> None:
+    person, vm = await somebody(lab, "admin"), await lab.vm()
+    path = f"/virtual-machines/{vm['id']}/console"
+    query = f"ticket={(await lab.make(path, person.name, json={'kind': 'serial'}))['ticket']}"
+    await do(lab, "PATCH", f"/users/{person.id}", is_active=False)
+    async with open_socket(lab.app, f"{API}{path}/serial", query=query) as socket:
+        assert (await socket.closed())[0] == 4401
+
+
 @pytest.mark.parametrize("by", ["user", "role"])
 async def test_who_has_less_rights_now_hears_less(lab: Lab, by: str) -> None:
     role = await lab.make("/roles/", "admin", json={"name": lab.unique("watch"), "permissions": ["event:read_all"]})

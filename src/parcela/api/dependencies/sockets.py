@@ -53,10 +53,10 @@ async def accept(socket: WebSocket) -> None:
 async def refuse(socket: WebSocket, error: ParcelaError) -> None:
     """Accept and close with a code and the reason: browsers show neither for a refused handshake."""
     await accept(socket)
-    await socket.close(*_farewell(error))
+    await socket.close(*farewell(error))
 
 
-def _farewell(error: ParcelaError) -> tuple[int, str]:
+def farewell(error: ParcelaError) -> tuple[int, str]:
     """Code and reason of a close; a reason has at most 123 bytes."""
     return CLOSE_CODES.get(error.kind, 4400), f"{error.code}: {error.message}"[:120]
 
@@ -115,7 +115,7 @@ class Sender:
                     await self._socket.close(LAGGED, f"too slow; resume with since={exc.last_id}")
             except ParcelaError as exc:
                 with anyio.move_on_after(CLOSE_S):
-                    await self._socket.close(*_farewell(exc))
+                    await self._socket.close(*farewell(exc))
             except (WebSocketDisconnect, RuntimeError):
                 pass  # it went away while we wrote
             finally:

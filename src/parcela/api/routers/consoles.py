@@ -1,15 +1,17 @@
 """Console WebSockets: binary frames are the console's bytes, both ways."""
 
+from contextlib import suppress
 from typing import Annotated
 
 import anyio
 from fastapi import Path, Query, WebSocket, WebSocketDisconnect
 
-from parcela.api.dependencies.sockets import accept, refuse
+from parcela.api.dependencies.sockets import CLOSE_S, accept, farewell, refuse
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.routing import v1_router
 from parcela.core.errors import ParcelaError
-from parcela.services.consoles import ConsoleKind, ConsoleStream
+from parcela.services.consoles import Console, ConsoleKind, ConsoleStream
+from parcela.services.container import Services
 
 router = v1_router("/virtual-machines", tags=["consoles"])
 ENDED = 4410
@@ -25,19 +27,30 @@ async def console_socket(
 ) -> None:
     """Needs a ticket from `POST /virtual-machines/{vm_id}/console`; the hypervisor's ports never face the user."""
     try:
-        stream = await services.consoles.open(ticket, vm_id, kind)
+        console = await services.consoles.open(ticket, vm_id, kind)
     except ParcelaError as exc:
         await refuse(socket, exc)
         return
     await accept(socket)
     try:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_to_guest, socket, stream, tasks.cancel_scope)
-            await _to_user(socket, stream)
+            tasks.start_soon(_to_guest, socket, console.stream, tasks.cancel_scope)
+            tasks.start_soon(_until_refused, socket, services, console, tasks.cancel_scope)
+            await _to_user(socket, console.stream)
             tasks.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):
-            await stream.aclose()
+            await console.stream.aclose()
+
+
+async def _until_refused(socket: WebSocket, services: Services, console: Console, scope: anyio.CancelScope) -> None:
+    """Close it when its user may not use it any more."""
+    try:
+        await services.consoles.until_refused(console)
+    except ParcelaError as exc:
+        with suppress(WebSocketDisconnect, RuntimeError), anyio.move_on_after(CLOSE_S):
+            await socket.close(*farewell(exc))
+    scope.cancel()
 
 
 async def _to_user(socket: WebSocket, stream: ConsoleStream) -> None:
