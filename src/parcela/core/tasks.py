@@ -47,3 +47,23 @@ async def end(*tasks: "asyncio.Future[Any]", again_s: float = CANCELLED_AGAIN_AF
     for task in tasks:
         if not task.cancelled():
             task.exception()  # looked at: no "exception was never retrieved" when it is collected
+
+
+async def see_through(task: "asyncio.Task[Any]") -> None:
+    """Wait for a task that others depend on, even when we are cancelled meanwhile: that comes after its end.
+
+    A second cancellation (see ``end``) is passed on to the task: whatever it hangs on is given up then.
+
+    Args:
+        task: what it returns or raises stays with it.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as exc:
+            if cancelled is not None:
+                task.cancel()
+            cancelled = exc
+    if cancelled is not None:
+        raise cancelled

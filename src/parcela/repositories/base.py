@@ -35,6 +35,17 @@ class Repository(Generic[ModelT]):
             raise not_found(self.noun, row_id)
         return row
 
+    async def get_many(self, row_ids: Collection[int]) -> dict[int, ModelT]:
+        """Rows by id, with one question; ``not_found`` when one of them is missing."""
+        if not row_ids:
+            return {}
+        model: Any = self.model
+        found = {row.id: row for row in await self._session.scalars(select(model).where(model.id.in_(row_ids)))}
+        for row_id in row_ids:
+            if row_id not in found:
+                raise not_found(self.noun, row_id)
+        return found
+
     async def lock(self, row_id: int) -> ModelT:
         """The row, fresh and locked against other writers until the unit of work ends."""
         row = await self._session.get(self.model, row_id, with_for_update=True, populate_existing=True)

@@ -67,17 +67,19 @@ class EventRepository:
     async def _projects(self, records: Sequence[EventRecord]) -> dict[tuple[int | None, int | None], int]:
         """Project by (slice, VM) of the records that say nothing of theirs."""
         found: dict[tuple[int | None, int | None], int] = {}
-        for key in {(record.slice_id, record.vm_id) for record in records if record.project_id is None}:
-            slice_id, vm_id = key
+        asked: dict[tuple[str, int], int | None] = {}  # the VMs of a slice are all in its project
+        for slice_id, vm_id in {(record.slice_id, record.vm_id) for record in records if record.project_id is None}:
             if slice_id is not None:
-                statement = select(Slice.project_id).where(Slice.id == slice_id)
+                key, statement = ("slice", slice_id), select(Slice.project_id).where(Slice.id == slice_id)
             elif vm_id is not None:
-                statement = select(VirtualMachine.project_id).where(VirtualMachine.id == vm_id)
+                key, statement = ("vm", vm_id), select(VirtualMachine.project_id).where(VirtualMachine.id == vm_id)
             else:
                 continue
-            project_id = (await self._session.execute(statement)).scalar_one_or_none()
+            if key not in asked:
+                asked[key] = (await self._session.execute(statement)).scalar_one_or_none()
+            project_id = asked[key]
             if project_id is not None:
-                found[key] = project_id
+                found[(slice_id, vm_id)] = project_id
         return found
 
     async def last_id(self) -> int:

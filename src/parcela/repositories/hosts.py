@@ -1,6 +1,6 @@
 """Hosts and the capacity reserved on them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -87,6 +87,15 @@ class HostRepository(Repository[Host]):
         statement = select(Zone.provider, Host.name).join(Host).where(Host.id == host_id)
         provider, name = (await self._session.execute(statement)).one()
         return provider, name
+
+    async def providers_of(self, host_ids: Collection[int]) -> dict[int, tuple[Host, str]]:
+        """(host, provider) by id; ``not_found`` when a host is missing."""
+        rows = await self._session.execute(select(Host, Zone.provider).join(Zone).where(Host.id.in_(host_ids)))
+        found = {host.id: (host, provider) for host, provider in rows}
+        for host_id in host_ids:
+            if host_id not in found:
+                raise not_found(self.noun, host_id)
+        return found
 
     async def try_reserve(self, host_id: int, claims: Sequence[Claim], *, only_up: bool = False) -> bool:
         """Reserve all claims on a host, or none of them; ``only_up``: none on one that takes no new VMs any more.

@@ -71,9 +71,11 @@ class OperationRepository(Repository[Operation]):
         )
         return list(result.all())
 
-    async def step(self, step_id: int) -> OperationStep:
-        """One step."""
-        return await self._session.get_one(OperationStep, step_id, populate_existing=True)
+    async def some_steps(self, step_ids: Collection[int]) -> dict[int, OperationStep]:
+        """Steps by id in plan order, fresh."""
+        statement = select(OperationStep).where(OperationStep.id.in_(step_ids)).order_by(OperationStep.position)
+        result = await self._session.scalars(statement, execution_options={"populate_existing": True})
+        return {row.id: row for row in result}
 
     async def claimable(self, now: datetime, *, limit: int) -> list[int]:
         """Operations nobody holds; rows that another worker is just claiming are skipped (not on SQLite)."""

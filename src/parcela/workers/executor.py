@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
 import structlog
 
@@ -133,7 +134,7 @@ class OperationExecutor:
             for need in step.depends_on:
                 if need in keys:
                     users[need].append(step.key)
-        backwards = [StepRow(s.id, s.key, s.kind, s.state, tuple(users[s.key]), s.attempts) for s in todo]
+        backwards = [replace(s, depends_on=tuple(users[s.key])) for s in todo]
         errors = await self._walk(lease, _Walk(backwards, done=[]), undo=True, stop_on_error=False)
         if errors:
             await self._journal.finish(lease, OperationState.STUCK, "; ".join(errors))
@@ -190,8 +191,7 @@ class OperationExecutor:
 
     async def _attempt(self, lease: Lease, step: StepRow, *, undo: bool) -> None:
         kind = KINDS[step.kind]
-        host_id, host_vcpus = await self._journal.host_of(step)
-        async with self._limits.slot(step.kind, host_id, host_vcpus):
+        async with self._limits.slot(step.kind, step.host_id, step.host_vcpus):
             inputs = await self._journal.begin_step(lease, step, undo=undo)
             async with self._limits.nat_order(step.kind, inputs):
                 result = await self._call(kind, inputs, undo=undo)

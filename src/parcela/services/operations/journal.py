@@ -1,12 +1,13 @@
-"""The journal: every change of an operation, each in one short transaction that checks the fencing token.
+"""The journal: every change of an operation, in a short transaction that checks the fencing token.
 
 The order is always: intent row, side effect, result row. A worker killed anywhere between leaves a step RUNNING; the
-next holder of the lease does it again, and the driver contract makes that harmless.
+next holder of the lease does it again, and the driver contract makes that harmless. Steps that go side by side write
+together (see ``together.py``): still no side effect begins before its intent row is committed.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
@@ -20,6 +21,7 @@ from parcela.services.operations.destructions import begin_waiting, why
 from parcela.services.operations.outcomes import conclude
 from parcela.services.operations.specs import step_inputs
 from parcela.services.operations.steps import KINDS, Result, StepInputs, StepKind
+from parcela.services.operations.together import Together
 from parcela.services.reserving import release
 from parcela.services.signals import Signal
 
@@ -34,18 +36,8 @@ class LeaseLostError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Lease:
-    """The right to work on an operation."""
-
-    operation_id: int
-    token: int
-    state: OperationState
-    undo_on_failure: bool
-
-
-@dataclass(frozen=True, slots=True)
 class StepRow:
-    """A step as the executor plans with it."""
+    """A step as the executor plans with it; ``host_vcpus``: processors of its host."""
 
     id: int
     key: str
@@ -53,6 +45,29 @@ class StepRow:
     state: StepState
     depends_on: tuple[str, ...]
     attempts: int
+    host_id: int = 0
+    host_vcpus: int = 0
+    vm_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepChange:
+    """What is to be written about a step; ``begins``: the inputs of the step are asked for."""
+
+    step: StepRow
+    write: Callable[[UnitOfWork, Operation, OperationStep], Awaitable[None]]
+    begins: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to work on an operation, and the line in which its steps write."""
+
+    operation_id: int
+    token: int
+    state: OperationState
+    undo_on_failure: bool
+    line: Together[StepChange, StepInputs | None] = field(repr=False, compare=False)
 
 
 def came_from(new: VmState) -> list[VmState]:
@@ -106,9 +121,32 @@ class Journal:
             if operation.state == OperationState.PENDING.value:
                 operation.state = OperationState.RUNNING.value
                 operation.started_at = uow.clock()
-                self._tell(uow, operation, "operation.started")
-            state = OperationState(operation.state)
-            return Lease(operation.id, operation.fencing_token, state, operation.undo_on_failure)
+                _tell(uow, operation, "operation.started")
+            return self._lease(operation)
+
+        return await self._write(work)
+
+    def _lease(self, operation: Operation) -> Lease:
+        async def commit(changes: list[StepChange]) -> Sequence[StepInputs | None]:
+            return await self._change_steps(lease, changes)
+
+        token, state = operation.fencing_token, OperationState(operation.state)
+        lease = Lease(operation.id, token, state, operation.undo_on_failure, Together(commit))
+        return lease
+
+    async def _change_steps(self, lease: Lease, changes: list[StepChange]) -> Sequence[StepInputs | None]:
+        """Write about some steps in one transaction; the inputs of those that begin."""
+        # Rows of hosts and VMs are locked in one order, whoever comes with whom: else two workers wait in a circle.
+        in_order = sorted(changes, key=lambda change: (change.step.host_id, change.step.vm_id, change.step.id))
+
+        async def work(uow: UnitOfWork) -> list[StepInputs | None]:
+            operation = await self._fenced(uow, lease)
+            rows = await uow.operations.some_steps([change.step.id for change in changes])
+            for change in in_order:
+                await change.write(uow, operation, rows[change.step.id])
+            begun = [rows[change.step.id] for change in changes if change.begins]
+            inputs = await step_inputs(uow, begun, self._settings)
+            return [inputs.get(change.step.id) for change in changes]
 
         return await self._write(work)
 
@@ -133,8 +171,20 @@ class Journal:
         async with self._uows.read() as uow:
             operation = await uow.operations.get(lease.operation_id)
             rows = await uow.operations.steps(lease.operation_id)
+            hosts = await uow.hosts.get_many({row.host_id for row in rows if row.host_id is not None})
+        vcpus = {host.id: host.vcpus for host in hosts.values()}
         steps = [
-            StepRow(row.id, row.key, row.kind, StepState(row.state), tuple(row.depends_on), row.attempts)
+            StepRow(
+                row.id,
+                row.key,
+                row.kind,
+                StepState(row.state),
+                tuple(row.depends_on),
+                row.attempts,
+                host_id=row.host_id or 0,
+                host_vcpus=vcpus.get(row.host_id or 0, 0),
+                vm_id=row.vm_id or 0,
+            )
             for row in rows
         ]
         return steps, operation.cancel_requested
@@ -144,56 +194,45 @@ class Journal:
         async with self._uows.read() as uow:
             return (await uow.operations.get(operation_id)).cancel_requested
 
-    async def host_of(self, step: StepRow) -> tuple[int, int]:
-        """(host, its processors) of a step, to find its slots."""
-        async with self._uows.read() as uow:
-            row = await uow.operations.step(step.id)
-            host = await uow.hosts.get(row.host_id or 0)
-            return host.id, host.vcpus
-
     async def begin_step(self, lease: Lease, step: StepRow, *, undo: bool) -> StepInputs:
         """The intent row: mark it running and load what it needs."""
 
-        async def work(uow: UnitOfWork) -> StepInputs:
-            operation = await self._fenced(uow, lease)
-            row = await _step(uow, step.id)
+        async def write(uow: UnitOfWork, operation: Operation, row: OperationStep) -> None:
             row.state = (StepState.UNDOING if undo else StepState.RUNNING).value
             row.attempts += 1
             row.started_at = row.started_at or uow.clock()
             kind = KINDS[row.kind]
             if row.vm_id is not None and not undo and kind.during is not None:
                 await self._vm_state(uow, operation, row.vm_id, kind.during)
-            self._tell_step(uow, operation, row)
-            return await step_inputs(uow, row, self._settings)
+            _tell_step(uow, operation, row)
 
-        return await self._write(work)
+        inputs = await lease.line.do(StepChange(step, write, begins=True))
+        if inputs is None:
+            raise ValueError(f"step {step.key} has no inputs")
+        return inputs
 
     async def note_step(self, lease: Lease, step: StepRow, message: str) -> None:
         """Say why a step waits."""
 
-        async def work(uow: UnitOfWork) -> None:
-            operation = await self._fenced(uow, lease)
-            row = await _step(uow, step.id)
+        async def write(uow: UnitOfWork, operation: Operation, row: OperationStep) -> None:
             if row.message != message[:1000]:
                 row.message = message[:1000]
-                self._tell_step(uow, operation, row)
+                _tell_step(uow, operation, row)
 
-        await self._write(work)
+        await lease.line.do(StepChange(step, write))
 
     async def end_step(self, lease: Lease, step: StepRow, result: Result, *, undo: bool) -> None:
         """The result row: it is done (or undone), and so is its VM's change of state."""
 
-        async def work(uow: UnitOfWork) -> None:
-            operation = await self._fenced(uow, lease)
-            row = await _step(uow, step.id)
+        async def write(uow: UnitOfWork, operation: Operation, row: OperationStep) -> None:
             row.state = (StepState.UNDONE if undo else StepState.DONE).value
             row.finished_at, row.message = uow.clock(), ""
             if not undo:
                 row.result = result
             await self._apply(uow, operation, row, KINDS[row.kind], result, undo=undo)
-            self._tell_step(uow, operation, row)
+            _tell_step(uow, operation, row)
 
-        await self._write(work)
+        await lease.line.do(StepChange(step, write))
 
     async def _apply(
         self, uow: UnitOfWork, operation: Operation, row: OperationStep, kind: StepKind, result: Result, *, undo: bool
@@ -221,26 +260,23 @@ class Journal:
     async def fail_step(self, lease: Lease, step: StepRow, message: str, *, undo: bool) -> None:
         """It failed for good."""
 
-        async def work(uow: UnitOfWork) -> None:
-            operation = await self._fenced(uow, lease)
-            row = await _step(uow, step.id)
+        async def write(uow: UnitOfWork, operation: Operation, row: OperationStep) -> None:
             row.state = (StepState.UNDO_FAILED if undo else StepState.FAILED).value
             row.finished_at, row.message = uow.clock(), message[:1000]
             if row.vm_id is not None:
                 await self._vm_state(uow, operation, row.vm_id, VmState.ERROR, error=message[:1000])
-            self._tell_step(uow, operation, row)
+            _tell_step(uow, operation, row)
 
-        await self._write(work)
+        await lease.line.do(StepChange(step, write))
 
     async def skip_steps(self, lease: Lease, steps: list[StepRow], message: str) -> None:
         """They will not be done, because something they need failed."""
 
         async def work(uow: UnitOfWork) -> None:
             operation = await self._fenced(uow, lease)
-            for step in steps:
-                row = await _step(uow, step.id)
+            for row in (await uow.operations.some_steps([step.id for step in steps])).values():
                 row.state, row.message, row.finished_at = StepState.SKIPPED.value, message[:1000], uow.clock()
-                self._tell_step(uow, operation, row)
+                _tell_step(uow, operation, row)
 
         if steps:
             await self._write(work)
@@ -252,7 +288,7 @@ class Journal:
             operation = await self._fenced(uow, lease)
             operation.state = OperationState.UNDOING.value
             operation.error = (await why(uow, operation, error))[:1000]
-            self._tell(uow, operation, "operation.undoing")
+            _tell(uow, operation, "operation.undoing")
 
         await self._write(work)
 
@@ -272,7 +308,7 @@ class Journal:
             operation.lease_owner = operation.lease_expires_at = None
             await uow.flush()  # the settlement below reads what is written above
             await conclude(uow, operation, state)
-            self._tell(uow, operation, f"operation.{state.value}")
+            _tell(uow, operation, f"operation.{state.value}")
             begun = await begin_waiting(uow, operation) if state is not OperationState.STUCK else None
             if begun is not None:
                 uow.after_commit(lambda: self._engine.send(begun))
@@ -294,29 +330,6 @@ class Journal:
             data=facts,
         )
 
-    @staticmethod
-    def _tell(uow: UnitOfWork, operation: Operation, event_type: str) -> None:
-        uow.add_event(
-            event_type,
-            owner_id=operation.owner_id,
-            actor_id=operation.requested_by,
-            slice_id=operation.slice_id,
-            vm_id=operation.vm_id,
-            operation_id=operation.id,
-            data={"kind": operation.kind, "error": operation.error},
-        )
-
-    @staticmethod
-    def _tell_step(uow: UnitOfWork, operation: Operation, row: OperationStep) -> None:
-        uow.add_event(
-            "operation.step",
-            owner_id=operation.owner_id,
-            slice_id=operation.slice_id,
-            vm_id=row.vm_id,
-            operation_id=operation.id,
-            data={"step": row.key, "label": row.label, "state": row.state, "message": row.message},
-        )
-
 
 def _last_words(before: str, state: OperationState, error: str) -> str:
     """What the operation says at its end; why it failed is kept while its undoing is stuck, and after that."""
@@ -328,5 +341,24 @@ def _last_words(before: str, state: OperationState, error: str) -> str:
     return (error or reason)[:1000]
 
 
-async def _step(uow: UnitOfWork, step_id: int) -> OperationStep:
-    return await uow.operations.step(step_id)
+def _tell(uow: UnitOfWork, operation: Operation, event_type: str) -> None:
+    uow.add_event(
+        event_type,
+        owner_id=operation.owner_id,
+        actor_id=operation.requested_by,
+        slice_id=operation.slice_id,
+        vm_id=operation.vm_id,
+        operation_id=operation.id,
+        data={"kind": operation.kind, "error": operation.error},
+    )
+
+
+def _tell_step(uow: UnitOfWork, operation: Operation, row: OperationStep) -> None:
+    uow.add_event(
+        "operation.step",
+        owner_id=operation.owner_id,
+        slice_id=operation.slice_id,
+        vm_id=row.vm_id,
+        operation_id=operation.id,
+        data={"step": row.key, "label": row.label, "state": row.state, "message": row.message},
+    )
