@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from parcela.api.errors import answer_to
 from parcela.api.etags import etag_of, matches
 from parcela.api.list_cache import CACHED_LISTS
+from parcela.api.rate_limits import TOLD
 from parcela.core.logs import ACCESS, EndLines, RequestEnd
 from parcela.core.origin import Origin, enter, leave
 from parcela.services.container import Services
@@ -49,6 +50,7 @@ SECURITY_HEADERS: Sequence[RawHeader] = (
     (b"referrer-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
 )
+STANDING_NAMES = frozenset({b"x-request-id", b"x-server-id", *(name for name, _ in SECURITY_HEADERS)})
 NOT_KEPT: RawHeader = (b"cache-control", b"no-cache, private")
 """Of answers under ``/api/`` that say nothing else."""
 MAX_ETAG_BYTES = 4_194_304
@@ -84,6 +86,23 @@ def _origin_of(scope: Scope, request_id: str) -> Origin:
     return origin
 
 
+class RequestIds:
+    """Random ids of 128 bits, as hex. Each question for random bytes is a call of the system, so many are asked for."""
+
+    FETCHED = 256
+
+    def __init__(self) -> None:
+        """Fetch nothing yet."""
+        self._left: list[str] = []
+
+    def __call__(self) -> str:
+        """An id that nobody else has."""
+        if not self._left:
+            fresh = secrets.token_hex(16 * self.FETCHED)
+            self._left = [fresh[at : at + 32] for at in range(0, len(fresh), 32)]
+        return self._left.pop()
+
+
 class RequestContext:
     """Gives every request an id and an origin, logs and measures it, and adds the headers all answers have."""
 
@@ -92,6 +111,7 @@ class RequestContext:
         self._app = app
         self._standing = ((b"x-server-id", server_id.encode("latin-1")), *SECURITY_HEADERS)
         self._metrics = metrics
+        self._ids = RequestIds()
         self._access = logging.getLogger(ACCESS)
         self._end_lines = EndLines()
 
@@ -100,7 +120,7 @@ class RequestContext:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        request_id = secrets.token_hex(16)
+        request_id = self._ids()
         scope["request_id"] = request_id
         standing = ((b"x-request-id", request_id.encode()), *self._standing)
         # For the answer to a crash, which Starlette writes outside of all middleware.
@@ -157,7 +177,7 @@ def _who(origin: Origin) -> dict[str, int | None]:
 
 
 class _Headed:
-    """Adds the standing headers, remembers the status, and has refused writes noted before their answer leaves."""
+    """Adds the headers all answers have, keeps the status, and has refused writes noted before their answer leaves."""
 
     def __init__(self, scope: Scope, send: Send, origin: Origin, standing: Sequence[RawHeader]) -> None:
         self.status = 500
@@ -169,16 +189,21 @@ class _Headed:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = list(message.get("headers", ()))
-            present = {name for name, _ in headers}
-            headers += [header for header in self._standing if header[0] not in present]
-            if NOT_KEPT[0] not in present and self._scope["path"].startswith("/api/"):
-                headers.append(NOT_KEPT)
-            message["headers"] = headers
+            message["headers"] = self._completed(message.get("headers", ()))
             if self.status == 403 and self._scope["method"] not in READING:
                 services: Services = self._scope["app"].state.services
                 await services.observing.audit.refused(self._origin)
         await self._send(message)
+
+    def _completed(self, said: Sequence[RawHeader]) -> list[RawHeader]:
+        present = {name for name, _ in said}
+        standing = self._standing
+        if not present.isdisjoint(STANDING_NAMES):
+            standing = [header for header in standing if header[0] not in present]
+        headers = [*said, *self._scope.get(TOLD, ()), *standing]
+        if NOT_KEPT[0] not in present and self._scope["path"].startswith("/api/"):
+            headers.append(NOT_KEPT)
+        return headers
 
 
 class EntityTags:

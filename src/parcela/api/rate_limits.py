@@ -7,7 +7,7 @@ monitors and browsers load by themselves (health, metrics, static files), and We
 
 from http.cookies import CookieError, SimpleCookie
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parcela.api.errors import answer_to
 from parcela.core.cookies import SESSION_COOKIE
@@ -20,6 +20,8 @@ FREE_PATHS = frozenset({"/api/v1/system/health", "/api/sistema/health", "/metric
 FREE_PREFIX = "/static/"
 CALLER = "parcela.caller"
 """Key of the scope: who asks, or None, for what stands further inside and need not find out again."""
+TOLD = "parcela.told"
+"""Key of the scope: headers about limits, which ``RequestContext`` adds to the answer with its own."""
 
 
 def _token(scope: Scope) -> str:
@@ -82,17 +84,11 @@ class RateLimits:
         if verdict is None:
             await self._app(scope, receive, send)
             return
-        told = _headers(verdict)
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *told]
-            await send(message)
-
+        scope[TOLD] = _headers(verdict)
         if verdict.allowed:
-            await self._app(scope, receive, send_with_headers)
+            await self._app(scope, receive, send)
             return
         text = f"That was more than {verdict.limit} requests in {verdict.window_s} s; wait {verdict.reset_s} s."
         error = ParcelaError(ErrorKind.RATE_LIMITED, "rate_limited", text, retry_after_s=verdict.reset_s)
         answer = await answer_to(scope, error)
-        await answer(scope, receive, send_with_headers)
+        await answer(scope, receive, send)
