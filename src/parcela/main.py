@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 from starlette.middleware.cors import CORSMiddleware
 
-from parcela.api.app import QUICK_LISTS, include_api
+from parcela.api.app import QUICK_LISTS, Application, include_api
 from parcela.api.list_cache import CACHED_LISTS, CachedLists, ListCache
 from parcela.api.middleware import EXPOSED_HEADERS, BodyLimit, EntityTags, RequestContext
 from parcela.api.quick_lists import QuickLists
@@ -342,7 +342,7 @@ def create_app(
             on_ready(admin)
             yield
 
-    app = FastAPI(
+    app = Application(
         title="Parcela",
         summary="A self-hosted lab cloud",
         version=version(),

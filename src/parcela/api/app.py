@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 from parcela.api.compat.cloud.router import ROUTERS as CLOUD
 from parcela.api.compat.siglab.errors import FAMILY as SIGLAB_ERRORS
@@ -77,6 +79,24 @@ ROUTERS = (
 
 QUICK_LISTS: Mapping[str, ReadPage] = MappingProxyType({"/api/v1/virtual-machines/": vms.read_page})
 """Path of a list -> what reads its plain first pages."""
+
+
+class Application(FastAPI):
+    """FastAPI, which looks once whether somebody traces it, and not three times into the environment per request."""
+
+    _is_traced: bool | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take a request or the lifespan, in which FastAPI may set up tracing."""
+        if scope["type"] == "lifespan":
+            await super().__call__(scope, receive, send)
+            return
+        if self._is_traced is None:
+            self._is_traced = self._native_telemetry.enabled()
+        if self._is_traced:
+            await super().__call__(scope, receive, send)
+        else:
+            await Starlette.__call__(self, scope, receive, send)
 
 
 def include_api(app: FastAPI) -> None:
