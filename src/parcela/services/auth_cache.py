@@ -35,7 +35,8 @@ class CallerCache:
     def get(self, key: str, now: datetime) -> Caller | None:
         """The caller, while the entry is good."""
         entry = self._entries.get(key)
-        if entry is None or entry[1] <= now:
+        # The second: a clock that was set back would keep it for as long as it was set back by.
+        if entry is None or entry[1] <= now or entry[1] > now + KEPT_FOR:
             self._drop(key)
             self.misses += 1
             return None

@@ -196,10 +196,15 @@ class ProjectService:
         limits: Mapping[str, int | None],
         check: Callable[[QuotaState], None],
     ) -> QuotaState:
-        """Set all ceilings of a user; None is the default. What is in use already stays, also above them."""
+        """Set all ceilings of a user; None is the default. What is in use already stays, also above them.
+
+        ``check`` sees the locked row first; likewise for a project.
+        """
         caller.require(Permission.QUOTA_WRITE)
-        check(await self.quota_of_user(uow, caller, user_id))
-        await _set(uow, await uow.quotas.lock_or_add(user_id=user_id), limits)
+        await self.quota_of_user(uow, caller, user_id)  # there must be such a user
+        row = await uow.quotas.lock_or_add(user_id=user_id)
+        check(_state(row, default_limits(self._settings)))
+        await _set(uow, row, limits)
         uow.add_event("quota.changed", actor_id=caller.user_id, owner_id=user_id, data={"user_id": user_id, **limits})
         return await self.quota_of_user(uow, caller, user_id)
 
@@ -214,8 +219,9 @@ class ProjectService:
         """Set all ceilings of a project; None is none."""
         await self.get(uow, caller, project_id)
         caller.require(Permission.QUOTA_WRITE)
-        check(await self.quota_of_project(uow, caller, project_id))
-        await _set(uow, await uow.quotas.lock_or_add(project_id=project_id), limits)
+        row = await uow.quotas.lock_or_add(project_id=project_id)
+        check(_state(row, NO_LIMITS))
+        await _set(uow, row, limits)
         data = {"project_id": project_id, **limits}
         uow.add_event("quota.changed", actor_id=caller.user_id, project_id=project_id, data=data)
         return await self.quota_of_project(uow, caller, project_id)

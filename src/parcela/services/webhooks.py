@@ -58,6 +58,7 @@ class WebhookService:
         caller.require(Permission.WEBHOOK_CREATE)
         check_url(url, self._settings)
         most = self._settings.webhooks_per_user
+        await uow.users.lock(caller.user_id)  # two at the same time would both be the last one
         if await uow.webhooks.count_of(caller.user_id) >= most:
             raise conflict("too_many_webhooks", f"You have {most} webhooks already, which is the limit.")
         now = uow.clock()

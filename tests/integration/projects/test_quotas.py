@@ -12,11 +12,12 @@ from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.lifecycle import Action, OperationState
 from parcela.core.permissions import ProjectKind, ProjectRole
 from parcela.hypervisors.simulated import Failure
-from parcela.models import Operation
+from parcela.models import Operation, Quota
 from parcela.models.projects import RESOURCES
 from parcela.repositories.paging import PageRequest
-from parcela.repositories.quotas import Amount, used_of
+from parcela.repositories.quotas import Amount, QuotaRepository, used_of
 from parcela.services.access import Caller
+from parcela.services.projects import QuotaState
 from parcela.services.vms import VmChange
 from tests.support.checks import check_consistent
 from tests.support.furnish import ADMIN, ALICE, ALICE_ID, BOB
@@ -43,6 +44,30 @@ async def limit(lab: Lab, *, user_id: int = ALICE_ID, **limits: int | None) -> N
         projects = lab.stack.services.projects
         await projects.set_quota_of_user(uow, ADMIN, user_id, NONE | limits, lambda _: None)
         await uow.commit()
+
+
+@pytest.mark.parametrize("holder", ["user", "project"])
+async def test_a_precondition_is_judged_by_the_locked_row(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, holder: str
+) -> None:
+    project_id, _ = await project_of(lab)
+    lock = QuotaRepository.lock_or_add
+
+    async def late(self: QuotaRepository, **whose: int) -> Quota:
+        """Another administrator was faster while this one waited for the lock."""
+        row = await lock(self, **whose)
+        row.max_vms = 7
+        return row
+
+    monkeypatch.setattr(QuotaRepository, "lock_or_add", late)
+    seen: list[QuotaState] = []
+    projects = lab.stack.services.projects
+    async with lab.stack.uows.write() as uow:
+        if holder == "user":
+            await projects.set_quota_of_user(uow, ADMIN, ALICE_ID, NONE, seen.append)
+        else:
+            await projects.set_quota_of_project(uow, ADMIN, project_id, NONE, seen.append)
+    assert [state.limits["vms"] for state in seen] == [7]
 
 
 async def project_of(lab: Lab, *callers: Caller, **limits: int | None) -> tuple[int, list[Caller]]:

@@ -31,6 +31,10 @@ def test_until_it_ends(cache: CallerCache) -> None:
     assert known(cache) == "", "what has ended is gone"
 
 
+def test_a_clock_that_is_set_back_keeps_nothing_for_longer(cache: CallerCache) -> None:
+    assert known(cache, NOW - timedelta(hours=1)) == ""
+
+
 def test_forgetting_a_user(cache: CallerCache) -> None:
     cache.forget_user(1)
     cache.forget_user(99)
