@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from parcela.api.schemas.operations import EventRead
+from parcela.core.errors import ParcelaError
 from parcela.core.settings import Settings
 from parcela.models import Webhook, WebhookDelivery
 from parcela.repositories.paging import PageRequest
@@ -126,6 +127,23 @@ def signed_with(request: Received, secret: str) -> bool:
     stamp, *marks = request.headers["x-parcela-signature"].split(",")
     signed = stamp.removeprefix("t=").encode() + b"." + request.body
     return f"v1={hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()}" in marks
+
+
+async def test_two_at_once_are_not_both_the_last_one(anywhere: Hooks) -> None:
+    settings = anywhere.settings.model_copy(update={"webhooks_per_user": 2})
+    service = WebhookService(settings, KEY)
+
+    async def make() -> str:
+        try:
+            async with anywhere.lab.stack.uows.write() as uow:
+                await service.create(uow, ADMIN, name="hook", url=anywhere.url, event_types=[])
+                await uow.commit()
+        except ParcelaError as exc:
+            return exc.code
+        return "made"
+
+    outcomes = await asyncio.gather(*(make() for _ in range(6)))
+    assert sorted(outcomes) == ["made"] * 2 + ["too_many_webhooks"] * 4
 
 
 async def test_events_arrive_signed_as_the_streams_write_them(anywhere: Hooks) -> None:
