@@ -1,6 +1,7 @@
 // What pages do beyond plain HTML: forms answer in place, and the page looks again when something happened.
 import htmx from "htmx.org";
 import { showLocalTimes } from "./times.js";
+import { keepOpen } from "./kept.js";
 import { watch } from "./live.js";
 
 showLocalTimes(document);
@@ -13,4 +14,5 @@ document.body.addEventListener("htmx:beforeRequest", (event) => {
 });
 
 const live = document.getElementById("live");
+if (live) keepOpen(live);
 if (live?.dataset.stream) watch(live, () => htmx.trigger(live, "parcela:changed"));

@@ -15,6 +15,7 @@ export function watch(element, changed) {
       changed();
     }, SETTLE_MS);
   };
+  holdWhilePressed(element, soon);
   const again = () => {
     setTimeout(again, element.querySelector("[data-unsettled]") ? UNSETTLED_MS : AGAIN_MS);
     if (!document.hidden) changed();
@@ -38,4 +39,19 @@ export function watch(element, changed) {
     addEventListener("pagehide", () => source.close(), { once: true });
   };
   open();
+}
+
+/** A click on what is replaced between press and release is lost: a new copy that comes then is asked for `later`. */
+function holdWhilePressed(element, later) {
+  let pressed = false;
+  element.addEventListener("pointerdown", () => (pressed = true));
+  // Once the click, which comes after these, has found its button.
+  const release = () => setTimeout(() => (pressed = false));
+  addEventListener("pointerup", release);
+  addEventListener("pointercancel", release);
+  element.addEventListener("htmx:beforeSwap", (event) => {
+    if (!pressed || event.detail.requestConfig.verb !== "get") return;
+    event.detail.shouldSwap = false;
+    later();
+  });
 }

@@ -14,10 +14,8 @@ from playwright.sync_api import Browser, expect, sync_playwright
 
 from parcela.web.assets import DIST
 from tests.browser.server import Server, running_server
-from tests.browser.tab import Tab, open_tab
+from tests.browser.tab import PATIENCE_MS, Tab, open_tab
 
-PATIENCE_MS = 30_000
-"""How long what should happen may take on a machine that is busy with other tests."""
 ARGS = [
     "--no-sandbox",
     "--disable-gpu",

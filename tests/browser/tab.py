@@ -9,6 +9,8 @@ from parcela.web.i18n.catalogue import Translator, load_translators
 from tests.browser.server import PASSWORD
 
 REGIONS = {"en": "en-US", "es": "es-PE"}
+PATIENCE_MS = 120_000
+"""How long what should happen may take on a machine that is busy with other tests."""
 STATUS = re.compile(r"status of (\d{3})")
 
 
@@ -65,8 +67,10 @@ class Tab:
 
 def open_tab(browser: Browser, url: str, locale: str, **options: object) -> Tab:
     """A tab of its own, with its own cookies."""
-    settings = {"base_url": url, "locale": REGIONS[locale], **options}
+    # Colours that are on their way to others have neither's contrast.
+    settings = {"base_url": url, "locale": REGIONS[locale], "reduced_motion": "reduce", **options}
     context = browser.new_context(**settings)  # type: ignore[arg-type]
+    context.set_default_timeout(PATIENCE_MS)
     tab = Tab(context.new_page(), load_translators()[locale])
     tab.listen()
     return tab

@@ -99,11 +99,43 @@ def test_stop_start_suspend_resume_and_one_machine(tab: Tabs, server: Server) ->
 def test_a_student_extends_a_slice(tab: Tabs, server: Server) -> None:
     student = tab()
     student.sign_in(server.user())
-    student.launch()
-    expect(student.page.get_by_text("ends in 7 h 59 min")).to_be_visible()
-    student.page.locator("#hours").select_option("72")
-    student.page.locator("#do-extend").click()
-    expect(student.page.get_by_text("ends in 2 d 23 h")).to_be_visible()
+    with server.clock.stopped():  # else what is left depends on how long it took to get here
+        student.launch()
+        expect(student.page.get_by_text("ends in 8 h")).to_be_visible()
+        student.page.locator("#hours").select_option("72")
+        student.page.locator("#do-extend").click()
+        expect(student.page.get_by_text("ends in 3 d")).to_be_visible()
+
+
+def test_what_somebody_opened_or_chose_outlives_the_news(tab: Tabs, server: Server) -> None:
+    student = tab()
+    page = student.page
+    student.sign_in(server.user())
+    path = student.launch()
+    page.locator("#operation-details summary").click()
+    page.locator("#hours").select_option("72")
+    with server.clock.stopped(), server.admin() as api:
+        assert api.post(f"/api/v1{path}/extend", json={"expires_in_s": 5 * 3600}).status_code == 200
+        expect(page.get_by_text("ends in 5 h")).to_be_visible()
+    expect(page.locator("#hours")).to_have_value("72")
+    expect(page.locator("#operation-details .step").first).to_be_visible()
+
+
+def test_news_take_no_button_away_from_under_a_click(tab: Tabs, server: Server) -> None:
+    student = tab()
+    page = student.page
+    student.sign_in(server.user())
+    path = student.launch()
+    button = page.locator("#do-stop")
+    button.hover()
+    page.mouse.down()
+    held = button.element_handle()
+    with page.expect_response(lambda answer: answer.url.endswith(path)) as asked, server.admin() as api:
+        assert api.post(f"/api/v1{path}/extend", json={"expires_in_s": 3600}).status_code == 200
+    asked.value.finished()
+    page.mouse.up()
+    student.expect_state("stopped")
+    assert not held.evaluate("button => button.isConnected"), "and then they come"
 
 
 def test_a_launch_that_fails_says_what_now(tab: Tabs, server: Server) -> None:
@@ -189,7 +221,8 @@ def test_a_console_says_why_it_ended_and_comes_back(tab: Tabs, server: Server) -
 
 def wait_for_state(api: httpx2.Client, path: str, state: str) -> None:
     """Follow the events until the slice is in a state."""
-    with api.stream("GET", "/api/v1/events/stream", params={"since": 0}) as events:
+    only = {"since": 0, "slice_id": path.rpartition("/")[2]}
+    with api.stream("GET", "/api/v1/events/stream", params=only) as events:
         for line in events.iter_lines():
             if line.startswith("data:") and api.get(f"/api/v1{path}").json()["state"] == state:
                 return
@@ -226,9 +259,10 @@ def test_the_terminal_follows_the_window(tab: Tabs, server: Server) -> None:
     student.sign_in(server.user())
     student.launch()
     page.locator("a[id^=console-]").first.click()
+    expect(page.get_by_text(student.t("console.connected.serial"))).to_be_visible()  # and fitted before
     rows = page.locator(".xterm-rows > div")
     expect(rows.first).to_be_attached()
     before = rows.count()
     page.set_viewport_size({"width": 600, "height": 400})
     expect(rows).not_to_have_count(before)
-    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    page.wait_for_function("document.documentElement.scrollHeight <= innerHeight")

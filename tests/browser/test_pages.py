@@ -43,6 +43,9 @@ STRUCTURE = """() => {
     if (!field.labels?.length && !field.ariaLabel) wrong.push(`no label: ${field.outerHTML.slice(0, 80)}`);
   for (const part of document.querySelectorAll("a, button"))
     if (!part.textContent.trim() && !part.ariaLabel) wrong.push(`no name: ${part.outerHTML.slice(0, 80)}`);
+  // Whoever is there with the keyboard stays there when news replace the part: by the id.
+  for (const part of document.querySelectorAll("#live :is(a[href], button, summary, select, input:not([type=hidden]))"))
+    if (!part.id) wrong.push(`no id: ${part.outerHTML.slice(0, 80)}`);
   if (document.documentElement.scrollWidth > innerWidth) wrong.push("wider than the window");
   return wrong;
 }"""
@@ -112,6 +115,8 @@ def test_a_wrong_password_and_too_many_of_them(tab: Tabs, server: Server) -> Non
     name = server.user()
     for _ in range(5):
         student.sign_in(name, "wrong")
+        # The problem of the attempt before is the same; its page has what was typed, and a new one has not.
+        expect(page.get_by_label(t("login.password"))).to_have_value("")
         expect(page.locator("#login-problem")).to_have_text(t("error.bad_credentials"))
         check(page, "es")
     student.sign_in(name)
