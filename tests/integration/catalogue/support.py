@@ -1,10 +1,6 @@
 """What the tests of catalogue, templates and idempotency share: a migrated database, callers, a small app."""
 
-import asyncio
-import fcntl
-import os
 import shutil
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,7 +12,6 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import APIRouter, FastAPI
-from sqlalchemy import text
 
 from parcela.api.dependencies.caller import get_current_user
 from parcela.api.errors import ProblemDetails, install_error_handlers
@@ -24,7 +19,7 @@ from parcela.core.permissions import ADMIN_ROLE, CLIENT_PERMISSIONS, CLIENT_ROLE
 from parcela.core.settings import Settings
 from parcela.db.database import Database
 from parcela.db.migrate import upgrade
-from parcela.models import Base, User
+from parcela.models import User
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.access import Caller
 from parcela.services.flavours import FlavourService
@@ -34,6 +29,7 @@ from parcela.services.image_store import ImageStore
 from parcela.services.images import ImageService
 from parcela.services.templates import TemplateService
 from parcela.services.zones import ZoneService
+from tests.support.servers import empty_database, why_missing
 
 ADMIN_ID, ALICE_ID, BOB_ID = 1, 2, 3
 ADMIN = Caller(ADMIN_ID, "admin", ADMIN_ROLE, frozenset({"*"}), is_superuser=True)
@@ -41,7 +37,7 @@ OPERATOR = Caller(ADMIN_ID, "admin", "operator", frozenset({"catalogue:*", "host
 ALICE = Caller(ALICE_ID, "alice", CLIENT_ROLE, frozenset(CLIENT_PERMISSIONS))
 BOB = Caller(BOB_ID, "bob", CLIENT_ROLE, frozenset(CLIENT_PERMISSIONS))
 NOBODY = Caller(BOB_ID, "bob", "none", frozenset())
-SERVERS = {name: os.environ.get(name, "") for name in ("PARCELA_TEST_POSTGRES_URL", "PARCELA_TEST_MARIADB_URL")}
+SERVERS = ("sqlite", "postgres", "mariadb")
 
 
 @dataclass
@@ -91,29 +87,15 @@ def sqlite_url(migrated: Path, tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-@pytest.fixture(params=["sqlite", *(name for name, url in SERVERS.items() if url)])
-def any_url(request: pytest.FixtureRequest, sqlite_url: str) -> Iterator[str]:
-    """Each database there is, empty."""
-    url = SERVERS.get(request.param, sqlite_url)
-    if url == sqlite_url:
-        yield url
+@pytest.fixture(params=[server for server in SERVERS if not why_missing(server)])
+def any_url(request: pytest.FixtureRequest, sqlite_url: str, tmp_path: Path) -> Iterator[str]:
+    """A fresh database on each server there is."""
+    if request.param == "sqlite":
+        yield sqlite_url
         return
-    # The server has one database for these tests; those of another worker wait.
-    with (Path(tempfile.gettempdir()) / f"parcela-tests-{request.param}.lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        asyncio.run(_wipe(url))
+    with empty_database(request.param, tmp_path) as url:
         upgrade(url)
         yield url
-        asyncio.run(_wipe(url))
-
-
-async def _wipe(url: str) -> None:
-    """Remove all tables of ours from a server that other tests use too."""
-    database = Database(url)
-    async with database.engine.begin() as connection:
-        await connection.run_sync(Base.metadata.drop_all)
-        await connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
-    await database.aclose()
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from parcela.main import Workers, create_app
 from parcela.services.container import Services
 from tests.integration.catalogue.disks import raw_disk
 from tests.integration.http.asgi import PATIENCE_S
+from tests.support.clock import StoppableClock
 
 API = "/api/v1"
 PASSWORD = "correct horse battery"
@@ -121,6 +122,7 @@ class Lab:
     services: Services
     workers: Workers
     world: SimulatedWorld
+    clock: StoppableClock
     people: dict[str, Person] = field(default_factory=dict)
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
     held: dict[int, Gate] = field(default_factory=dict)
@@ -318,14 +320,15 @@ async def open_lab(settings: Settings, world: SimulatedWorld | None = None) -> A
     def registry(_settings: Settings, installation: str) -> DriverRegistry:
         return DriverRegistry({"simulated": lambda name: SimulatedDriver(world, name, installation)})
 
-    app = create_app(settings, registry)
+    clock = StoppableClock()
+    app = create_app(settings, registry, clock=clock)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False, client=("192.0.2.7", 5000))
     async with (
         _cheap_passwords(),
         app.router.lifespan_context(app),
         httpx2.AsyncClient(transport=transport, base_url="http://lab") as http,
     ):
-        lab = Lab(app, http, app.state.services, app.state.workers, world)
+        lab = Lab(app, http, app.state.services, app.state.workers, world, clock)
         await lab.workers.webhooks.aclose()
         await lab.workers.reconcilers.aclose()  # nothing happens but what a test asks for
         await lab.enter("admin", "admin", 1)

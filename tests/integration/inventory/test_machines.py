@@ -102,6 +102,8 @@ async def test_bad_machines_are_refused_and_leave_nothing(lab: Lab, body: dict[s
 
 
 async def test_the_life_of_a_machine_is_remembered(lab: Lab) -> None:
+    async with lab.services.uows.read() as uow:
+        before = await uow.events.last_id()
     made = await machine(lab)
     await change(lab, made["id"], status="damaged", reason="coffee")
     await change(lab, made["id"], status="retired")
@@ -116,7 +118,7 @@ async def test_the_life_of_a_machine_is_remembered(lab: Lab) -> None:
     ]
     done = (await lab.call("GET", f"/machines/{made['id']}/activity", "admin")).json()["items"]
     assert [entry["action"] for entry in done] == ["machine.status", "machine.status", "machine.created"]
-    events = (await lab.call("GET", "/events", "admin", params={"after": 0, "limit": 500})).json()["items"]
+    events = (await lab.call("GET", "/events", "admin", params={"since": before, "limit": 500})).json()["items"]
     mine = [event["type"] for event in events if event["data"].get("code") == made["code"]]
     assert mine == ["machine.created", "machine.status", "machine.status"]
 

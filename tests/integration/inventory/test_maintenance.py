@@ -1,6 +1,7 @@
 """Maintenance records and plans over HTTP."""
 
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -45,9 +46,10 @@ async def test_what_was_done_is_written_down(lab: Lab) -> None:
 async def test_corrective_maintenance_holds_the_machine_until_it_is_done(lab: Lab) -> None:
     opened = await record(lab)
     assert await status_of(lab, opened["machine_id"]) == "maintenance"
-    done = await act(lab, opened["id"], "finish", notes="new fan", cost_minor=100, currency="USD")
+    with lab.clock.stopped() as now:  # else midnight may come in between
+        done = await act(lab, opened["id"], "finish", notes="new fan", cost_minor=100, currency="USD")
     assert (done["state"], done["notes"], done["cost_minor"]) == ("done", "new fan", 100)
-    assert done["performed_on"] == str(lab.services.clock().date())
+    assert done["performed_on"] == str(now.date())
     assert await status_of(lab, opened["machine_id"]) == "operational"
     problem(
         await lab.call("POST", f"/maintenance-records/{opened['id']}/finish", "admin", json={}), 409, "maintenance_done"
@@ -167,9 +169,15 @@ async def test_a_repeated_creation_makes_one_record(lab: Lab) -> None:
 # ---- plans
 
 
-async def test_a_plan_says_how_it_stands_to_today(lab: Lab) -> None:
+@pytest.fixture
+def today(lab: Lab) -> Iterator[date]:
+    """A day that does not end before the test."""
+    with lab.clock.stopped() as now:
+        yield now.date()
+
+
+async def test_a_plan_says_how_it_stands_to_today(lab: Lab, today: date) -> None:
     made = await machine(lab)
-    today = lab.services.clock().date()
     wanted = {-1: "overdue", 0: "due", 7: "due", 8: "upcoming"}
     for days, timing in wanted.items():
         planned = await plan(lab, machine_id=made["id"], title=str(days), next_due_on=str(today + timedelta(days=days)))
@@ -217,8 +225,9 @@ async def test_a_plan_is_changed_and_removed(lab: Lab) -> None:
     problem(await lab.call("GET", path, "admin"), 404, "maintenance_plan_not_found")
 
 
-async def test_reminders_are_given_once_per_due_date(lab: Lab) -> None:
-    today = lab.services.clock().date()
+async def test_reminders_are_given_once_per_due_date(lab: Lab, today: date) -> None:
+    async with lab.services.uows.read() as uow:
+        before = await uow.events.last_id()
     made = await machine(lab, responsible_id=lab.people["owner"].id)
     near = await plan(lab, machine_id=made["id"], next_due_on=str(today + timedelta(days=3)), interval_days=10)
     late = await plan(lab, machine_id=made["id"], next_due_on=str(today - timedelta(days=1)))
@@ -228,7 +237,7 @@ async def test_reminders_are_given_once_per_due_date(lab: Lab) -> None:
 
     async def told() -> list[tuple[str, int]]:
         await lab.workers.reconcilers.round()
-        events = (await lab.call("GET", "/events", "owner", params={"after": 0, "limit": 500})).json()["items"]
+        events = (await lab.call("GET", "/events", "owner", params={"since": before, "limit": 500})).json()["items"]
         wanted = {"maintenance.due", "maintenance.overdue"}
         return [(event["type"], event["data"]["plan_id"]) for event in events if event["type"] in wanted]
 

@@ -1,5 +1,7 @@
 import json
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -140,6 +142,58 @@ async def test_bad_fields_are_refused(client: Client, change: dict[str, Any]) ->
     answer = await client.call("POST", "/templates/", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["code"] in {"request_invalid", "template_invalid"}
+
+
+@contextmanager
+def counted_calls() -> Iterator[list[int]]:
+    """How many functions are called in here: what a machine, however busy, does not change."""
+    calls = [0]
+
+    def count(*_: object) -> None:
+        calls[0] += 1
+
+    sys.setprofile(count)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)
+
+
+def crowd(count: int) -> list[tuple[str, dict[str, Any]]]:
+    """Requests with far too many machines, or lists in lists."""
+    many = {"vms": [{"name": f"vm{index}", "image": "tiny", "flavour": "tiny"} for index in range(count)]}
+    nodes = [{"id": index, "label": "x", "x": 0, "y": 0} for index in range(count)]
+    json_type = {"content-type": "application/json"}
+    deep = '{"name": "T", "document": ' + "[" * 10 * count + "]" * 10 * count + "}"
+    return [
+        ("/templates/", {"json": {"name": "T", "document": many}}),
+        ("/templates/validate", {"json": {"document": many}}),
+        (
+            "/templates/import",
+            {
+                "params": {"format": "cloud", "name": "T"},
+                "json": {"topologia": {"nodes": nodes, "edges": []}, "recursos": {}},
+            },
+        ),
+        *(
+            (path, {"content": deep, "headers": json_type})
+            for path in ("/templates/", "/templates/import", "/templates/validate")
+        ),
+    ]
+
+
+async def test_the_work_of_refusing_hostile_documents_grows_no_faster_than_they_do(client: Client) -> None:
+    costs = []
+    for count in (1_000, 1_000, 10_000):  # the first one warms up
+        cost = []
+        for path, options in crowd(count):
+            with counted_calls() as calls:
+                await client.call("POST", path, **options)
+            cost.append(calls[0])
+        costs.append(cost)
+    _, small, large = costs
+    # Ten times as many machines are ten times the work at most, and a little for chance.
+    assert [path for (path, _), less, more in zip(crowd(1), small, large, strict=True) if more > 12 * less] == []
 
 
 async def test_hostile_documents_are_refused(client: Client) -> None:
