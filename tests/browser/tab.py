@@ -1,9 +1,11 @@
 """A browser tab that remembers every complaint, and knows the words of its language."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 
 from parcela.web.i18n.catalogue import Translator, load_translators
 from tests.browser.server import PASSWORD
@@ -11,12 +13,12 @@ from tests.browser.server import PASSWORD
 REGIONS = {"en": "en-US", "es": "es-PE"}
 PATIENCE_MS = 120_000
 """How long what should happen may take on a machine that is busy with other tests."""
-STATUS = re.compile(r"status of (\d{3})")
+STATUS = re.compile(r"(?:status of|Status Error Code) (\d{3})")
 
 
 @dataclass
 class Tab:
-    """One page; ``expected`` are HTTP statuses that a test causes on purpose (Chromium reports them as errors)."""
+    """One page; ``expected`` are HTTP statuses that a test causes on purpose (Chromium and htmx report them as errors)."""
 
     page: Page
     t: Translator
@@ -36,6 +38,22 @@ class Tab:
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             self.heard.append(f"{message.type}: {message.text} ({message.location.get('url')})")
+
+    @contextmanager
+    def without_news(self) -> Iterator[None]:
+        """The page stays as it is loaded in here: whenever it asks for a new copy, there is none."""
+
+        def answer(route: Route) -> None:
+            if route.request.method == "GET" and "hx-request" in route.request.headers:
+                route.fulfill(status=204)
+            else:
+                route.fallback()
+
+        self.page.route("**/*", answer)
+        try:
+            yield
+        finally:
+            self.page.unroute("**/*", answer)
 
     def sign_in(self, username: str, password: str = PASSWORD) -> None:
         """Fill the form in, from wherever we are."""

@@ -179,9 +179,8 @@ def test_a_busy_slice_refuses_in_words_and_in_place(tab: Tabs, server: Server) -
     path = student.launch()
     page = student.page
     # Somebody else was faster: the buttons of this page are out of date.
-    page.route("**/events/stream*", lambda route: route.abort())
-    page.reload()
-    with server.admin() as api:
+    with student.without_news(), server.admin() as api:
+        page.reload()
         gate = server.world.faults.block("shut_down", times=None)
         try:
             assert api.post(f"/api/v1{path}/stop").status_code == 202
@@ -190,9 +189,6 @@ def test_a_busy_slice_refuses_in_words_and_in_place(tab: Tabs, server: Server) -
         finally:
             gate.release()
             server.world.faults.clear()
-    page.unroute("**/events/stream*")
-    student.heard.clear()  # the stream we cut off ourselves
-    page.goto("about:blank")
 
 
 def test_a_console_says_why_it_ended_and_comes_back(tab: Tabs, server: Server) -> None:
