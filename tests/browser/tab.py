@@ -18,7 +18,7 @@ STATUS = re.compile(r"(?:status of|Status Error Code) (\d{3})")
 
 @dataclass
 class Tab:
-    """One page; ``expected`` are HTTP statuses that a test causes on purpose (Chromium and htmx report them as errors)."""
+    """One page; ``expected`` are HTTP statuses that a test causes on purpose (reported as errors)."""
 
     page: Page
     t: Translator

@@ -217,7 +217,7 @@ def test_a_console_says_why_it_ended_and_comes_back(tab: Tabs, server: Server) -
 
 def wait_for_state(api: httpx2.Client, path: str, state: str) -> None:
     """Follow the events until the slice is in a state."""
-    only = {"since": 0, "slice_id": path.rpartition("/")[2]}
+    only = {"since": "0", "slice_id": path.rpartition("/")[2]}
     with api.stream("GET", "/api/v1/events/stream", params=only) as events:
         for line in events.iter_lines():
             if line.startswith("data:") and api.get(f"/api/v1{path}").json()["state"] == state:
