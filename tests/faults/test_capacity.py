@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import func, select
 
 from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.core.lifecycle import OperationState
 from parcela.models import Host, Operation, Reservation
 from tests.support.checks import check_consistent
 from tests.support.furnish import ALICE_ID, STUDENTS, student
-from tests.support.lab import Lab, deploy, make_slice, open_lab
+from tests.support.lab import Lab, deploy, make_running_slice, make_slice, open_lab
 
 pytestmark = pytest.mark.anyio
 SLICES = 60
@@ -104,3 +105,32 @@ async def _give_back(lab: Lab, slice_id: int) -> None:
         caller = student(row.owner_id - ALICE_ID)
         await lab.stack.services.slices.destroy(uow, caller, slice_id)
         await uow.commit()
+
+
+async def test_a_host_that_can_start_no_vm_is_left_out_until_it_can(faulty: Lab) -> None:
+    await faulty.add_host("h2")
+    faulty.world.host("h1").obstacle = "No VM can start: QEMU may not enter /secret."
+    await faulty.stack.round()
+    slice_id = await make_running_slice(faulty)
+    async with faulty.stack.uows.read() as uow:
+        names = {host.id: host.name for host in await uow.hosts.all()}
+    assert {names[vm.host_id or 0] for vm in (await faulty.vms(slice_id)).values()} == {"h2"}
+
+    faulty.world.disconnect_host("h2")
+    await faulty.stack.round()
+    other = await make_slice(faulty)
+    with pytest.raises(ParcelaError) as refused:
+        await deploy(faulty, other)
+    error = refused.value
+    assert (error.kind, error.code) == (ErrorKind.NO_CAPACITY, "no_capacity")
+    assert "/secret" not in error.message + str(error.problems), "paths are for administrators"
+    assert [(problem.where, problem.code) for problem in error.problems] == [
+        ("host h1", "obstacle"),
+        ("host h2", "reachable"),
+    ]
+    assert all(name in error.message for name in ("h1 can start no VM", "h2 does not answer"))
+
+    faulty.world.host("h1").obstacle = ""
+    await faulty.stack.round()
+    operation = await deploy(faulty, other)
+    assert await faulty.stack.ended(operation.id) is OperationState.SUCCEEDED

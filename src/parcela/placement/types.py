@@ -27,6 +27,7 @@ class HostSnapshot:
         capabilities: what it can do beyond the core contract.
         vms: number of VMs it has.
         under_repair: whether its machine has open corrective maintenance.
+        obstacle: whether the last look at it found that no VM can start there.
     """
 
     id: int
@@ -43,6 +44,7 @@ class HostSnapshot:
     capabilities: frozenset[str] = frozenset()
     vms: int = 0
     under_repair: bool = False
+    obstacle: bool = False
 
     @property
     def vcpus_free(self) -> int:

@@ -45,6 +45,7 @@ def snapshot(host: Host, vms: int, *, under_repair: bool) -> HostSnapshot:
         capabilities=frozenset(host.facts.get("capabilities", ())),
         vms=vms,
         under_repair=under_repair,
+        obstacle=bool(host.facts.get("obstacle")),
     )
 
 

@@ -18,6 +18,7 @@ def host(
     reachable: bool = True,
     capabilities: frozenset[str] = CROSS,
     vms: int = 0,
+    obstacle: bool = False,
 ) -> HostSnapshot:
     return HostSnapshot(
         host_id,
@@ -31,6 +32,7 @@ def host(
         *used,
         capabilities=capabilities,
         vms=vms,
+        obstacle=obstacle,
     )
 
 
@@ -51,6 +53,7 @@ def assert_sound(decision: Decision, requests: Sequence[VmRequest], hosts: Seque
         mine = [request for request in requests if decision.assignments[request.key] == one.id]
         assert one.state == "up"
         assert one.reachable
+        assert not one.obstacle
         assert all(request.needs <= one.capabilities for request in mine)
         assert _fits(sum(r.vcpus for r in mine), one.vcpus_used, one.vcpus_limit)
         assert _fits(sum(r.memory_mib for r in mine), one.memory_used_mib, one.memory_limit_mib)

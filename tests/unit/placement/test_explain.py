@@ -25,6 +25,20 @@ def test_no_host_is_up() -> None:
     )
 
 
+def test_a_host_with_an_obstacle_is_taken_by_nobody() -> None:
+    closed, free, full = host(1, obstacle=True), host(2, 2, 2048), host(3, 1, 512)
+    assert set(decide([vm(1)], [closed, free, full]).assignments.values()) == {2}
+    decision = decide([vm(1)], [closed, full])
+    assert [(r.host_name, r.filter_name, r.reason) for r in decision.rejections] == [
+        ("h1", "obstacle", "h1 can start no VM (the log and 'parcela doctor' say why)"),
+        ("h3", "memory", "h3 has 512 of 1024 MiB of memory free"),
+    ]
+    assert explain([vm(1)], [closed]) == (
+        Lack.NO_HOST_UP,
+        "no host is up: h1 can start no VM (the log and 'parcela doctor' say why)",
+    )
+
+
 def test_no_host_can_do_it() -> None:
     hosts = [host(1, capabilities=frozenset({"nat"})), host(2, capabilities=frozenset())]
     assert explain([vm(1, 1, 1, 1, "nat", "live_recable")], hosts) == (
