@@ -90,8 +90,40 @@ async def test_attempts_run_out(stage: Stage) -> None:
             lab, scenario, subject, "create:web", failure=Failure.RETRYABLE, times=MAX_ATTEMPTS
         )
         assert OperationState(operation.state) is OperationState.FAILED
-        await check_undone(lab, subject, operation, "create_vm of web failed (simulated)")
+        await check_undone(lab, subject, operation, "create_vm of web failed (simulated) (given up after 5 attempts)")
         assert (await named_steps(lab, operation))["create:web"].attempts == MAX_ATTEMPTS + 1  # and once to undo it
+
+
+async def test_attempts_that_take_long_are_not_made_for_minutes(stage: Stage) -> None:
+    """Each takes 15 s: the one after the third would begin later than half a minute after the first had failed."""
+    scenario = BY_NAME["slice.deploy"]
+    async with stage(scenario) as (lab, subject):
+        web = await target(lab, subject, "boot:web")
+        lab.world.faults.fail("start_vm", vm=web, failure=Failure.RETRYABLE, times=None)
+        lab.stack.pauses.attempt_s = 15
+        operation = await scenario.open(lab, subject)
+        assert await lab.stack.ended(operation.id) is OperationState.FAILED
+        ended, _ = await lab.stack.operation(operation.id)
+        await check_undone(lab, subject, ended, "start_vm of web failed (simulated) (given up after 3 attempts)")
+        assert (await named_steps(lab, operation))["boot:web"].attempts == 3 + 1  # and once to undo it
+
+
+async def test_nothing_is_repeated_in_a_deployment_that_has_failed(stage: Stage) -> None:
+    scenario = BY_NAME["slice.deploy"]
+    async with stage(scenario) as (lab, subject):
+        lab.stack.pauses.hold = True
+        lab.world.faults.fail("start_vm", vm="db", failure=Failure.RETRYABLE)
+        gate = lab.world.faults.block("create_vm", vm=await target(lab, subject, "create:web"))
+        operation = await scenario.open(lab, subject)
+        await gate.reached()
+        await lab.stack.pauses.reached()
+        steps = await named_steps(lab, operation)
+        assert steps["boot:db"].message == "Trying again (attempt 2 of at most 5): start_vm of db failed (simulated)"
+        lab.world.faults.fail("start_vm", vm="web", failure=Failure.FATAL)
+        gate.release()
+        assert await lab.stack.ended(operation.id) is OperationState.FAILED  # though that pause is never released
+        ended, _ = await lab.stack.operation(operation.id)
+        await check_undone(lab, subject, ended, "start_vm of db failed (simulated) (given up after 1 attempt)")
 
 
 @pytest.mark.parametrize(("name", "step"), UNDONE)

@@ -84,11 +84,14 @@ class Pauses:
 
     delays: list[float] = field(default_factory=list)
     hold: bool = False
+    attempt_s: float = 0.0  # how long each attempt takes, for who looks at the clock
+    now_s: float = 0.0
     _begun: asyncio.Condition = field(default_factory=asyncio.Condition)
     _waiting: int = 0
 
     async def __call__(self, delay_s: float) -> None:
         self.delays.append(delay_s)
+        self.now_s += delay_s + self.attempt_s
         if not self.hold:
             await asyncio.sleep(0)
             return
@@ -212,6 +215,7 @@ async def start_stack(settings: Settings, world: SimulatedWorld, clock: Clock, *
     services = build_services(settings, uows, drivers, signal, hasher)
     workers = build_workers(services, signal)
     workers.engine._executor._pause = pauses
+    workers.engine._executor._seconds = lambda: pauses.now_s
     stack = Stack(database, uows, drivers, services, workers, pauses, hasher)
     await stack.round()
     await workers.engine.start()

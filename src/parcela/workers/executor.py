@@ -1,6 +1,7 @@
 """Carries out one operation: claims it, walks its graph of steps, undoes it when it must."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
@@ -17,6 +18,9 @@ from parcela.workers.limits import HostLimits
 
 log = structlog.get_logger(__name__)
 MAX_ATTEMPTS = 5
+RETRY_BUDGET_S = 30.0
+"""No attempt is begun later than this after the first one failed. A hiccup is over by then: where each attempt fails at
+once, all five fit (15 s); where each took 15 s, a boot was repeated for minutes that could not succeed."""
 UNREACHABLE_RETRY_S = 2.0
 MAX_BACKOFF_S = 30.0
 Pause = Callable[[float], Awaitable[None]]
@@ -36,13 +40,15 @@ class OperationExecutor:
         limits: HostLimits,
         heartbeat_s: float,
         pause: Pause = asyncio.sleep,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``pause`` waits between attempts (tests give one that does not); ``heartbeat_s`` renews the lease."""
+        """``pause`` waits between attempts, ``seconds`` is a clock (tests turn both)."""
         self._journal = journal
         self._drivers = drivers
         self._limits = limits
         self._heartbeat_s = heartbeat_s
         self._pause = pause
+        self._seconds = seconds
         self._cancelled: dict[int, asyncio.Event] = {}
 
     async def look_for_cancel(self, operation_id: int) -> None:
@@ -145,12 +151,13 @@ class OperationExecutor:
     async def _walk(self, lease: Lease, walk: "_Walk", *, undo: bool, stop_on_error: bool) -> list[str]:
         """Run the graph; the error sentences of the steps that failed."""
         errors: list[str] = []
+        hopeless = asyncio.Event()  # it will be undone anyway: nothing is repeated any more
         running: dict[asyncio.Task[None], StepRow] = {}
         try:
             while True:
                 stopped = (errors and stop_on_error) or (self._cancelled[lease.operation_id].is_set() and not undo)
                 for step in () if stopped else walk.take_ready():
-                    running[asyncio.create_task(self._step(lease, step, undo=undo))] = step
+                    running[asyncio.create_task(self._step(lease, step, hopeless, undo=undo))] = step
                 if not running:
                     return errors
                 finished, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
@@ -162,32 +169,41 @@ class OperationExecutor:
                     except StepFailedError as exc:
                         errors.append(str(exc))
                         walk.fail(step.key)
+                        if stop_on_error:
+                            hopeless.set()
                 if not stop_on_error and not undo:
                     await self._journal.skip_steps(lease, walk.take_skipped(), "Something it needs failed.")
         finally:
             await end(*running)
 
-    async def _step(self, lease: Lease, step: StepRow, *, undo: bool) -> None:
-        failures = 0
+    async def _step(self, lease: Lease, step: StepRow, hopeless: asyncio.Event, *, undo: bool) -> None:
+        failures, first_failed_s = 0, 0.0
         while True:
             try:
                 await self._attempt(lease, step, undo=undo)
             except HostUnreachableError as exc:
                 # The host's fault, not the step's: it waits as long as it takes, without using up attempts.
                 await self._journal.note_step(lease, step, f"Waiting for the host: {exc.message}")
+                last = FatalDriverError(f"Given up while it waited for the host: {exc.message}")
                 delay_s = UNREACHABLE_RETRY_S
             except RetryableDriverError as exc:
                 failures += 1
-                if failures >= MAX_ATTEMPTS:
-                    await self._give_up(lease, step, exc, undo=undo)
-                await self._journal.note_step(lease, step, f"Trying again: {exc.message}")
+                now_s = self._seconds()
+                first_failed_s = first_failed_s if failures > 1 else now_s
                 delay_s = min(exc.retry_after_s * 2 ** (failures - 1), MAX_BACKOFF_S)
+                last = FatalDriverError(f"{exc.message} (given up after {_attempts(failures)})", internal=exc.internal)
+                if failures >= MAX_ATTEMPTS or now_s + delay_s - first_failed_s > RETRY_BUDGET_S:
+                    await self._give_up(lease, step, last, undo=undo)
+                note = f"Trying again (attempt {failures + 1} of at most {MAX_ATTEMPTS}): {exc.message}"
+                await self._journal.note_step(lease, step, note)
             except DriverError as exc:
                 await self._give_up(lease, step, exc, undo=undo)
             else:
                 return
-            if await self._wait(lease, delay_s, undo=undo):
+            if await self._wait(lease, delay_s, hopeless, undo=undo):
                 await self._give_up(lease, step, FatalDriverError("Cancelled while it was waiting."), undo=undo)
+            if hopeless.is_set():
+                await self._give_up(lease, step, last, undo=undo)
 
     async def _attempt(self, lease: Lease, step: StepRow, *, undo: bool) -> None:
         kind = KINDS[step.kind]
@@ -215,19 +231,25 @@ class OperationExecutor:
         await self._journal.fail_step(lease, step, exc.message, undo=undo)
         raise StepFailedError(exc.message) from exc
 
-    async def _wait(self, lease: Lease, delay_s: float, *, undo: bool) -> bool:
+    async def _wait(self, lease: Lease, delay_s: float, hopeless: asyncio.Event, *, undo: bool) -> bool:
         """Wait before the next attempt; True when a cancel request ended the waiting, and with it the step."""
         if undo:
             await self._pause(delay_s)
             return False
         cancelled = self._cancelled[lease.operation_id]
-        waiting = asyncio.ensure_future(self._pause(delay_s))
-        asked = asyncio.ensure_future(cancelled.wait())
+        waits = [
+            asyncio.ensure_future(self._pause(delay_s)),
+            *(asyncio.ensure_future(e.wait()) for e in (cancelled, hopeless)),
+        ]
         try:
-            await asyncio.wait({waiting, asked}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await end(waiting, asked)
+            await end(*waits)
         return cancelled.is_set()
+
+
+def _attempts(count: int) -> str:
+    return f"{count} attempt{'s' if count != 1 else ''}"
 
 
 class _Walk:

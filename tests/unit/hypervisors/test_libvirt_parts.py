@@ -15,7 +15,7 @@ from parcela.hypervisors.libvirt.accel import Accelerator, Verdict
 from parcela.hypervisors.libvirt.cpulimits import cpu_controller_exists
 from parcela.hypervisors.libvirt.disks import check_self_contained, qcow2_size_bytes
 from parcela.hypervisors.libvirt.events import EventHub, lifecycle_kind
-from parcela.hypervisors.libvirt.failures import reason_of, translate
+from parcela.hypervisors.libvirt.failures import reason_of, refused, translate
 from parcela.hypervisors.libvirt.layout import Layout, Owner, replacing
 from parcela.hypervisors.libvirt.nat import choose_subnet
 from parcela.hypervisors.libvirt.power import power_state
@@ -80,6 +80,35 @@ def test_what_is_said_in_words_becomes_a_sentence_without_paths(said: str, shown
     assert shown in reason
     assert "/" not in reason
     assert reason_of(libvirt.VIR_ERR_RESOURCE_BUSY, said) == "it is in use"
+
+
+@pytest.mark.parametrize(
+    ("said", "stays"),
+    [
+        ("Cannot access storage file '/srv/x' (as uid:64055, gid:106): Permission denied", True),
+        ("Could not access KVM kernel module: Permission denied", True),
+        ("process exited while connecting to monitor: Could not open '/srv/x': No such file or directory", True),
+        ("process exited while connecting to monitor", False),
+        ("failed to connect to monitor socket: No such file or directory", False),
+        ("cannot set up guest memory 'pc.ram': Cannot allocate memory", False),
+        ('Failed to get "write" lock. Is another process using the image [/x]?', False),
+        ("the moon is full", False),
+    ],
+)
+def test_a_start_that_would_be_refused_again_is_not_repeated(said: str, *, stays: bool) -> None:
+    error = StubError(libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_FROM_QEMU)
+    error.args = (said,)
+    fatal = refused(error, "start VM web")
+    assert (fatal is not None) == stays
+    if fatal is not None:
+        assert fatal.message == f"could not start VM web: {reason_of(libvirt.VIR_ERR_INTERNAL_ERROR, said)}"
+        assert said in fatal.internal
+
+
+def test_a_start_that_lost_its_connection_is_no_refusal() -> None:
+    error = StubError(libvirt.VIR_ERR_SYSTEM_ERROR, libvirt.VIR_FROM_RPC)
+    error.args = ("Could not open '/run/x': No such file or directory",)
+    assert refused(error, "start VM web") is None
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,13 @@ _SAID = tuple(
         (r"exited while connecting to monitor|unexpectedly closed the monitor", "QEMU ended as soon as it was started"),
     )
 )
+# What is said of a QEMU that is started, and stays until somebody mends the host: a boot that is repeated fails again,
+# each time after seconds. Not for other calls: of a QEMU that is just ending, files and rights vanish, too.
+_REFUSALS = re.compile(
+    r"cannot access storage file|could not open .*(no such file|permission denied)"
+    r"|kvm.*(permission denied|no such file|no such device)|failed to initialize kvm",
+    re.IGNORECASE,
+)
 _UNKNOWN = "the hypervisor reported a failure; the server's log has its words"
 
 
@@ -122,3 +129,11 @@ def translate(error: libvirt.libvirtError, doing: str, host_name: str) -> Driver
     if error.get_error_code() in _FATAL:
         return FatalDriverError(message, internal=internal)
     return RetryableDriverError(message, internal=internal)
+
+
+def refused(error: libvirt.libvirtError, doing: str) -> FatalDriverError | None:
+    """The error for a QEMU that refused to start and would do so again; None for every other failure."""
+    if is_connection_failure(error) or not _REFUSALS.search(str(error)):
+        return None
+    internal = f"libvirt error {error.get_error_code()} in domain {error.get_error_domain()}: {error}"
+    return FatalDriverError(f"could not {doing}: {reason_of(error.get_error_code(), str(error))}", internal=internal)

@@ -10,7 +10,7 @@ import libvirt
 from parcela.core.tasks import is_set_within
 from parcela.hypervisors.errors import FatalDriverError
 from parcela.hypervisors.libvirt.context import HostContext, find_domain, require_domain
-from parcela.hypervisors.libvirt.failures import is_code
+from parcela.hypervisors.libvirt.failures import is_code, refused
 from parcela.hypervisors.libvirt.xml.domain import without_cpu_limit
 from parcela.hypervisors.spec import PowerState
 
@@ -65,7 +65,13 @@ class PowerActions:
             power = current_power(domain)
             if power in OFF:
                 host.forget_reboot(uuid)
-                self._create(connection, domain, paused=paused)
+                try:
+                    self._create(connection, domain, paused=paused)
+                except libvirt.libvirtError as error:
+                    fatal = refused(error, f"start VM {uuid}")
+                    if fatal is None:
+                        raise
+                    raise fatal from error
             elif power is PowerState.PAUSED and not paused:
                 _tolerating(domain.resume, PowerState.RUNNING, domain)
 
