@@ -17,6 +17,8 @@ Column = tuple[str, str | Callable[[Row], object]]
 """Heading, and the field or a function of the row."""
 WIDE = 1000
 """Columns of a stdout that is no terminal: nothing is wrapped or cut there."""
+ERROR_CHARS = 60
+"""What lists show of an error; 'show' and --json have all of it. One of 1,000 characters made every line that wide."""
 STATE_STYLES = {
     **dict.fromkeys(("running", "up", "succeeded", "done", "ok", "public"), "green"),
     **dict.fromkeys(("error", "failed", "down", "stuck", "undo_failed", "fail", "degraded"), "red"),
@@ -124,6 +126,19 @@ def console(*, stderr: bool) -> Console:
     """A console whose tables are not cut when nobody looks."""
     made = Console(stderr=stderr, highlight=False)
     return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=WIDE)
+
+
+def briefly(columns: Sequence[Column]) -> list[Column]:
+    """The columns of a list: errors are cut there."""
+    return [(heading, _cut(source) if heading == "error" else source) for heading, source in columns]
+
+
+def _cut(source: str | Callable[[Row], object]) -> Callable[[Row], object]:
+    def shown(row: Row) -> object:
+        text = cell(row, source)
+        return text if len(text) <= ERROR_CHARS else text[: ERROR_CHARS - 1].rstrip() + "…"
+
+    return shown
 
 
 def cell(row: Row, source: str | Callable[[Row], object]) -> str:

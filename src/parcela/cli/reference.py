@@ -28,6 +28,7 @@ parcela slice destroy monday
   renewed by itself. `PARCELA_TOKEN` (a personal token, say) goes before it. See [settings](settings.md).
 - **Names**: wherever a thing is asked for, its id or its unique name does; a VM also as `SLICE/VM`.
 - **Waiting**: what takes longer is watched to its end; `--no-wait` returns at once with the operation.
+- **Lists** show the first 60 characters of an error; `show` and `--json` show all of it.
 - **Programs**: with `--json` stdout holds exactly one JSON document (`events` and `console --vnc`: one per line), and
   an error is one problem document (RFC 9457: `code`, `detail`, `problems`) on stderr. Nobody is asked back.
 - **Repeats**: creations carry an `Idempotency-Key`. They and all reading requests are repeated a few times when the

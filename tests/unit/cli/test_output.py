@@ -5,7 +5,7 @@ import json
 import pytest
 
 from parcela.cli.exits import Exit, fail
-from parcela.cli.output import Output, clean, local_time, print_error, size_text
+from parcela.cli.output import ERROR_CHARS, Output, briefly, clean, local_time, print_error, size_text
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,20 @@ def test_tables_are_neither_cut_nor_wrapped_off_a_terminal(capsys: pytest.Captur
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["ID", "NAME"]
     assert lines[1].split() == ["1", "x" * 300]
+
+
+def test_lists_show_the_beginning_of_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = (("id", "id"), ("error", "error"), ("name", "name"))
+    rows = [{"id": 1, "error": "could not " * 100, "name": "n" * 100}, {"id": 2, "error": "e" * ERROR_CHARS}]
+    out = Output(as_json=False)
+    out.table(rows, briefly(columns))
+    long, whole = capsys.readouterr().out.splitlines()[1:]
+    shown = long.removeprefix("1").strip().removesuffix("n" * 100).strip()
+    assert shown.endswith("not…")
+    assert len(shown) <= ERROR_CHARS
+    assert "e" * ERROR_CHARS in whole
+    out.record(rows[0], columns)
+    assert "could not " * 99 in capsys.readouterr().out
 
 
 def test_markup_in_names_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import typer
 from parcela.cli.client import Json
 from parcela.cli.commanding import Cli, Yes, command
 from parcela.cli.lookup import find
-from parcela.cli.output import when
+from parcela.cli.output import briefly, when
 
 app = typer.Typer(no_args_is_help=True, help="Hosts: the hypervisors VMs run on.")
 HostRef = Annotated[str, typer.Argument(metavar="HOST", help="Id or name of the host.")]
@@ -46,7 +46,7 @@ def _find(cli: Cli, ref: str) -> Json:
 @command(app, "list")
 def list_hosts(cli: Cli, state: Annotated[str | None, typer.Option(help="Only those in this state.")] = None) -> None:
     """List the hosts: what is reserved of what may be reserved."""
-    cli.out.table(cli.api.pages("/hosts/", state=state), COLUMNS, empty="No hosts.")
+    cli.out.table(cli.api.pages("/hosts/", state=state), briefly(COLUMNS), empty="No hosts.")
 
 
 @command(app, "show")

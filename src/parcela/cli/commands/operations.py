@@ -8,7 +8,7 @@ from parcela.cli.client import Json
 from parcela.cli.commanding import Cli, Wait, command
 from parcela.cli.commands.actions import finish
 from parcela.cli.lookup import find_slice, find_vm
-from parcela.cli.output import local_time, when
+from parcela.cli.output import briefly, local_time, when
 from parcela.cli.watching import wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Operations: long work with visible steps.")
@@ -50,7 +50,7 @@ def list_operations(
         "vm_id": find_vm(cli.api, vm)["id"] if vm else None,
         "sort": "id" if oldest_first else "-id",
     }
-    cli.out.table(cli.api.pages("/operations/", limit, **filters), COLUMNS, empty="No operations.")
+    cli.out.table(cli.api.pages("/operations/", limit, **filters), briefly(COLUMNS), empty="No operations.")
 
 
 @command(app, "show")

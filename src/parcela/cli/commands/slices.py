@@ -10,7 +10,7 @@ from parcela.cli.commands.actions import Act, add_action, finish, note_cancelled
 from parcela.cli.durations import Duration
 from parcela.cli.exits import CliError
 from parcela.cli.lookup import find_project, find_slice, find_template
-from parcela.cli.output import when
+from parcela.cli.output import briefly, when
 from parcela.cli.watching import wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Slices: running copies of templates, isolated from all others.")
@@ -58,7 +58,7 @@ def list_slices(
 ) -> None:
     """List your slices; administrators see all."""
     rows = cli.api.pages("/slices/", limit, state=state)
-    cli.out.table(rows, COLUMNS, empty="No slices: 'parcela slice deploy TEMPLATE' launches one.")
+    cli.out.table(rows, briefly(COLUMNS), empty="No slices: 'parcela slice deploy TEMPLATE' launches one.")
 
 
 @command(app, "show")

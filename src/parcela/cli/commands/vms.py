@@ -11,7 +11,7 @@ from parcela.cli.commands.actions import Act, add_action, finish, note_cancelled
 from parcela.cli.commands.slices import addresses
 from parcela.cli.files import read_text
 from parcela.cli.lookup import find_slice, find_vm
-from parcela.cli.output import when
+from parcela.cli.output import briefly, when
 from parcela.cli.watching import wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Virtual machines: those of slices, and single ones.")
@@ -51,7 +51,7 @@ def list_vms(
     """List your VMs; administrators see all."""
     slice_id = find_slice(cli.api, in_slice)["id"] if in_slice else None
     rows = cli.api.pages("/virtual-machines/", limit, status=status, slice_id=slice_id)
-    cli.out.table(rows, COLUMNS, empty="No VMs.")
+    cli.out.table(rows, briefly(COLUMNS), empty="No VMs.")
 
 
 @command(app, "show")

@@ -6,7 +6,7 @@ import typer
 
 from parcela.cli.commanding import Cli, Yes, command
 from parcela.cli.lookup import find
-from parcela.cli.output import when
+from parcela.cli.output import briefly, when
 
 app = typer.Typer(no_args_is_help=True, help="Webhooks: other servers that are told of events.")
 COLUMNS = (
@@ -81,7 +81,7 @@ def deliveries(
 ) -> None:
     """List what became of each event, the newest first."""
     rows = cli.api.pages(f"/webhooks/{_find(cli, ref)}/deliveries", limit, sort="-id", state=state)
-    cli.out.table(rows, DELIVERY_COLUMNS, empty="No deliveries.")
+    cli.out.table(rows, briefly(DELIVERY_COLUMNS), empty="No deliveries.")
 
 
 @command(app, "resend")
