@@ -79,6 +79,7 @@ class VmRepository(Repository[VirtualMachine]):
         *,
         owner_id: int | None = None,
         managed: Collection[int] = (),
+        project_id: int | None = None,
         slice_id: int | None = None,
         state: str | None = None,
         name: str | None = None,
@@ -88,6 +89,7 @@ class VmRepository(Repository[VirtualMachine]):
     ) -> Page:
         """VMs with the names of what they refer to: one query, plain rows."""
         filters = {
+            "project_id": project_id,
             "slice_id": slice_id,
             "state": state,
             "name": name,

@@ -23,6 +23,11 @@ def test_a_project_from_beginning_to_end(admin: Server) -> None:
 
     launched = done(run("slice", "deploy", "First lab", "--project", "Networks", "--name", "ours", "--json")).json
     assert launched["slice"]["project_id"] == made["id"]
+    listed = done(run("slice", "list", "--project", "networks", "--json")).json
+    assert [row["id"] for row in listed] == [launched["slice"]["id"]]
+    listed = done(run("vm", "list", "--project", str(made["id"]), "--json")).json
+    assert {row["slice_id"] for row in listed} == {launched["slice"]["id"]}
+    assert run("vm", "list", "--project", "nothing").code == 4
     shown = done(run("project", "show", "Networks", "--json")).json
     assert [member["username"] for member in shown["members"]] == ["admin"]
     assert shown["quota"]["slices"]["used"] == 1

@@ -26,6 +26,7 @@ GET /api/v1/templates/?project_id={project}        template  -   cm   cm  cm  cm
 GET /api/v1/slices/                                slice     -   pc   -   m   cm  pcm  pcm
 GET /api/v1/slices/?project_id={project}           slice     -   c    -   m   cm  cm   cm
 GET /api/v1/virtual-machines/                      vm        -   pc   -   m   cm  pcm  pcm
+GET /api/v1/virtual-machines/?project_id={project} vm        -   c    -   m   cm  cm   cm
 GET /api/v1/operations/                            vm_id     -   pc   -   m   cm  pcm  pcm
 GET /api/v1/events                                 vm_id     -   pc   -   m   cm  pcm  pcm
 GET /api/v1/events/stream                          vm_id     -   pc   -   m   cm  pcm  pcm

@@ -45,9 +45,14 @@ async def list_vms(
     name: Annotated[str | None, Query(max_length=63, pattern=TEXT_PATTERN)] = None,
     slice_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
     host_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
+    project_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
 ) -> Response:
-    """Own VMs; all of them with `vm:read_all`. Deleted ones appear only with `status=deleted`."""
-    page = await services.vms.page(uow, caller, paging, state=status, name=name, slice_id=slice_id, host_id=host_id)
+    """Own VMs and those of projects you manage; all of them with `vm:read_all`.
+
+    Deleted ones appear only with `status=deleted`.
+    """
+    filters = {"slice_id": slice_id, "host_id": host_id, "project_id": project_id}
+    page = await services.vms.page(uow, caller, paging, state=status, name=name, **filters)
     return Response(_LIST.write(page.rows, page.next_cursor), media_type="application/json")
 
 

@@ -54,10 +54,12 @@ def vms_of(cli: Cli, slice_id: int) -> list[Json]:
 def list_slices(
     cli: Cli,
     state: Annotated[str | None, typer.Option(help="Only those in this state; 'destroyed' shows the past.")] = None,
+    project: Annotated[str | None, typer.Option(help="Only those of this project (id or name).")] = None,
     limit: Limit = None,
 ) -> None:
-    """List your slices; administrators see all."""
-    rows = cli.api.pages("/slices/", limit, state=state)
+    """List your slices and those of projects you manage; administrators see all."""
+    project_id = find_project(cli.api, project)["id"] if project else None
+    rows = cli.api.pages("/slices/", limit, state=state, project_id=project_id)
     cli.out.table(rows, briefly(COLUMNS), empty="No slices: 'parcela slice deploy TEMPLATE' launches one.")
 
 

@@ -10,7 +10,7 @@ from parcela.cli.commanding import Cli, Limit, Wait, Yes, command
 from parcela.cli.commands.actions import Act, add_action, finish, note_cancelled
 from parcela.cli.commands.slices import addresses
 from parcela.cli.files import read_text
-from parcela.cli.lookup import find_slice, find_vm
+from parcela.cli.lookup import find_project, find_slice, find_vm
 from parcela.cli.output import briefly, when
 from parcela.cli.watching import wait_for
 
@@ -46,11 +46,15 @@ def list_vms(
     cli: Cli,
     status: Annotated[str | None, typer.Option(help="Only those in this state.")] = None,
     in_slice: Annotated[str | None, typer.Option("--slice", help="Only those of this slice (id or name).")] = None,
+    project: Annotated[str | None, typer.Option(help="Only those of this project (id or name).")] = None,
     limit: Limit = None,
 ) -> None:
-    """List your VMs; administrators see all."""
-    slice_id = find_slice(cli.api, in_slice)["id"] if in_slice else None
-    rows = cli.api.pages("/virtual-machines/", limit, status=status, slice_id=slice_id)
+    """List your VMs and those of projects you manage; administrators see all."""
+    filters = {
+        "slice_id": find_slice(cli.api, in_slice)["id"] if in_slice else None,
+        "project_id": find_project(cli.api, project)["id"] if project else None,
+    }
+    rows = cli.api.pages("/virtual-machines/", limit, status=status, **filters)
     cli.out.table(rows, briefly(COLUMNS), empty="No VMs.")
 
 
