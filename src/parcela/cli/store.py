@@ -19,6 +19,10 @@ from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.store_move import Proof, StoreKind, StoreMove
 
 app = typer.Typer(no_args_is_help=True)
+UNSEEN = (
+    "With a database server this command cannot see whether a Parcela process still runs: stop them all first. "
+    "When records change during the move, it stops, and nothing is removed."
+)
 
 
 @app.callback()
@@ -42,6 +46,8 @@ def move(
     if settings.mongo_url is None:
         text = "Both ends are needed for a move: set MONGO_URL, also when the records leave MongoDB."
         raise invalid("settings_invalid", text, Problem("MONGO_URL", text, "bad_setting"))
+    if not settings.resolved_database_url.startswith("sqlite"):
+        out.note(UNSEEN)
     with alone(settings):
         migrations.upgrade(settings.resolved_database_url)
         proof = asyncio.run(_move(settings, settings.mongo_url.get_secret_value(), to, replace=replace))
