@@ -33,6 +33,14 @@ CONSEQUENCES = frozenset(
 )
 SECRET_WORDS = ("password", "secret", "token", "ticket", "hash", "salt", "cookie")
 """A fact whose name has one of these stays out, unless it is an id."""
+ID_FACTS: Mapping[str, Sequence[str]] = {
+    "auth": ("user_id",),
+    "maintenance": ("record_id", "plan_id"),
+    "quota": ("user_id", "project_id"),
+}
+"""Where the id of the thing is told, for nouns whose events do not say ``<noun>_id`` or ``id``."""
+NAME_FACTS: Mapping[str, tuple[str, ...]] = {"host": ("host",), "machine": ("code",), "maintenance": ("code",)}
+"""What the thing is called, before anything else that has a name in the event."""
 MAX_FACT_CHARS = 500
 SYSTEM_NAME = "parcela"
 
@@ -93,11 +101,12 @@ def _of_event(record: EventRecord, changes: Changes, origin: Origin | None) -> d
         # Nobody is logged in while they log in: then the event knows better.
         entry |= {"actor_id": record.actor_id, "actor_name": str(data.get("username", ""))[:64]}
     noun = str(entry["noun"])
-    ids = [data.get("id"), data.get(f"{noun}_id"), getattr(record, f"{noun}_id", None)]
-    if noun == "auth":
-        ids = [data.get("user_id")]
+    # Its own id goes first: an event of a host whose machine is repaired has the machine's as ``id``.
+    ids = [data.get(f"{noun}_id"), getattr(record, f"{noun}_id", None), data.get("id")]
+    if noun in ID_FACTS:
+        ids = [data.get(key) for key in ID_FACTS[noun]]
     entry["noun_id"] = str(next((one for one in ids if one is not None), ""))[:64]
-    names = (data.get(key) for key in ("name", "username", "role", "host"))
+    names = (data.get(key) for key in (*NAME_FACTS.get(noun, ()), "name", "username", "role", "host"))
     entry["noun_name"] = next((str(name)[:255] for name in names if name), "")
     about = {
         key: getattr(record, key)

@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from parcela.models.projects import RESOURCES
+from tests.integration.http.inventory import machine, record
 from tests.integration.http.lab import API, Lab, Person
 from tests.integration.http.rights_table import RULES, Rule
 from tests.integration.http.rights_targets import TARGETS, filled_path, request_of
@@ -86,6 +88,23 @@ async def test_a_change_names_the_columns_and_not_their_values(lab: Lab) -> None
     assert (entry["actor_name"], entry["actor_role"]) == ("admin", "admin")
     assert entry["token_id"]
     assert entry["facts"]["changed"] == ["flavours.vcpus"]
+
+
+async def test_an_entry_names_the_thing_and_not_its_neighbour(lab: Lab) -> None:
+    host, made = await lab.host(), await machine(lab)
+    while made["id"] == host["id"]:
+        made = await machine(lab)
+    await lab.call("PATCH", f"/hosts/{host['id']}", "admin", json={"machine_id": made["id"]})
+    start = await last_id(lab)
+    opened = await record(lab, machine_id=made["id"], kind="corrective")
+    await lab.call("POST", f"/machines/{made['id']}/attachments", "admin", params={"name": "a.txt"}, content=b"hello")
+    who = lab.people["stranger"].id
+    await lab.call("PUT", f"/users/{who}/quota", "admin", json=dict.fromkeys(RESOURCES))
+    found = {entry["action"]: (entry["noun_id"], entry["noun_name"]) for entry in await entries(lab, start)}
+    assert found["host.draining"] == found["host.maintenance"] == (str(host["id"]), host["name"])
+    assert found["maintenance.created"] == (opened["id"], made["code"])
+    assert found["machine.attached"] == found["machine.status"] == (str(made["id"]), made["code"])
+    assert found["quota.changed"][0] == str(who)
 
 
 async def test_a_write_that_changes_nothing_leaves_no_entry(lab: Lab) -> None:
