@@ -1,18 +1,21 @@
-"""The queries behind list and detail with 1,000,000 VMs against 1,000, on SQLite."""
+"""The queries behind list and detail with 1,000,000 VMs against 1,000, on SQLite and on the lab's servers."""
 
 import argparse
 import asyncio
+import json
 import os
-import sqlite3
 import statistics
 import tempfile
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+from tests.support.servers import URLS, empty_database, why_missing
+
 from benchmarks.report import Report
-from benchmarks.servers import parcela
+from benchmarks.rows import NOW, VMS_OF_OWNER, Filled, fill
 from parcela.db.database import Database
 from parcela.repositories.paging import PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
@@ -20,22 +23,7 @@ from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
 SMALL, LARGE = 1_000, 1_000_000
 QUERIES = 60
 ROUNDS = 5
-COLUMNS = """uuid, name, owner_id, zone_id, image_id, flavour_id, cores, memory_mib, disk_gib, state, desired,
-             crash_policy, error, generation, guest, created_at, updated_at"""
-
-
-def _fill(database: Path, count: int) -> None:
-    """Rows of VMs, written directly."""
-    with sqlite3.connect(database) as connection:
-        flavour = connection.execute("SELECT id FROM flavours WHERE name = 'tiny'").fetchone()[0]
-        image = connection.execute("SELECT id FROM images LIMIT 1").fetchone()[0]
-        zone = connection.execute("SELECT id FROM zones LIMIT 1").fetchone()[0]
-        now = "2026-01-01 00:00:00.000000"
-        same = (1, zone, image, flavour, 1, 128, 1, "defined", "defined", "error", "", 1, "{}", now, now)
-        rows = ((f"{number:032x}", f"vm{number}", *same) for number in range(count))
-        connection.executemany(f"INSERT INTO virtual_machines ({COLUMNS}) VALUES ({','.join('?' * 17)})", rows)  # noqa: S608
-        connection.execute("ANALYZE")
-    connection.close()
+CREATED = NOW.strip("'") + "+00:00"
 
 
 Ask = Callable[[ReadUnitOfWork], Awaitable[object]]
@@ -49,31 +37,71 @@ async def _asked(uows: UnitOfWorkFactory, ask: Ask) -> float:
     return (time.perf_counter() - started) * 1000
 
 
-def _page(row_id: int) -> Ask:
+def _after(sort: str, value: object, row_id: int) -> PageRequest:
     """A page that begins after a row."""
-    cursor = urlsafe_b64encode(f'["id", {row_id}, {row_id}]'.encode()).decode().rstrip("=")
-    return lambda uow: uow.vms.page(PageRequest(cursor=cursor))
+    cursor = urlsafe_b64encode(json.dumps([sort, value, row_id]).encode()).decode().rstrip("=")
+    return PageRequest(sort=sort, cursor=cursor)
 
 
-def _one(row_id: int) -> Ask:
-    return lambda uow: uow.vms.page(PageRequest(limit=1), vm_id=row_id)
+def _page(number: int, _ids: Filled) -> Ask:
+    return lambda uow: uow.vms.page(_after("id", number, number))
 
 
-async def _compare(stores: Sequence[UnitOfWorkFactory], counts: Sequence[int], make: Callable[[int], Ask]) -> float:
-    """Ratio of the median times, large against small, of interleaved questions all over the tables."""
+def _one(number: int, _ids: Filled) -> Ask:
+    return lambda uow: uow.vms.page(PageRequest(limit=1), vm_id=number)
+
+
+def _by_name(number: int, _ids: Filled) -> Ask:
+    return lambda uow: uow.vms.page(_after("name", f"bench{number}", number))
+
+
+def _newest(number: int, _ids: Filled) -> Ask:
+    return lambda uow: uow.vms.page(_after("-created_at", CREATED, number + VMS_OF_OWNER))
+
+
+def _named(number: int, _ids: Filled) -> Ask:
+    return lambda uow: uow.vms.page(PageRequest(), name=f"bench{number}")
+
+
+def _of_owner(number: int, ids: Filled) -> Ask:
+    return lambda uow: uow.vms.page(PageRequest(), owner_id=ids.user + number // VMS_OF_OWNER)
+
+
+QUESTIONS: dict[str, Callable[[int, Filled], Ask]] = {
+    "page of 50, anywhere in the list": _page,
+    "one VM": _one,
+    "page of 50 by name": _by_name,
+    "page of 50, the newest first": _newest,
+    "the VMs of one name": _named,
+    "the VMs of one owner": _of_owner,
+}
+
+
+async def _compare(
+    stores: Sequence[UnitOfWorkFactory],
+    counts: Sequence[int],
+    ids: Sequence[Filled],
+    make: Callable[[int, Filled], Ask],
+) -> tuple[float, float]:
+    """Median milliseconds of small and large, of interleaved questions all over the tables."""
     times: list[list[float]] = [[], []]
     for number in range(QUERIES):
-        for index, (uows, count) in enumerate(zip(stores, counts, strict=True)):
-            times[index].append(await _asked(uows, make(1 + number * count // QUERIES)))
-    return statistics.median(times[1]) / statistics.median(times[0])
+        for index, (uows, count, filled) in enumerate(zip(stores, counts, ids, strict=True)):
+            times[index].append(await _asked(uows, make(1 + number * count // (QUERIES + 1), filled)))
+    return statistics.median(times[0]), statistics.median(times[1])
 
 
-async def _measure(folders: Sequence[Path], counts: Sequence[int], report: Report) -> None:
-    databases = [Database(f"sqlite+aiosqlite:///{folder}/parcela.db") for folder in folders]
+async def _measure(
+    report: Report, name: str, urls: Sequence[str], counts: Sequence[int], ids: Sequence[Filled]
+) -> None:
+    databases = [Database(url) for url in urls]
     stores = [UnitOfWorkFactory(database) for database in databases]
-    for what, make in (("page of 50, anywhere in the list", _page), ("one VM", _one)):
-        await _compare(stores, counts, make)  # warm: page cache, statements
-        report.at_most(f"{what}: p50", 1.2, [await _compare(stores, counts, make) for _ in range(ROUNDS)])
+    for what, make in QUESTIONS.items():
+        await _compare(stores, counts, ids, make)  # warm: page cache, statements
+        found = [await _compare(stores, counts, ids, make) for _ in range(ROUNDS)]
+        report.at_most(f"{name}, {what}: p50", 1.2, [large / small for small, large in found])
+        shown = " / ".join(f"{statistics.median(side):.2f} ms" for side in reversed(list(zip(*found, strict=True))))
+        report.fact("  large / small", shown)
     for database in databases:
         await database.aclose()
 
@@ -81,14 +109,22 @@ async def _measure(folders: Sequence[Path], counts: Sequence[int], report: Repor
 def run(arguments: Sequence[str]) -> Report:
     parser = argparse.ArgumentParser(prog="scaling")
     parser.add_argument("--large", type=int, default=LARGE)
+    kinds = ["sqlite", *(name for name in URLS if not why_missing(name))]
+    parser.add_argument("--databases", default=",".join(kinds), help="separated by commas: sqlite, postgres, mariadb")
     options = parser.parse_args(arguments)
     report = Report(f"{options.large} VMs against {SMALL}")
-    with tempfile.TemporaryDirectory(dir=os.environ.get("PARCELA_TEST_TMP")) as base:
-        folders = [Path(base) / name for name in ("small", "large")]
-        for folder, count in zip(folders, (SMALL, options.large), strict=True):
-            with parcela(folder):
-                pass
-            _fill(folder / "parcela.db", count)
-        asyncio.run(_measure(folders, (SMALL, options.large), report))
-    report.note(f"SQLite, queries as the list and the detail make them, {QUERIES} of each per round, interleaved")
+    counts = (SMALL, options.large)
+    for name in options.databases.split(","):
+        with tempfile.TemporaryDirectory(dir=os.environ.get("PARCELA_TEST_TMP")) as base, ExitStack() as stack:
+            urls, ids = [], []
+            for count in counts:
+                folder = Path(base) / str(count)
+                folder.mkdir()
+                urls.append(stack.enter_context(empty_database(name, folder)))
+                ids.append(fill(urls[-1], count))
+            asyncio.run(_measure(report, name, urls, counts, ids))
+    for name in URLS:
+        if name not in options.databases:
+            report.note(f"{name} not measured: {why_missing(name) or 'not asked for'}")
+    report.note(f"queries as the list and the detail make them, {QUERIES} of each per round, interleaved")
     return report

@@ -26,7 +26,10 @@ class Slice(Base):
         Index("ix_slices_owner_id", "owner_id"),
         Index("ix_slices_project_id", "project_id"),
         Index("ix_slices_expires_at", "expires_at"),
-        Index("ix_slices_state", "state"),
+        # Orders of the list: pages go by (column, id).
+        Index("ix_slices_state_id", "state", "id"),
+        Index("ix_slices_name_id", "name", "id"),
+        Index("ix_slices_created_at_id", "created_at", "id"),
     )
 
     id: Mapped[int] = pk()
@@ -90,7 +93,10 @@ class VirtualMachine(Base):
         Index("ix_virtual_machines_project_id", "project_id"),
         Index("ix_virtual_machines_slice_id", "slice_id"),
         Index("ix_virtual_machines_host_id", "host_id"),
-        Index("ix_virtual_machines_state", "state"),
+        # Orders of the list: pages go by (column, id).
+        Index("ix_virtual_machines_state_id", "state", "id"),
+        Index("ix_virtual_machines_name_id", "name", "id"),
+        Index("ix_virtual_machines_created_at_id", "created_at", "id"),
     )
 
     id: Mapped[int] = pk()

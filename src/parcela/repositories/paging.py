@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, or_
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, literal, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parcela.core.errors import Problem, invalid
@@ -105,8 +105,12 @@ async def fetch_page(
         if name == "id":
             statement = statement.where(id_past)
         else:
-            past = column < value if descending else column > value
-            statement = statement.where(or_(past, and_(column == value, id_past)))
+            # The first condition is for MariaDB, which finds no beginning in an index by a pair. As (a > x OR a = x AND
+            # id > y) no database does: a page in the middle of 1,000,000 rows cost as much as half of them.
+            here, pair = literal(value, column.type), tuple_(column, id_column)
+            marked = tuple_(here, literal(row_id, id_column.type))
+            past = and_(column <= here, pair < marked) if descending else and_(column >= here, pair > marked)
+            statement = statement.where(past)
     order = (column.desc(), id_column.desc()) if descending else (column.asc(), id_column.asc())
     statement = statement.order_by(*(order[1:] if name == "id" else order)).limit(bindparam(_ROWS, type_=Integer()))
     return await read_page(session, statement, request)

@@ -13,7 +13,7 @@ TINY = {
     "listing": ["--rounds", "1", "--seconds", "0.1", "--connections", "2"],
     "startup": ["--rounds", "1", "--kept-only"],
     "placement": ["--rounds", "1", "--instances", "2"],
-    "scaling": ["--large", "2000"],
+    "scaling": ["--large", "2000", "--databases", "sqlite"],
     "logins": ["--rounds", "1", "--seconds", "0.5"],
     "fanout": ["--clients", "3", "--events", "1", "--turns", "1"],
     "deploy": ["2", "--rounds", "1"],
@@ -22,7 +22,7 @@ PROMISES = {
     "listing": ["warm, against FastAPI hello: requests/s", "cold, against entities + response_model: requests/s"],
     "startup": ["start to the first answer", "resident after a login and a list"],
     "placement": ["as one slice over many hosts", "slices that fill all hosts: placed"],
-    "scaling": ["page of 50, anywhere in the list: p50", "one VM: p50"],
+    "scaling": ["sqlite, page of 50, anywhere in the list: p50", "sqlite, one VM: p50"],
     "logins": ["logins/s, against bcrypt alone on all processors", "p95 of other requests, against without logins"],
     "fanout": ["from the request to the last client / raw writes, time"],
     "deploy": ["not measured: "],  # without libvirt
