@@ -38,6 +38,7 @@ async def test_a_vm_that_is_being_made_is_deleted(lab: Lab) -> None:
     assert [answer.status_code for answer in answers] == [202, 202]
     destruction = answers[0].json()
     assert answers[1].json()["id"] == destruction["id"]
+    assert (await lab.call("GET", path)).json()["desired"] == "deleted"
     problem(await lab.call("POST", f"{path}/start"), 409, "busy")
     await lab.release(making["id"])
     problem(await lab.call("GET", path), 404, "virtual_machine_not_found")

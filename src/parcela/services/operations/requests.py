@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from parcela.core.errors import conflict, not_found
-from parcela.core.lifecycle import OPERATION_TERMINAL, OperationState, SliceState
+from parcela.core.lifecycle import OPERATION_TERMINAL, DesiredState, OperationState, SliceState
 from parcela.core.permissions import Permission
 from parcela.models import Operation, OperationStep, Slice, VirtualMachine
 from parcela.repositories.paging import Page, PageRequest
@@ -133,6 +133,8 @@ class OperationService:
         self._announce(uow, operation, slice_row, SliceState.DESTROYING)
         if slice_row is not None:
             await uow.slices.show_destroying(slice_row.id)
+        if vm is not None:
+            await uow.vms.update_fields([vm.id], desired=DesiredState.DELETED.value)
         return operation
 
     async def get(

@@ -2,7 +2,8 @@
 
 Repairs: slices past ``expires_at``: they are destroyed, as their owners were told when they got them.
 
-Must not touch: slices an operation works on (the next round takes them), slices without an expiry.
+Must not touch: slices an operation works on as a whole (the next round takes them), slices without an expiry. What
+works on a VM of one is cancelled, as for everybody who destroys a slice.
 """
 
 from parcela.core.errors import ParcelaError
