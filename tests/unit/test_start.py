@@ -30,6 +30,7 @@ NOT_NEEDED = {
     "xlsxwriter": "the same",
     "pymongo": "no MongoDB is named",
     "redis": "no Redis is named",
+    "yaml": "documents are for other commands",
     "segno": "nobody wants a label or a second factor",
 }
 START = """

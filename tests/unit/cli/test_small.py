@@ -9,9 +9,10 @@ import typer
 
 from parcela.cli.commands.slices import addresses
 from parcela.cli.commands.templates import image_aliases, is_cloud
+from parcela.cli.documents import dump_text, read_document
 from parcela.cli.durations import Duration
 from parcela.cli.exits import CliError, Exit
-from parcela.cli.files import dump_text, read_document, read_text
+from parcela.cli.files import read_text
 from parcela.cli.lookup import find_slice, find_user, find_vm, is_id
 from tests.unit.cli.support import fake_api, problem
 

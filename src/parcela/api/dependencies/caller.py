@@ -6,7 +6,7 @@ from fastapi import Depends
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import HTTPConnection, Request
 
-from parcela.api.dependencies.uow import AppServices
+from parcela.api.dependencies.uow import get_services
 from parcela.core.errors import unauthenticated
 from parcela.core.permissions import Permission
 from parcela.services.access import Caller
@@ -20,9 +20,7 @@ def client_address(connection: HTTPConnection) -> str:
 
 
 async def get_current_user(
-    request: Request,
-    services: AppServices,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Caller:
     """The caller behind the bearer token.
 
@@ -31,16 +29,15 @@ async def get_current_user(
     """
     if credentials is None:
         raise unauthenticated("token_missing", "Log in first: send 'Authorization: Bearer <token>'.")
+    services = await get_services(request)
     return await services.auth.authenticate(credentials.credentials, address=client_address(request))
 
 
 async def get_optional_user(
-    request: Request,
-    services: AppServices,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Caller | None:
     """The caller behind the bearer token; None when there is none. A bad one is an error, not nobody."""
-    return None if credentials is None else await get_current_user(request, services, credentials)
+    return None if credentials is None else await get_current_user(request, credentials)
 
 
 OptionalCaller = Annotated[Caller | None, Depends(get_optional_user)]

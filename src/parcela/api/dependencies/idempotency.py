@@ -22,7 +22,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from parcela.api.dependencies.caller import CurrentCaller
-from parcela.api.dependencies.uow import AppServices, WriteUow
+from parcela.api.dependencies.uow import WriteUow, get_services
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.container import Services
@@ -116,24 +116,20 @@ class StreamedIdempotency(IdempotencyBase):
 
 
 async def _idempotency(
-    request: Request,
-    services: AppServices,
-    caller: CurrentCaller,
-    uow: WriteUow,
-    idempotency_key: IdempotencyKeyHeader = None,
+    request: Request, caller: CurrentCaller, uow: WriteUow, idempotency_key: IdempotencyKeyHeader = None
 ) -> Idempotency:
     """Read the header.
 
     The caller stands before the unit of work: FastAPI resolves in this order, and looking up a token while this
     request already held SQLite's only writer would wait for itself.
     """
-    return Idempotency(request, services, caller, uow, idempotency_key)
+    return Idempotency(request, await get_services(request), caller, uow, idempotency_key)
 
 
 async def _streamed_idempotency(
-    request: Request, services: AppServices, caller: CurrentCaller, idempotency_key: IdempotencyKeyHeader = None
+    request: Request, caller: CurrentCaller, idempotency_key: IdempotencyKeyHeader = None
 ) -> StreamedIdempotency:
-    return StreamedIdempotency(request, services, caller, idempotency_key)
+    return StreamedIdempotency(request, await get_services(request), caller, idempotency_key)
 
 
 Idempotent = Annotated[Idempotency, Depends(_idempotency)]

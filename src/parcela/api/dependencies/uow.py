@@ -13,7 +13,8 @@ from parcela.services.container import Services
 async def get_services(connection: HTTPConnection) -> Services:
     """The services the composition root built.
 
-    A coroutine, as every dependency here: FastAPI would send a plain function through its thread pool.
+    A coroutine, as every dependency here: FastAPI would send a plain function through its thread pool. Endpoints take
+    ``AppServices``; dependencies call this, because FastAPI analyses what they depend on for every route again.
     """
     services: Services = connection.app.state.services
     return services
@@ -22,12 +23,14 @@ async def get_services(connection: HTTPConnection) -> Services:
 AppServices = Annotated[Services, Depends(get_services)]
 
 
-async def _read_uow(services: AppServices) -> AsyncIterator[ReadUnitOfWork]:
+async def _read_uow(connection: HTTPConnection) -> AsyncIterator[ReadUnitOfWork]:
+    services = await get_services(connection)
     async with services.uows.read() as uow:
         yield uow
 
 
-async def _write_uow(services: AppServices) -> AsyncIterator[UnitOfWork]:
+async def _write_uow(connection: HTTPConnection) -> AsyncIterator[UnitOfWork]:
+    services = await get_services(connection)
     async with services.uows.write() as uow:
         yield uow
         await uow.commit()

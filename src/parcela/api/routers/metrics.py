@@ -39,7 +39,7 @@ async def _check_scraper(
 ) -> None:
     if credentials is None and _is_near(request, services.settings):
         return
-    caller = await get_current_user(request, services, credentials)
+    caller = await get_current_user(request, credentials)
     caller.require(Permission.SYSTEM_READ)
 
 

@@ -9,8 +9,9 @@ import typer
 
 from parcela.cli.client import Json
 from parcela.cli.commanding import Cli, Limit, Yes, command
+from parcela.cli.documents import dump_text, read_document
 from parcela.cli.exits import CliError, Exit, fail
-from parcela.cli.files import dump_text, read_document, write_text
+from parcela.cli.files import write_text
 from parcela.cli.lookup import ambiguous, find_template
 from parcela.cli.output import when
 from parcela.core.errors import ParcelaError

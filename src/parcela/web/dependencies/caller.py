@@ -7,12 +7,12 @@ from fastapi import Depends, Form, Header, Request
 from parcela.core.cookies import SESSION_COOKIE
 from parcela.core.errors import unauthenticated
 from parcela.services.access import Caller
-from parcela.web.dependencies.uow import AppServices
+from parcela.web.dependencies.uow import get_services
 from parcela.web.session import CSRF_FIELD, CSRF_HEADER, check_csrf
 from parcela.web.site import client_address
 
 
-async def get_reader(request: Request, services: AppServices) -> Caller:
+async def get_reader(request: Request) -> Caller:
     """The caller behind the session cookie.
 
     Raises:
@@ -21,6 +21,7 @@ async def get_reader(request: Request, services: AppServices) -> Caller:
     token = request.cookies.get(SESSION_COOKIE)
     if not token:
         raise unauthenticated("session_missing", "Sign in first.")
+    services = await get_services(request)
     caller = await services.auth.authenticate(token, address=client_address(request))
     if caller.scopes is not None:
         # A personal token is for programs; as a cookie, its owner never gave it to this browser.

@@ -11,7 +11,7 @@ from parcela.services.container import Services
 
 
 async def get_services(connection: HTTPConnection) -> Services:
-    """The services the composition root built."""
+    """The services of the composition root. Dependencies call this, as in the JSON edge; endpoints take the alias."""
     services: Services = connection.app.state.services
     return services
 
@@ -19,12 +19,14 @@ async def get_services(connection: HTTPConnection) -> Services:
 AppServices = Annotated[Services, Depends(get_services)]
 
 
-async def _read_uow(services: AppServices) -> AsyncIterator[ReadUnitOfWork]:
+async def _read_uow(connection: HTTPConnection) -> AsyncIterator[ReadUnitOfWork]:
+    services = await get_services(connection)
     async with services.uows.read() as uow:
         yield uow
 
 
-async def _write_uow(services: AppServices) -> AsyncIterator[UnitOfWork]:
+async def _write_uow(connection: HTTPConnection) -> AsyncIterator[UnitOfWork]:
+    services = await get_services(connection)
     async with services.uows.write() as uow:
         yield uow
         await uow.commit()
