@@ -59,7 +59,7 @@ def check_inventory(code: str, fields: Mapping[str, Any]) -> None:
         ParcelaError: kind ``invalid`` with this code, and one problem per field that is wrong.
     """
     problems = [Problem(name, text, f"bad_{name}") for name, value in fields.items() if (text := _fault(name, value))]
-    if "cost_minor" in fields and (fields["cost_minor"] is None) != (not fields.get("currency")):
+    if (fields.get("cost_minor") is None) != (not fields.get("currency")):
         text = "A cost needs a currency, and a currency needs a cost."
         problems.append(Problem("currency", text, "bad_currency"))
     if problems:

@@ -109,6 +109,8 @@ async def test_changes_need_the_version_that_was_seen_and_both_halves_of_a_cost(
     problem(await lab.call("PATCH", path, "admin", json={"cost_minor": None}), 422, "maintenance_invalid")
     body = {"machine_id": opened["machine_id"], "kind": "corrective", "cost_minor": 5}
     problem(await lab.call("POST", "/maintenance-records/", "admin", json=body), 422, "maintenance_invalid")
+    body = {"machine_id": opened["machine_id"], "kind": "corrective", "currency": "EUR"}
+    problem(await lab.call("POST", "/maintenance-records/", "admin", json=body), 422, "maintenance_invalid")
 
 
 @pytest.mark.parametrize(

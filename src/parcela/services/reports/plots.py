@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -66,7 +67,7 @@ def cost_by_machine(report: Report, currency: str) -> str | None:
 
 
 def _bars(report: Report) -> tuple[list[str], list[int], list[int]]:
-    """Labels and heights; gaps are zeros, and long times are years."""
+    """Labels and heights; gaps are zeros, long times are years, and of centuries only years with records are shown."""
     if not report.months:
         return [], [], []
     counts = {_number(month.month): (month.preventive, month.corrective) for month in report.months}
@@ -76,7 +77,10 @@ def _bars(report: Report) -> tuple[list[str], list[int], list[int]]:
         pairs = [counts.get(number, (0, 0)) for number in whole]
         labels = [f"{number // 12:04d}-{number % 12 + 1:02d}" for number in whole]
     else:
-        years = range(first // 12, last // 12 + 1)
+        years: Sequence[int] = range(first // 12, last // 12 + 1)
+        if len(years) > MAX_BARS:
+            # Somebody mistyped a year: bars for all between would take minutes to draw, and the report would be late.
+            years = sorted({number // 12 for number in counts})[-MAX_BARS:]
         pairs = [_year(counts, year) for year in years]
         labels = [f"{year:04d}" for year in years]
     return labels, [one for one, _ in pairs], [other for _, other in pairs]

@@ -148,6 +148,14 @@ def test_plots_take_any_text_and_are_the_same_every_time() -> None:
     assert first == (plots.per_month(words, hostile), plots.cost_by_machine(hostile, "PEN"))
 
 
+def test_a_mistyped_year_does_not_ask_for_thousands_of_bars() -> None:
+    days = ["2026-01-01", "2026-05-01", "9000-12-31"]
+    made = report(*(entry("PC-1", day) for day in days))
+    assert plots._bars(made) == (["2026", "9000"], [2, 1], [0, 0])
+    many = report(*(entry("PC-1", f"{year}-01-01") for year in range(1970, 2030)))
+    assert plots._bars(many)[0] == [str(year) for year in range(2030 - plots.MAX_BARS, 2030)]
+
+
 def test_long_times_are_drawn_as_years() -> None:
     made = report(entry("A", "2001-05-01"), entry("A", "2026-05-01", "corrective"))
     labels, preventive, corrective = plots._bars(made)
