@@ -17,6 +17,9 @@ from parcela.models import Host
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.drivers import HostDrivers
 
+REST_S = 1.0
+"""After a round: what hints at something meanwhile is looked at once. A deployment gives two hints per VM, and a look
+lists everything that is on the host; one look after the other took the deployment's own processor time."""
 PAGE_ROWS = 500
 """Rows asked for at a time. Between two pages the loop can be ended: one with 1,000,000 VMs once did not stop."""
 T = TypeVar("T")
@@ -63,8 +66,17 @@ class ReconcilerLoop:
         reconcilers: Sequence[Reconciler],
         interval_s: float,
         observe: Callable[[float, Mapping[str, int]], None] = lambda _took_s, _repairs: None,
+        rest_s: float = REST_S,
     ) -> None:
-        """``interval_s``: seconds between two rounds without a signal; ``observe`` gets seconds and repairs of each."""
+        """Take the reconcilers and when to run them.
+
+        Args:
+            reconcilers: in this order.
+            interval_s: seconds between two rounds without a signal.
+            observe: gets seconds and repairs of each round.
+            rest_s: seconds after a round in which no other begins.
+        """
+        self._rest_s = rest_s
         self._observe = observe
         self._reconcilers = reconcilers
         self._interval_s = interval_s
@@ -94,6 +106,7 @@ class ReconcilerLoop:
             await is_set_within(self._wake, self._interval_s)
             self._wake.clear()
             await self.round()
+            await asyncio.sleep(self._rest_s)
 
     def start(self) -> None:
         """Begin."""

@@ -36,7 +36,7 @@ async def test_one_that_fails_does_not_stop_the_others() -> None:
 
 async def test_it_runs_on_a_signal() -> None:
     recorder = Recorder("a")
-    loop = ReconcilerLoop([recorder], NEVER_S)
+    loop = ReconcilerLoop([recorder], NEVER_S, rest_s=0)
     loop.start()
     for expected in (1, 2):
         loop.signal()
@@ -48,13 +48,26 @@ async def test_it_runs_on_a_signal() -> None:
 
 async def test_it_runs_on_a_timer() -> None:
     recorder = Recorder("a")
-    loop = ReconcilerLoop([recorder], 0)
+    loop = ReconcilerLoop([recorder], 0, rest_s=0)
     loop.start()
     for _ in range(2):
         await recorder.ran.wait()
         recorder.ran.clear()
     await loop.aclose()
     assert recorder.runs >= 2
+
+
+async def test_signals_during_its_rest_wait_for_the_end_of_it() -> None:
+    recorder = Recorder("a")
+    loop = ReconcilerLoop([recorder], NEVER_S, rest_s=NEVER_S)
+    loop.start()
+    loop.signal()
+    await recorder.ran.wait()
+    for _ in range(3):
+        loop.signal()
+        await asyncio.sleep(0)
+    assert recorder.runs == 1
+    await loop.aclose()
 
 
 async def test_it_may_be_closed_before_it_was_started() -> None:
