@@ -14,7 +14,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from parcela.hypervisors.errors import FatalDriverError, HostUnreachableError, RetryableDriverError
-from parcela.hypervisors.libvirt.layout import TEMPORARY_PREFIX, Layout, Owner, replacing, sync_folder, write_atomically
+from parcela.hypervisors.libvirt.layout import TEMPORARY_PREFIX, Layout, Owner, replacing, write_atomically
 from parcela.hypervisors.libvirt.qemuuser import QemuUser
 from parcela.hypervisors.seed import build_seed_iso
 from parcela.hypervisors.spec import ImageFormat, ImageSpec, SegmentKind, VmSpec
@@ -26,6 +26,8 @@ _CHUNK_BYTES = 4 * 1024 * 1024
 _QCOW2_MAGIC = b"QFI\xfb"
 _EXTERNAL_DATA_FILE = 1 << 2
 _FILE_THREADS = 4
+_MAX_BLANKS = 16
+"""Sizes and images whose fresh overlays are kept at most: 3 MiB."""
 
 
 class DiskStore:
@@ -36,6 +38,8 @@ class DiskStore:
         self.layout = layout
         self._installation = installation
         self._executor: ThreadPoolExecutor | None = None
+        self._blanks: dict[tuple[str, ...], bytes] = {}
+        self._making_blank = asyncio.Lock()
 
     def open(self) -> None:
         """Get ready; may be called twice."""
@@ -113,15 +117,33 @@ class DiskStore:
 
     async def replace_disk(self, spec: VmSpec, user: QemuUser | None) -> None:
         """Put a fresh overlay, owned by QEMU's user, in place in one step: a kill leaves the old or the new one."""
-        base = self.layout.image(spec.image)
+        doing = f"make the disk of VM {spec.uuid}"
         target = self.layout.disk(spec.uuid)
-        temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
-        command = ["create", "-q", "-f", "qcow2"]
+        blank = await self._blank(spec, target.parent, doing)
+        await self.run(doing, lambda: _put(blank, target, user))
+
+    async def _blank(self, spec: VmSpec, folder: Path, doing: str) -> bytes:
+        """The bytes of a fresh overlay, some 200 KiB: the same for all VMs of one image and size.
+
+        ``qemu-img`` is asked once. Once per VM it cost more than everything else that is done to the VM's files.
+        """
+        arguments = ["-f", "qcow2"]
         if spec.image.format is not ImageFormat.ISO:
-            command += ["-b", str(base), "-F", spec.image.format.value]
+            arguments += ["-b", str(self.layout.image(spec.image)), "-F", spec.image.format.value]
+        key = (*arguments, str(spec.disk_gib * GIB))
+        async with self._making_blank:  # the VMs of a slice come all at once
+            if key not in self._blanks:
+                blank = await self._make_blank(arguments, folder, spec.disk_gib * GIB, doing)
+                while len(self._blanks) >= _MAX_BLANKS:
+                    self._blanks.pop(next(iter(self._blanks)))
+                self._blanks[key] = blank
+            return self._blanks[key]
+
+    async def _make_blank(self, arguments: list[str], folder: Path, size_bytes: int, doing: str) -> bytes:
+        temporary = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
-            await qemu_img(*command, str(temporary), str(spec.disk_gib * GIB), doing=f"make the disk of VM {spec.uuid}")
-            await self.run(f"put the disk of VM {spec.uuid} in place", lambda: _put(temporary, target, user))
+            await qemu_img("create", "-q", *arguments, str(temporary), str(size_bytes), doing=doing)
+            return await self.run(doing, temporary.read_bytes)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
@@ -159,17 +181,11 @@ class DiskStore:
         await self.run(f"remove the files of VM {uuid}", lambda: self.layout.remove_vm_folder(uuid))
 
 
-def _put(temporary: Path, target: Path, user: QemuUser | None) -> None:
-    if user is not None:
-        os.chown(temporary, user.uid, user.gid)
-    temporary.chmod(0o600)
-    descriptor = os.open(temporary, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    temporary.replace(target)
-    sync_folder(target.parent)
+def _put(blank: bytes, target: Path, user: QemuUser | None) -> None:
+    with replacing(target, mode=0o600) as temporary:
+        temporary.write_bytes(blank)
+        if user is not None:
+            os.chown(temporary, user.uid, user.gid)
 
 
 def _qcow2_header(path: Path) -> bytes:
