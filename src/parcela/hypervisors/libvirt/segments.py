@@ -71,14 +71,16 @@ class SegmentActions:
             await host.calls.run(what, lambda c: nat.start(c, host.installation))
 
     async def _ensure_firewall(self) -> None:
-        now_s = asyncio.get_running_loop().time()
-        if now_s - self._firewall_checked_s < FIREWALL_CHECK_S:
-            return
-        if await firewall.is_loaded(self._host.installation):
-            self._firewall_checked_s = now_s
-        else:
-            log.info("the firewall table of host %s is not there: loading it", self._host.name)
-            await self._load_firewall()
+        # One after the other: the segments of a slice come all at once, and each would start nft twice.
+        async with self._firewall_lock:
+            now_s = asyncio.get_running_loop().time()
+            if now_s - self._firewall_checked_s < FIREWALL_CHECK_S:
+                return
+            if await firewall.is_loaded(self._host.installation):
+                self._firewall_checked_s = now_s
+            else:
+                log.info("the firewall table of host %s is not there: loading it", self._host.name)
+                await self._load_rules()
 
     async def repair_firewall(self) -> None:
         """Load our table again when somebody has flushed the host's rules while segments of ours are there.
@@ -111,9 +113,13 @@ class SegmentActions:
         return await host.calls.run("read the NAT network", lambda c: nat.find_host_address(c, host.installation))
 
     async def _load_firewall(self) -> None:
-        host = self._host
         async with self._firewall_lock:
-            address = await self._nat_address()
-            text = firewall.ruleset(host.installation, nat_bridge_name(host.installation), address, self._nat_blocked)
-            await firewall.load(text)
-            self._firewall_checked_s = asyncio.get_running_loop().time()
+            await self._load_rules()
+
+    async def _load_rules(self) -> None:
+        """Load the whole table; the caller holds the lock."""
+        host = self._host
+        address = await self._nat_address()
+        text = firewall.ruleset(host.installation, nat_bridge_name(host.installation), address, self._nat_blocked)
+        await firewall.load(text)
+        self._firewall_checked_s = asyncio.get_running_loop().time()
