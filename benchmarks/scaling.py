@@ -21,8 +21,6 @@ from parcela.repositories.paging import PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
 
 SMALL, LARGE = 1_000, 1_000_000
-QUERIES = 60
-ROUNDS = 5
 CREATED = NOW.strip("'") + "+00:00"
 
 
@@ -82,23 +80,25 @@ async def _compare(
     counts: Sequence[int],
     ids: Sequence[Filled],
     make: Callable[[int, Filled], Ask],
+    queries: int,
 ) -> tuple[float, float]:
     """Median milliseconds of small and large, of interleaved questions all over the tables."""
     times: list[list[float]] = [[], []]
-    for number in range(QUERIES):
+    for number in range(queries):
         for index, (uows, count, filled) in enumerate(zip(stores, counts, ids, strict=True)):
-            times[index].append(await _asked(uows, make(1 + number * count // (QUERIES + 1), filled)))
+            times[index].append(await _asked(uows, make(1 + number * count // (queries + 1), filled)))
     return statistics.median(times[0]), statistics.median(times[1])
 
 
 async def _measure(
-    report: Report, name: str, urls: Sequence[str], counts: Sequence[int], ids: Sequence[Filled]
+    report: Report, name: str, urls: Sequence[str], ids: Sequence[Filled], options: argparse.Namespace
 ) -> None:
+    counts = (SMALL, options.large)
     databases = [Database(url) for url in urls]
     stores = [UnitOfWorkFactory(database) for database in databases]
     for what, make in QUESTIONS.items():
-        await _compare(stores, counts, ids, make)  # warm: page cache, statements
-        found = [await _compare(stores, counts, ids, make) for _ in range(ROUNDS)]
+        await _compare(stores, counts, ids, make, options.queries)  # warm: page cache, statements
+        found = [await _compare(stores, counts, ids, make, options.queries) for _ in range(options.rounds)]
         report.at_most(f"{name}, {what}: p50", 1.2, [large / small for small, large in found])
         shown = " / ".join(f"{statistics.median(side):.2f} ms" for side in reversed(list(zip(*found, strict=True))))
         report.fact("  large / small", shown)
@@ -109,22 +109,23 @@ async def _measure(
 def run(arguments: Sequence[str]) -> Report:
     parser = argparse.ArgumentParser(prog="scaling")
     parser.add_argument("--large", type=int, default=LARGE)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--queries", type=int, default=60, help="of each kind, per round and side")
     kinds = ["sqlite", *(name for name in URLS if not why_missing(name))]
     parser.add_argument("--databases", default=",".join(kinds), help="separated by commas: sqlite, postgres, mariadb")
     options = parser.parse_args(arguments)
     report = Report(f"{options.large} VMs against {SMALL}")
-    counts = (SMALL, options.large)
     for name in options.databases.split(","):
         with tempfile.TemporaryDirectory(dir=os.environ.get("PARCELA_TEST_TMP")) as base, ExitStack() as stack:
             urls, ids = [], []
-            for count in counts:
+            for count in (SMALL, options.large):
                 folder = Path(base) / str(count)
                 folder.mkdir()
                 urls.append(stack.enter_context(empty_database(name, folder)))
                 ids.append(fill(urls[-1], count))
-            asyncio.run(_measure(report, name, urls, counts, ids))
+            asyncio.run(_measure(report, name, urls, ids, options))
     for name in URLS:
         if name not in options.databases:
             report.note(f"{name} not measured: {why_missing(name) or 'not asked for'}")
-    report.note(f"queries as the list and the detail make them, {QUERIES} of each per round, interleaved")
+    report.note(f"queries as the list and the detail make them, {options.queries} of each per round, interleaved")
     return report

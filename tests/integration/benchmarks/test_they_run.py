@@ -13,7 +13,7 @@ TINY = {
     "listing": ["--rounds", "1", "--seconds", "0.1", "--connections", "2"],
     "startup": ["--rounds", "1", "--kept-only"],
     "placement": ["--rounds", "1", "--instances", "2"],
-    "scaling": ["--large", "2000", "--databases", "sqlite"],
+    "scaling": ["--large", "2000", "--databases", "sqlite", "--rounds", "1", "--queries", "3"],
     "logins": ["--rounds", "1", "--seconds", "0.5"],
     "fanout": ["--clients", "3", "--events", "1", "--turns", "1"],
     "deploy": ["2", "--rounds", "1"],
