@@ -21,6 +21,7 @@ from tests.support.fixtures import (
 __all__ = ["any_lab_url", "anyio_backend", "faulty", "faulty_anywhere", "furnished", "snapshots", "sqlite_lab_url"]
 REAL = ("libvirt", "guest", "database", "store")
 """Marks of tests that need a real component; in CI one that is missing is a failure."""
+GUEST_TIMEOUT_S = 1500
 
 # The same examples in every run, and no limit of time: a busy machine is no fault.
 hypothesis.settings.register_profile(
@@ -44,6 +45,13 @@ def loggers_are_not_kept() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(structlog, "configure", without_keeping)
         yield
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Guests are emulated: on a machine that is ten times slower, several boots take longer than any other test."""
+    for item in items:
+        if item.get_closest_marker("guest") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(GUEST_TIMEOUT_S))
 
 
 def pytest_configure(config: pytest.Config) -> None:

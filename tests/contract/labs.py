@@ -26,7 +26,7 @@ from parcela.hypervisors.spec import (
     VmSpec,
 )
 
-BOOT_TIMEOUT_S = 120.0
+BOOT_TIMEOUT_S = 600.0
 
 
 class FullDriver(Driver, Lifetime, VmEvents, ReadySignals, SerialConsoles, VncConsoles, Protocol):

@@ -9,7 +9,9 @@ from parcela.hypervisors.driver import ConsoleStream
 from parcela.hypervisors.spec import DriverEvent, VmEventKind
 from tests.contract.labs import FullDriver
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 300.0
+ANSWER_S = 60
+SILENCE_S = 2
 
 
 class Watcher:
@@ -66,8 +68,12 @@ class Shell:
         return await self.expect(self._prompt)
 
     async def pings(self, address: str) -> bool:
-        """Whether an address answers."""
-        return " 0% packet loss" in await self.run(f"ping -c 1 -W 2 {address}")
+        """Whether an address answers, however slowly; the guest asks once."""
+        return " 0% packet loss" in await self.run(f"ping -c 1 -W {ANSWER_S} {address}")
+
+    async def pings_in_vain(self, address: str) -> bool:
+        """Whether an address stays silent for a moment."""
+        return " 100% packet loss" in await self.run(f"ping -c 1 -W {SILENCE_S} {address}")
 
 
 @contextlib.asynccontextmanager

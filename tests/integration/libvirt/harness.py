@@ -30,9 +30,10 @@ from parcela.hypervisors.spec import (
     VmSpec,
 )
 
-# Generous: guests are emulated on a loaded machine.
-BOOT_TIMEOUT_S = 120.0
-CALL_TIMEOUT_S = 30.0
+# Nets for what hangs, reached by nothing that works: guests are emulated, on a machine that may be ten times slower.
+BOOT_TIMEOUT_S = 600.0
+CALL_TIMEOUT_S = 300.0
+PROMPT = b":~# "
 
 
 def require(variable: str, skip_variable: str) -> str:
@@ -202,6 +203,10 @@ class Shell:
                 self.seen += data
         before, _, self.seen = self.seen.partition(text)
         return before
+
+    async def prompt(self) -> None:
+        """Wait for the shell: what is typed after the guest is ready and before its getty has begun is thrown away."""
+        await self.expect(PROMPT)
 
     async def run(self, command: str, *, timeout_s: float = CALL_TIMEOUT_S) -> tuple[int, str]:
         """Run a command; gives its exit status and output."""

@@ -10,6 +10,7 @@ from parcela.hypervisors.libvirt.driver import LibvirtDriver
 from parcela.hypervisors.spec import ImageSpec, NicSpec, PowerState, VmEventKind, VmSpec
 from tests.integration.libvirt.harness import (
     BOOT_TIMEOUT_S,
+    CALL_TIMEOUT_S,
     Recorder,
     Shell,
     eventually,
@@ -33,7 +34,7 @@ async def boot(driver: LibvirtDriver, *specs: VmSpec) -> None:
 
 async def shell(driver: LibvirtDriver, spec: VmSpec) -> Shell:
     opened = Shell(await driver.open_serial(spec.uuid))
-    await opened.stream.write(b"\n")
+    await opened.prompt()
     return opened
 
 
@@ -59,9 +60,9 @@ async def test_two_vms_talk_over_an_edge(driver: LibvirtDriver, image: ImageSpec
     # The second opening sees the history and takes the line over; the first stream ends.
     second = Shell(await driver.open_serial(left.uuid))
     await second.expect(b"PARCELA READY")
-    await second.stream.write(b"\n")
+    await second.prompt()
     assert (await second.run("true"))[0] == 0
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(CALL_TIMEOUT_S):
         while await console.stream.read():
             pass
     with pytest.raises(ConnectionError):
@@ -105,7 +106,7 @@ async def test_a_vm_keeps_its_disk_until_it_is_reset(driver: LibvirtDriver, imag
     for refused in (driver.reset_disk(vm), driver.update_vm(vm)):
         with pytest.raises(FatalDriverError):
             await refused
-    assert await driver.shut_down(vm.uuid, timeout_s=60)
+    assert await driver.shut_down(vm.uuid, timeout_s=CALL_TIMEOUT_S)
     assert await driver.shut_down(vm.uuid, timeout_s=1)
     assert await power(driver, vm.uuid) is PowerState.STOPPED
     assert await console.stream.read() is not None

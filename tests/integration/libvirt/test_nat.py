@@ -1,5 +1,6 @@
 """The way out: addresses by DHCP, and no way to the host or to each other."""
 
+import asyncio
 import socket
 import subprocess
 from contextlib import closing
@@ -10,8 +11,16 @@ import pytest
 
 from parcela.hypervisors.libvirt.driver import LibvirtDriver
 from parcela.hypervisors.libvirt.names import bridge_name, nat_bridge_name, nat_network_name
-from parcela.hypervisors.spec import ImageSpec, NicSpec, SegmentKind, SegmentSpec
-from tests.integration.libvirt.harness import BOOT_TIMEOUT_S, Shell, make_mac, make_segment, make_vm, virsh
+from parcela.hypervisors.spec import ImageSpec, NicSpec, SegmentKind, SegmentSpec, VmSpec
+from tests.integration.libvirt.harness import (
+    BOOT_TIMEOUT_S,
+    CALL_TIMEOUT_S,
+    Shell,
+    make_mac,
+    make_segment,
+    make_vm,
+    virsh,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.libvirt, pytest.mark.guest, pytest.mark.slow]
 
@@ -63,14 +72,11 @@ async def test_public_vms_get_addresses_and_reach_neither_host_nor_each_other(
     for vm in vms:
         assert await driver.wait_ready(vm.uuid, "PARCELA READY", timeout_s=BOOT_TIMEOUT_S)
     console = Shell(await driver.open_serial(vms[0].uuid))
-    await console.stream.write(b"\n")
-    waited, output = await console.run(
-        "for i in $(seq 60); do ip route | grep -q default && break; sleep 1; done", timeout_s=70
-    )
+    await console.prompt()
+    waited, output = await console.run("until ip route | grep -q default; do sleep 1; done")
     assert waited == 0, output
 
-    leases = {vm.uuid: dict(vm.addresses) for vm in (await driver.inventory()).vms}
-    mine = leases[vms[0].uuid][vms[0].nics[0].mac]
+    mine = await _lease(driver, vms[0])
     _, output = await console.run("ip -4 addr show dev eth0")
     assert mine in output
     gateway = ".".join([*mine.split(".")[:2], "0", "1"])
@@ -92,14 +98,23 @@ async def test_public_vms_get_addresses_and_reach_neither_host_nor_each_other(
     # DNS of the host answers (refused or not found is an answer too: only a timeout is none).
     _, output = await console.run(f"nslookup localhost {gateway}")
     assert "timed out" not in output
-    other = leases[vms[1].uuid].get(vms[1].nics[0].mac)
-    if other is not None:
-        status, output = await console.run(f"ping -c 1 -W 2 {other}")
-        assert status != 0, output
+    other = await _lease(driver, vms[1])
+    status, output = await console.run(f"ping -c 1 -W 2 {other}")
+    assert status != 0, output
     # Over their own edge they do see each other.
-    status, output = await console.run("ping -c 1 -W 5 10.9.0.2")
+    status, output = await console.run("ping -c 1 -W 60 10.9.0.2")
     assert status == 0, output
     await console.stream.aclose()
+
+
+async def _lease(driver: LibvirtDriver, vm: VmSpec) -> str:
+    """The address that a VM got; dnsmasq tells libvirt of it after it told the guest."""
+    async with asyncio.timeout(CALL_TIMEOUT_S):
+        while True:
+            found = next(seen for seen in (await driver.inventory()).vms if seen.uuid == vm.uuid)
+            if address := dict(found.addresses).get(vm.nics[0].mac):
+                return address
+            await asyncio.sleep(0.1)  # between two looks
 
 
 def _host_mac(driver: LibvirtDriver, segment: SegmentSpec) -> str:

@@ -13,6 +13,7 @@ from parcela.hypervisors.errors import HostUnreachableError
 from parcela.hypervisors.libvirt.driver import LibvirtDriver
 from parcela.hypervisors.spec import ImageSpec, PowerState, VmEventKind
 from tests.integration.libvirt.harness import (
+    CALL_TIMEOUT_S,
     Recorder,
     eventually,
     make_driver,
@@ -59,7 +60,7 @@ def kill_libvirtd(uri: str) -> Callable[[], Callable[[], None]]:
     def kill() -> Callable[[], None]:
         pid, command = running_libvirtd()
         os.kill(pid, signal.SIGKILL)
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + CALL_TIMEOUT_S
         while not is_gone(pid):
             assert time.monotonic() < deadline_s
 

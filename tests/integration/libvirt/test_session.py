@@ -11,6 +11,7 @@ from parcela.hypervisors.libvirt.driver import LibvirtDriver
 from parcela.hypervisors.spec import Capability, Inventory, NicSpec, PowerState, SegmentKind, SegmentSpec
 from tests.integration.libvirt.harness import (
     BOOT_TIMEOUT_S,
+    CALL_TIMEOUT_S,
     Shell,
     clean_up,
     make_driver,
@@ -63,7 +64,7 @@ async def test_two_vms_talk_over_udp_and_reach_the_way_out(session: LibvirtDrive
     for vm in vms:
         assert await session.wait_ready(vm.uuid, "PARCELA READY", timeout_s=BOOT_TIMEOUT_S)
     console = Shell(await session.open_serial(vms[0].uuid))
-    await console.stream.write(b"\n")
+    await console.prompt()
     status, output = await console.run("ping -c 2 10.8.0.2")
     assert status == 0, output
     _, output = await console.run(
@@ -75,7 +76,7 @@ async def test_two_vms_talk_over_udp_and_reach_the_way_out(session: LibvirtDrive
     screen = await session.open_vnc(vms[0].uuid)
     assert (await screen.read()).startswith(b"RFB 003.")
     await screen.aclose()
-    assert await session.shut_down(vms[0].uuid, timeout_s=60)
+    assert await session.shut_down(vms[0].uuid, timeout_s=CALL_TIMEOUT_S)
     assert await power(session, vms[0].uuid) is PowerState.STOPPED
     for vm in vms:
         await session.remove_vm(vm.uuid)

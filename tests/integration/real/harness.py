@@ -20,8 +20,8 @@ from websockets.sync.client import connect
 from tests.lab.service import free_port
 
 PASSWORD = "a-test-password"
-DEADLINE_S = 240.0
-"""Generous: guests are emulated, on a machine that other work may share."""
+DEADLINE_S = 600.0
+"""A net for what hangs: guests are emulated, on a machine that others share and that may be ten times slower."""
 ENDED = {"succeeded", "failed", "cancelled", "stuck"}
 
 
@@ -83,11 +83,12 @@ class Server:
             "PARCELA_ADMIN_PASSWORD": PASSWORD,
             "PARCELA_PORT": str(self.port),
             "PARCELA_SWEEP_INTERVAL_S": "1",
-            "PARCELA_SHUTDOWN_TIMEOUT_S": "60",
+            "PARCELA_BOOT_TIMEOUT_S": "600",
+            "PARCELA_SHUTDOWN_TIMEOUT_S": "300",
             **environment,
         }
         self._process: subprocess.Popen[bytes] | None = None
-        self.api = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}/api/v1", timeout=60)
+        self.api = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}/api/v1", timeout=DEADLINE_S)
 
     def start(self, module: str = "", **more: str) -> None:
         """Start ``parcela serve`` (or a test module that serves) and wait until it answers."""
@@ -96,7 +97,7 @@ class Server:
             self._process = subprocess.Popen(
                 command, env={**self._environment, **more}, stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
-        eventually("the server answers", self._answers, 60)
+        eventually("the server answers", self._answers)
         body = {"email": "admin@parcela.local", "password": PASSWORD}
         token = self.api.post("/login", json=body).raise_for_status().json()["access_token"]
         self.api.headers["Authorization"] = f"Bearer {token}"
@@ -127,7 +128,7 @@ class Server:
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
-            self._process.wait(60)
+            self._process.wait(DEADLINE_S)
             self._process = None
 
     # ---- the API
@@ -185,7 +186,8 @@ class Server:
     def console(self, vm_id: int) -> Iterator["Console"]:
         """The serial console of a VM, through our WebSocket."""
         ticket = self.post(f"/virtual-machines/{vm_id}/console", {"kind": "serial"})
-        with connect(f"ws://127.0.0.1:{self.port}{ticket['url']}?ticket={ticket['ticket']}") as socket_:
+        url = f"ws://127.0.0.1:{self.port}{ticket['url']}?ticket={ticket['ticket']}"
+        with connect(url, open_timeout=DEADLINE_S, ping_interval=None) as socket_:
             yield Console(socket_)
 
     def run(self, vm_id: int, command: str) -> tuple[int, str]:
@@ -216,13 +218,15 @@ class Console:
         self._until(re.escape(text.encode()))
 
     def run(self, command: str) -> tuple[int, str]:
-        """Run a command; its end is marked by text that the echo of the command line does not hold."""
+        """Run a command; its output lies between marks that no echo of the command line holds."""
+        if not self._number:
+            # What is typed after the guest is ready and before its getty has begun is thrown away.
+            self.wait_for(":~# ")
         self._number += 1
         mark = f"{os.getpid()}x{self._number}x{time.monotonic_ns()}"
-        self._socket.send(f"\n{command}; echo E''ND {mark} $?\n".encode())
-        found = self._until(rf"(?s)(.*)END {mark} (\d+)".encode())
-        output = found[1].decode(errors="replace").replace("\r", "")
-        return int(found[2]), output.partition(f"E''ND {mark} $?")[2].strip()
+        self._socket.send(f"echo BE''GIN {mark}; {command}; echo E''ND {mark} $?\n".encode())
+        found = self._until(rf"(?s)BEGIN {mark}\r*\n(.*?)END {mark} (\d+)".encode())
+        return int(found[2]), found[1].decode(errors="replace").replace("\r", "").strip()
 
 
 @contextlib.contextmanager

@@ -34,14 +34,14 @@ def test_killed_stopped_and_undefined_vms_are_noticed(server: Server, foreign_do
     vms = server.vms(slice_id)
 
     os.kill(qemu_pid(vms["left"]["uuid"]), signal.SIGKILL)
-    eventually("the crash shows", lambda: server.vms(slice_id)["left"]["status"] == "error", 10)
+    eventually("the crash shows", lambda: server.vms(slice_id)["left"]["status"] == "error")
     assert "died" in server.vms(slice_id)["left"]["error"]
     eventually("the slice is degraded", lambda: server.get(f"/slices/{slice_id}")["state"] == "degraded")
 
     virsh("destroy", vms["right"]["uuid"])
-    eventually("the stop shows", lambda: server.vms(slice_id)["right"]["status"] == "stopped", 10)
+    eventually("the stop shows", lambda: server.vms(slice_id)["right"]["status"] == "stopped")
     virsh("undefine", vms["right"]["uuid"])
-    eventually("the removal shows", lambda: server.vms(slice_id)["right"]["status"] == "error", 10)
+    eventually("the removal shows", lambda: server.vms(slice_id)["right"]["status"] == "error")
     assert "vanished" in server.vms(slice_id)["right"]["error"]
 
     # A start makes both whole again.
