@@ -11,6 +11,7 @@ from pymongo import MongoClient
 from parcela.db.mongo import Mongo
 
 VARIABLE = "PARCELA_TEST_MONGO_URL"
+PATIENCE_MS = 240_000
 
 
 def why_no_mongo() -> str:
@@ -35,7 +36,7 @@ def drop(url: str) -> None:
 async def mongo_database() -> AsyncIterator[Mongo]:
     """A client of a fresh database; whoever takes it starts it."""
     url = fresh_url()
-    mongo = Mongo(url)
+    mongo = Mongo(url, selection_timeout_ms=PATIENCE_MS, answer_timeout_ms=PATIENCE_MS)
     try:
         yield mongo
     finally:

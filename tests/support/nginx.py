@@ -12,7 +12,7 @@ import httpx2
 from tests.lab.service import CannotStartError, find_program, free_port
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx.conf"
-PATIENCE_S = 30.0
+PATIENCE_S = 240.0
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -43,7 +43,7 @@ def render(folder: Path, port: int, replicas: Sequence[int]) -> Path:
 def check(path: Path) -> subprocess.CompletedProcess[str]:
     """``nginx -t``."""
     command = (find_program("nginx"), "-t", "-q", "-p", str(path.parent), "-c", str(path))
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=30)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 @contextmanager

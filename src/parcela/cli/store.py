@@ -23,6 +23,9 @@ UNSEEN = (
     "With a database server this command cannot see whether a Parcela process still runs: stop them all first. "
     "When records change during the move, it stops, and nothing is removed."
 )
+# More than for requests: nobody waits for this at a browser, and a move that gives up has to begin anew.
+SELECTION_TIMEOUT_MS = 5_000
+ANSWER_TIMEOUT_MS = 60_000
 
 
 @app.callback()
@@ -67,7 +70,8 @@ def _lines(proof: Proof) -> list[str]:
 
 
 async def _move(settings: Settings, mongo_url: str, to: StoreKind, *, replace: bool) -> Proof:
-    database, mongo = Database(settings.resolved_database_url), Mongo(mongo_url)
+    database = Database(settings.resolved_database_url)
+    mongo = Mongo(mongo_url, selection_timeout_ms=SELECTION_TIMEOUT_MS, answer_timeout_ms=ANSWER_TIMEOUT_MS)
     try:
         stores = MongoMaintenanceStore(mongo), MongoActivityStore(mongo)
         await mongo.start()

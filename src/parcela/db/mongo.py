@@ -23,8 +23,19 @@ LOST = (ConnectionFailure, ExecutionTimeout)
 class Mongo:
     """The MongoDB of this process."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        selection_timeout_ms: int = SELECTION_TIMEOUT_MS,
+        answer_timeout_ms: int = ANSWER_TIMEOUT_MS,
+    ) -> None:
         """Take ``mongodb://host/database``; connects when ``start`` is called.
+
+        Args:
+            url: of the server and its database.
+            selection_timeout_ms: for finding a server that takes writes, and for connecting to it.
+            answer_timeout_ms: for each answer. The short defaults are for requests, whose callers can try again.
 
         Raises:
             ParcelaError: kind ``invalid``: no such address.
@@ -34,9 +45,9 @@ class Mongo:
         try:
             self._client: AsyncMongoClient[Document] = AsyncMongoClient(
                 url,
-                serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS,
-                connectTimeoutMS=SELECTION_TIMEOUT_MS,
-                socketTimeoutMS=ANSWER_TIMEOUT_MS,
+                serverSelectionTimeoutMS=selection_timeout_ms,
+                connectTimeoutMS=selection_timeout_ms,
+                socketTimeoutMS=answer_timeout_ms,
                 appname="parcela",
                 tz_aware=True,
                 w="majority",

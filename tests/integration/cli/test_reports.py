@@ -7,7 +7,7 @@ from tests.unit.cli.support import run
 
 
 def _furnish(server: Server) -> None:
-    with httpx2.Client(base_url=f"{server.url}/api/v1", timeout=60) as api:
+    with httpx2.Client(base_url=f"{server.url}/api/v1", timeout=300) as api:
         token = api.post("/login", json={"email": ADMIN, "password": PASSWORD}).json()["access_token"]
         api.headers["Authorization"] = f"Bearer {token}"
         for code in ("RPT-1", "RPT-2"):

@@ -14,6 +14,7 @@ from tests.integration.cli.conftest import Server, done, server_environment
 from tests.unit.cli.support import run
 
 NUMBERS = count(1)
+TIMEOUT_S = 300
 
 
 @pytest.fixture
@@ -171,10 +172,10 @@ def test_the_screen_is_forwarded_to_a_local_port(lab: dict[str, Any], monkeypatc
     vm = f"{lab['slice']['name']}/client"
     viewer = threading.Thread(target=lambda: results.append(run("console", vm, "--vnc", "--once", "--json").code))
     viewer.start()
-    assert told.wait(60)
-    with socket.create_connection(("127.0.0.1", ports[0]), timeout=30) as screen:
+    assert told.wait(TIMEOUT_S)
+    with socket.create_connection(("127.0.0.1", ports[0]), timeout=TIMEOUT_S) as screen:
         assert screen.recv(12) == b"RFB 003.008\n"
-    viewer.join(timeout=60)
+    viewer.join(timeout=TIMEOUT_S)
     assert results == [0]
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.integration.cli.conftest import Server, done
 from tests.unit.cli.support import run
 
-TIMEOUT_S = 60
+TIMEOUT_S = 300
 
 
 class Person:

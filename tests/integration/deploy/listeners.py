@@ -12,7 +12,7 @@ import httpx2
 from websockets.asyncio.client import ClientConnection, connect
 
 API = "/api/v1"
-PATIENCE_S = 120.0
+PATIENCE_S = 240.0
 AT_ONCE = 50
 SMALL_BUFFER_BYTES = 4096
 
@@ -58,6 +58,7 @@ async def reluctant(url: str, headers: dict[str, str], since: int) -> AsyncItera
         compression=None,
         ping_interval=None,
         max_queue=1,
+        open_timeout=PATIENCE_S,
         close_timeout=PATIENCE_S,
     ) as client:
         yield client

@@ -215,7 +215,7 @@ def test_the_command_prints_what_it_proved(furnished: Callable[[str], Template],
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = (sys.executable, "-m", "parcela.cli", "store", "move", *arguments)
-        return subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, env=environ, check=False, capture_output=True, text=True, timeout=400)
 
     try:
         done = run("--to", "mongo", "--json")

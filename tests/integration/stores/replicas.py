@@ -5,13 +5,16 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from fastapi import FastAPI
 
 from parcela.core.settings import Settings
+from parcela.db.redis import RedisStore
 from parcela.hypervisors.registry import DriverRegistry
 from parcela.hypervisors.simulated import Delays, SimulatedDriver, SimulatedWorld
 from parcela.main import create_app
@@ -19,7 +22,7 @@ from parcela.services.container import Services
 from tests.integration.http.lab import PASSWORD, guest_folder
 
 API = "/api/v1"
-PATIENCE_S = 30.0
+PATIENCE_S = 240.0
 
 
 @dataclass
@@ -102,10 +105,13 @@ async def replica(settings: Settings, world: SimulatedWorld | None = None) -> As
     def registry(_settings: Settings, installation: str) -> DriverRegistry:
         return DriverRegistry({"simulated": lambda name: SimulatedDriver(simulated, name, installation)})
 
-    app = create_app(settings, registry)
-    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False, client=("192.0.2.7", 5000))
-    async with (
-        app.router.lifespan_context(app),
-        httpx2.AsyncClient(transport=transport, base_url="http://lab") as http,
-    ):
-        yield Replica(app, http, app.state.services, {})
+    with pytest.MonkeyPatch.context() as patch:
+        # One that a test kills refuses at once; one that is slow, because this process is, is not lost.
+        patch.setattr("parcela.services.stores._redis", partial(RedisStore, timeout_s=PATIENCE_S))
+        app = create_app(settings, registry)
+        transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False, client=("192.0.2.7", 5000))
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url="http://lab") as http,
+        ):
+            yield Replica(app, http, app.state.services, {})

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
@@ -48,8 +49,17 @@ def last_id(server: Server, headers: dict[str, str]) -> int:
     since, newest = 0, -1
     while newest != since:
         since = max(since, newest)
-        newest = httpx2.get(f"{server.url}/api/v1/events?since={since}&limit=1000", headers=headers).json()["last_id"]
+        url = f"{server.url}/api/v1/events?since={since}&limit=1000"
+        newest = httpx2.get(url, headers=headers, timeout=PATIENCE_S).json()["last_id"]
     return since
+
+
+async def reader(server: Server, headers: dict[str, str], since: int, **options: Any) -> ClientConnection:
+    """A client that is as patient as the test."""
+    url = stream_url(server, since)
+    return await connect(
+        url, additional_headers=headers, compression=None, open_timeout=PATIENCE_S, ping_interval=None, **options
+    )
 
 
 async def numbers(client: ClientConnection, count: int) -> list[int]:
@@ -65,10 +75,7 @@ async def test_a_thousand_clients_get_every_event_once_and_in_order(many_files: 
 
         async def enter() -> None:
             async with gate:
-                url = stream_url(server, start)
-                clients.append(
-                    await connect(url, additional_headers=headers, compression=None, open_timeout=PATIENCE_S)
-                )
+                clients.append(await reader(server, headers, start))
 
         async with asyncio.timeout(PATIENCE_S):
             try:
@@ -108,6 +115,7 @@ async def deaf_client(server: Server, headers: dict[str, str], since: int) -> As
         additional_headers=headers,
         compression=None,
         max_queue=1,
+        open_timeout=PATIENCE_S,
         ping_interval=None,
         close_timeout=1,
     )
@@ -129,10 +137,9 @@ async def test_a_client_that_stops_reading_delays_nobody_and_can_resume(tmp_path
         uows = UnitOfWorkFactory(database)
         try:
             async with asyncio.timeout(PATIENCE_S), deaf_client(server, headers, start) as deaf:
-                readers = [
-                    await connect(stream_url(server, start), additional_headers=headers, compression=None)
-                    for _ in range(5)
-                ]
+                readers = [await reader(server, headers, start) for _ in range(5)]
+                while await streams(server, headers) <= len(readers):  # noqa: ASYNC110 (it is another process)
+                    await asyncio.sleep(0.01)
                 sent = 0
                 while await streams(server, headers) > len(readers):
                     async with uows.write() as uow:
@@ -147,9 +154,7 @@ async def test_a_client_that_stops_reading_delays_nobody_and_can_resume(tmp_path
                 assert heard == list(range(start + 1, start + len(heard) + 1))
                 assert len(heard) < sent
                 assert received == (4408, f"too slow; resume with since={heard[-1]}")
-                again = await connect(
-                    stream_url(server, heard[-1]), additional_headers=headers, compression=None, max_queue=None
-                )
+                again = await reader(server, headers, heard[-1], max_queue=None)
                 missed = await numbers(again, sent - len(heard))
                 assert missed == list(range(heard[-1] + 1, start + sent + 1))
                 for client in (*readers, again):
@@ -160,7 +165,7 @@ async def test_a_client_that_stops_reading_delays_nobody_and_can_resume(tmp_path
 
 async def streams(server: Server, headers: dict[str, str]) -> int:
     """How many streams the server serves."""
-    async with httpx2.AsyncClient(base_url=server.url, headers=headers) as http:
+    async with httpx2.AsyncClient(base_url=server.url, headers=headers, timeout=PATIENCE_S) as http:
         text = (await http.get("/metrics")).text
     line = next(line for line in text.splitlines() if line.startswith("parcela_event_stream_clients{"))
     return int(float(line.rpartition(" ")[2]))
