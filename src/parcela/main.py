@@ -299,10 +299,8 @@ async def running(
         await join_replicas(services, listen, stack)
         watch_process(services)
         stack.push_async_callback(services.observing.scrapes.aclose)
-        stack.push_async_callback(services.auth.aclose)
-        stack.push_async_callback(services.mail.aclose)
-        stack.push_async_callback(services.single_sign_on.aclose)
-        stack.push_async_callback(services.images.aclose)
+        for service in (services.events, services.auth, services.mail, services.single_sign_on, services.images):
+            stack.push_async_callback(service.aclose)
         admin = await Bootstrap(uows, settings, hasher, services.users, services.images).run()
         workers = build_workers(services, signal)
         await workers.reconcilers.round()

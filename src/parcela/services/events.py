@@ -16,6 +16,8 @@ from parcela.services.event_views import MEMBERSHIPS, View, after, nouns_of
 ResultT = TypeVar("ResultT")
 BATCH = 500
 KEEP_ALIVE_S = 15.0
+CLOSE_S = 10.0
+"""A database that does not answer keeps nobody from stopping for longer."""
 
 
 class StreamLaggedError(Exception):
@@ -192,6 +194,11 @@ class EventService:
                 uow, caller, after_id, limit=BATCH, slice_id=slice_id, types=sorted(types) if types else ()
             )
 
+    async def aclose(self) -> None:
+        """Wait for reads whose clients have gone: a database that is closed under one leaves its connection open."""
+        if self._reads:
+            await asyncio.wait(self._reads, timeout=CLOSE_S)
+
     async def _whole(self, read: Coroutine[Any, Any, ResultT]) -> ResultT:
         """Let a read come to its end, whoever goes away meanwhile.
 
@@ -199,6 +206,6 @@ class EventService:
         connection to the garbage collector.
         """
         task = asyncio.create_task(read)
-        self._reads.add(task)
+        self._reads.add(task)  # aclose waits for it
         task.add_done_callback(self._reads.discard)
         return await asyncio.shield(task)
