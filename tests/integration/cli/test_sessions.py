@@ -41,7 +41,7 @@ def test_a_second_factor(admin: Server) -> None:
     done(run(*login, stdin="correct horse\n"))
     token = json.loads(Path("cli.json").read_text())["servers"][admin.url]["access_token"]
     headers = {"Authorization": f"Bearer {token}"}
-    with httpx2.Client(base_url=f"{admin.url}/api/v1", headers=headers) as http:
+    with httpx2.Client(base_url=f"{admin.url}/api/v1", headers=headers, timeout=60) as http:
         secret = http.post("/second-factor", json={"password": "correct horse"}).json()["secret"]
         code = pyotp.TOTP(secret).now()
         codes = http.post("/second-factor/confirm", json={"code": code}).json()["recovery_codes"]
