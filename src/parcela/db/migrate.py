@@ -5,8 +5,10 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import make_url
 
+from parcela.core.errors import conflict
 from parcela.db.engine import async_url, prepare_sqlite_file
 
 
@@ -19,11 +21,21 @@ def alembic_config(url: str) -> Config:
 
 
 def upgrade(url: str, revision: str = "head") -> None:
-    """Bring the schema up to a revision. Blocking: call it before the event loop or on a thread."""
+    """Bring the schema up to a revision. Blocking: call it before the event loop or on a thread.
+
+    Raises:
+        ParcelaError: kind ``unavailable`` when the database does not answer; ``conflict`` when this version does not
+            know the revision, or the one that the database has.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         prepare_sqlite_file(Path(parsed.database))
-    command.upgrade(alembic_config(url), revision)
+    try:
+        command.upgrade(alembic_config(url), revision)
+    except CommandError as exc:
+        known = f"This version of Parcela knows {', '.join(revisions())}"
+        told = f"{str(exc).rstrip('.')}. {known}; for others run the version that made them, or a newer one."
+        raise conflict("schema_unknown", told) from exc
 
 
 def downgrade(url: str, revision: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from sqlalchemy import create_engine, inspect, make_url, text
 from sqlalchemy.engine import URL
 
+from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.db import migrate, schema
 from parcela.db.engine import make_engine
 from parcela.models import Base
@@ -77,6 +79,16 @@ def _tables(url: str) -> set[str]:
     return asyncio.run(run())
 
 
+def _execute(url: str, statement: str) -> None:
+    async def run() -> None:
+        engine = make_engine(url)
+        async with engine.begin() as connection:
+            await connection.execute(text(statement))
+        await engine.dispose()
+
+    asyncio.run(run())
+
+
 def test_up_agrees_with_the_models(url: str) -> None:
     migrate.upgrade(url)
     migrate.check(url)
@@ -105,6 +117,31 @@ def test_every_step_goes_down_and_up_again(url: str) -> None:
         migrate.downgrade(url, revision)
         migrate.upgrade(url)
     migrate.check(url)
+
+
+@pytest.mark.parametrize("name", ["postgresql", "mariadb"])
+def test_a_database_that_cannot_be_reached_is_told_without_its_password(name: str) -> None:
+    server = _server(name).set(password="not-to-be-told")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        nowhere = server.set(host="127.0.0.1", port=taken.getsockname()[1], query={})
+        for url in (nowhere, server.set(database="there_is_none")):
+            with pytest.raises(ParcelaError) as caught:
+                migrate.upgrade(url.render_as_string(hide_password=False))
+            assert (caught.value.kind, caught.value.code) == (ErrorKind.UNAVAILABLE, "database_unavailable")
+            assert f"{url.host}:{url.port}/{url.database}" in caught.value.message
+            assert "not-to-be-told" not in caught.value.message
+
+
+def test_revisions_that_this_version_does_not_know(url: str) -> None:
+    newest = migrate.revisions()[-1]
+    with pytest.raises(ParcelaError, match=f"'9999'.*{newest}") as caught:
+        migrate.upgrade(url, "9999")
+    assert (caught.value.kind, caught.value.code) == (ErrorKind.CONFLICT, "schema_unknown")
+    migrate.upgrade(url)
+    _execute(url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ParcelaError, match="a newer one"):
+        migrate.upgrade(url)
 
 
 def test_the_newest_revision_is_the_one_that_alembic_knows() -> None:

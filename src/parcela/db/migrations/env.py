@@ -4,10 +4,12 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from alembic import context
-from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import URL, Connection, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
+from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.models import Base
 
 LOCK_ID = 7_275_001
@@ -37,16 +39,30 @@ def _run(connection: Connection) -> None:
         context.run_migrations()
 
 
-async def _main() -> None:
-    engine = create_async_engine(context.config.attributes["url"], poolclass=NullPool)
+async def _connect(engine: AsyncEngine) -> AsyncConnection:
     try:
-        async with engine.connect() as connection:
+        return await engine.connect()
+    except (SQLAlchemyError, OSError) as exc:
+        reason = exc.orig if isinstance(exc, DBAPIError) else exc
+        # Whoever migrates stands at the machine, and knows the address: here the reason may be told.
+        where = engine.url.render_as_string(hide_password=True)
+        told = f"No connection to {where} ({reason}); see DATABASE_URL."
+        raise ParcelaError(ErrorKind.UNAVAILABLE, "database_unavailable", told) from exc
+
+
+async def _main(url: URL) -> None:
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        connection = await _connect(engine)
+        try:
             await connection.run_sync(_run)
             await connection.commit()
+        finally:
+            await connection.close()
     finally:
         await engine.dispose()
 
 
 # An own thread, because the caller may already run a loop (tests do).
 with ThreadPoolExecutor(max_workers=1) as pool:
-    pool.submit(asyncio.run, _main()).result()
+    pool.submit(asyncio.run, _main(context.config.attributes["url"])).result()
