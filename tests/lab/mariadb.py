@@ -36,9 +36,21 @@ class MariaDB(Service):
         grants = self.folder / "grants.sql"
         grants.write_text(GRANTS, encoding="utf-8")
         port = free_port()
+        # Names of temporary tables are made of process ids, which two labs share, each in its own namespace: in one
+        # folder they delete each other's.
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
+        give_to(temporary, user)
         self.spawn(
             server,
-            *("--no-defaults", data, f"--port={port}", "--bind-address=127.0.0.1", "--skip-name-resolve"),
+            *(
+                "--no-defaults",
+                f"--tmpdir={temporary}",
+                data,
+                f"--port={port}",
+                "--bind-address=127.0.0.1",
+                "--skip-name-resolve",
+            ),
             *(f"--socket={self.folder / 'mariadb.sock'}", f"--pid-file={self.folder / 'mariadb.pid'}"),
             *(f"--init-file={grants}", "--max-connections=300"),
             *("--character-set-server=utf8mb4", "--collation-server=utf8mb4_general_ci"),
