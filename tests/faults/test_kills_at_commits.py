@@ -68,7 +68,7 @@ async def test_a_kill_at_each_commit(stage: Stage, undisturbed: Undisturbed, nam
 async def test_a_kill_at_each_commit_of_an_undoing(stage: Stage, *, after: bool) -> None:
     """The last step of a deployment fails for good; it is killed on its way back, too."""
     scenario = BY_NAME["vm.deploy"]
-    commit = 8  # the request, the claim, and three steps begun and ended: see above
+    commit = 6  # the request, the claim, image and segment (together or not), and the VM is made: see above
     died: int | None = 0
     while died is not None:
         commit += 1
