@@ -10,7 +10,7 @@ from typing import IO
 
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
 from parcela.core.errors import ErrorKind, ParcelaError
@@ -18,6 +18,8 @@ from parcela.db.engine import POOL_SIZE, WRITE_OPTION, default_pool_size, make_e
 
 WAIT_S = 30.0
 """How long a reader stands in line at most."""
+CLOSE_S = 10.0
+"""How long the end waits for sessions that are still open, at most."""
 
 
 class Database:
@@ -47,13 +49,31 @@ class Database:
         self._writing = self.engine.execution_options(**{WRITE_OPTION: True})
         self._writer: AbstractAsyncContextManager[object] = asyncio.Lock() if self.is_sqlite else nullcontext()
         self._readers = asyncio.Semaphore(readers)
+        self._open: set[asyncio.Future[None]] = set()
+
+    @asynccontextmanager
+    async def _session(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+        """A session that ``aclose`` waits for: one that is closed later leaves its connection open for ever.
+
+        Who is cancelled (a client that hung up) does not wait for the end of its session; that goes on by itself.
+        """
+        session = AsyncSession(engine, expire_on_commit=False, autoflush=False)
+        closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._open.add(closed)
+        closed.add_done_callback(self._open.discard)
+        try:
+            yield session
+        finally:
+            closing = asyncio.create_task(session.close())
+            closing.add_done_callback(lambda _closing: closed.set_result(None))
+            await asyncio.shield(closing)
 
     @asynccontextmanager
     async def read_session(self) -> AsyncIterator[AsyncSession]:
         """A session for reading: every statement stands alone (no BEGIN, no ROLLBACK)."""
         await self._take_place()
         try:
-            async with AsyncSession(self.reading, expire_on_commit=False, autoflush=False) as session:
+            async with self._session(self.reading) as session:
                 yield session
         finally:
             self._readers.release()
@@ -78,7 +98,7 @@ class Database:
     @asynccontextmanager
     async def write_session(self) -> AsyncIterator[AsyncSession]:
         """A session with one transaction; rolled back unless the caller commits."""
-        async with self._writer, AsyncSession(self._writing, expire_on_commit=False, autoflush=False) as session:
+        async with self._writer, self._session(self._writing) as session:
             yield session
 
     async def ping(self) -> None:
@@ -102,8 +122,10 @@ class Database:
             return {}
         return {"in_use": pool.checkedout(), "open": pool.checkedin() + pool.checkedout()}
 
-    async def aclose(self) -> None:
-        """Close all connections."""
+    async def aclose(self, *, patience_s: float = CLOSE_S) -> None:
+        """Close all connections; sessions that are still open may come to their end first."""
+        if self._open:
+            await asyncio.wait(self._open, timeout=patience_s)
         await self.reading.dispose()
         await self.engine.dispose()
 
