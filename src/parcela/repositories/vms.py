@@ -31,6 +31,9 @@ _WITH_NAMES: Select[Any] = (
     .outerjoin(_FLAVOURS, _FLAVOURS.c.id == _VMS.flavour_id)
     .outerjoin(_HOSTS, _HOSTS.c.id == _VMS.host_id)
     .outerjoin(_SLICES, _SLICES.c.id == _VMS.slice_id)
+    # MariaDB began with the one image, collected all VMs of it and sorted them: 300 ms with 60,000 VMs instead of 5.
+    .prefix_with("STRAIGHT_JOIN", dialect="mariadb")
+    .prefix_with("STRAIGHT_JOIN", dialect="mysql")
 )
 """VMs with the names of what they refer to. Built once: building it took longer than the database needs for a page.
 
