@@ -1,11 +1,14 @@
 """Something is destroyed while an operation still works on it: that one ends, and then the destruction goes on."""
 
+from unittest.mock import AsyncMock
+
 import pytest
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.lifecycle import Action, OperationState
 from parcela.hypervisors.simulated import Failure, Moment
 from parcela.models import Operation
+from parcela.repositories.operations import OperationRepository
 from tests.faults.conftest import Stage
 from tests.faults.scenarios import (
     BY_NAME,
@@ -79,6 +82,33 @@ async def test_it_is_destroyed_whatever_is_under_way(stage: Stage, name: str, st
         reason = f"Cancelled, because the {what} is to be destroyed (operation {destruction.id})."
         # Where nothing came after the step that was held, there may have been nothing left to cancel.
         assert (lost.state, lost.error) in {("cancelled", reason), *([] if needed else [("succeeded", "")])}
+
+
+@pytest.mark.parametrize("name", ["slice.deploy", "vm.deploy"])
+async def test_what_began_too_late_to_be_asked_stops_too(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    scenario = BY_NAME[name]
+    async with stage(scenario) as (lab, subject):
+        step = next(iter(scenario.steps))
+        call = CALLS[scenario.steps[step]]
+        gate = lab.world.faults.block(call, vm=await target(lab, subject, step), moment=Moment.AFTER)
+        operation = await scenario.open(lab, subject)
+        await gate.reached()
+        with monkeypatch.context() as patch:
+            patch.setattr(OperationRepository, "request_cancel", AsyncMock(return_value=False))
+            destruction = await destroy(lab, subject)
+        assert (await lab.stack.operation(operation.id))[0].cancel_requested is False
+        await lab.stack.executor._cancelled[operation.id].wait()
+        gate.release()
+        await check_gone(lab, subject, await ended(lab, destruction))
+        lost, _ = await lab.stack.operation(operation.id)
+        assert (lost.state, f"(operation {destruction.id})." in lost.error) == ("cancelled", True)
+
+
+async def ended(lab: Lab, operation: Operation) -> Operation:
+    assert await lab.stack.ended(operation.id) is OperationState.SUCCEEDED
+    return operation
 
 
 @pytest.mark.parametrize("name", [scenario.name for scenario in SCENARIOS if not scenario.is_destruction])

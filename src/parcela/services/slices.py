@@ -242,7 +242,6 @@ class SliceService:
         going_on = await uow.operations.destruction(slice_id=slice_id)
         if going_on is not None:
             return going_on
-        await self._operations.make_way(uow, caller, slice_id=slice_id)  # what began before the lock was had
         everyone = await uow.vms.of_slice(slice_id)
         if row.operation_id is not None or any(vm.operation_id is not None for vm in everyone):
             return await self._operations.open_waiting(uow, caller, slice_row=row)

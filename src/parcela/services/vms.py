@@ -293,7 +293,6 @@ class VmService:
         if going_on is not None:
             return going_on
         if vm.operation_id is not None:
-            await self._operations.make_way(uow, caller, vm_id=vm_id)  # what began before the lock was had
             return await self._operations.open_waiting(uow, caller, vm=vm)
         planned, names, _ = await plan_vms(uow, [vm])
         await uow.vms.update_fields([vm.id], desired=DesiredState.DELETED.value)

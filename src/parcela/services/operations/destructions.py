@@ -8,20 +8,29 @@ which it lets go. So nothing can come between, and there is no moment at which a
 from parcela.core.lifecycle import DesiredState, SliceState
 from parcela.models import Operation, VirtualMachine
 from parcela.repositories.operations import DESTRUCTIONS
-from parcela.repositories.uow import UnitOfWork
+from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.operations import plans
 from parcela.services.operations.planning import plan_vms, step_rows
 
 CANCELLED = "Cancelled."
 
 
-async def waiting_for(uow: UnitOfWork, operation: Operation) -> Operation | None:
+async def waiting_for(uow: ReadUnitOfWork, operation: Operation) -> Operation | None:
     """The destruction that waits for the end of an operation."""
     if operation.kind in DESTRUCTIONS:
         return None
     if operation.slice_id is not None:
         return await uow.operations.destruction(slice_id=operation.slice_id)
     return await uow.operations.destruction(vm_id=operation.vm_id)
+
+
+async def is_to_stop(uow: ReadUnitOfWork, operation: Operation) -> bool:
+    """Whether somebody asked to cancel an operation, or waits to destroy what it works on.
+
+    Most are asked when the destruction is written. One that begins at that moment is not: to write into its row while
+    holding the slice, and it the other way round, would be a circle of two that wait for each other.
+    """
+    return operation.cancel_requested or await waiting_for(uow, operation) is not None
 
 
 async def why(uow: UnitOfWork, operation: Operation, error: str) -> str:

@@ -17,7 +17,7 @@ from parcela.core.settings import Settings
 from parcela.db.constraints import is_transient
 from parcela.models import Operation, OperationStep
 from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
-from parcela.services.operations.destructions import begin_waiting, why
+from parcela.services.operations.destructions import begin_waiting, is_to_stop, why
 from parcela.services.operations.outcomes import conclude
 from parcela.services.operations.specs import step_inputs
 from parcela.services.operations.steps import KINDS, Result, StepInputs, StepKind
@@ -167,11 +167,12 @@ class Journal:
         await self._write(work)
 
     async def load(self, lease: Lease) -> tuple[list[StepRow], bool]:
-        """The steps, and whether somebody asked to cancel."""
+        """The steps, and whether it is to stop (``is_to_stop``)."""
         async with self._uows.read() as uow:
             operation = await uow.operations.get(lease.operation_id)
             rows = await uow.operations.steps(lease.operation_id)
             hosts = await uow.hosts.get_many({row.host_id for row in rows if row.host_id is not None})
+            to_stop = await is_to_stop(uow, operation)
         vcpus = {host.id: host.vcpus for host in hosts.values()}
         steps = [
             StepRow(
@@ -187,12 +188,12 @@ class Journal:
             )
             for row in rows
         ]
-        return steps, operation.cancel_requested
+        return steps, to_stop
 
     async def cancel_asked(self, operation_id: int) -> bool:
-        """Whether somebody asked to cancel the operation."""
+        """Whether the operation is to stop (``is_to_stop``)."""
         async with self._uows.read() as uow:
-            return (await uow.operations.get(operation_id)).cancel_requested
+            return await is_to_stop(uow, await uow.operations.get(operation_id))
 
     async def begin_step(self, lease: Lease, step: StepRow, *, undo: bool) -> StepInputs:
         """The intent row: mark it running and load what it needs."""

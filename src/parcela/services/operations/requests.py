@@ -1,6 +1,7 @@
 """Opening operations: claim what they work on, write plan and event, wake the engine after the commit."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from parcela.core.errors import conflict, not_found
 from parcela.core.lifecycle import OPERATION_TERMINAL, DesiredState, OperationState, SliceState
@@ -96,7 +97,8 @@ class OperationService:
     ) -> None:
         """Ask everything that works on a slice (with its VMs) or on a VM to stop, because it is to be destroyed.
 
-        Call it before the slice or the VM is locked: an operation that ends locks itself first, and then those.
+        Call it before the slice or the VM is locked: an operation that ends locks itself first, and then those. What
+        begins between the two finds the destruction by itself (``is_to_stop``).
         """
         for operation in await uow.operations.in_the_way(slice_id=slice_id, vm_id=vm_id):
             if await uow.operations.request_cancel(operation.id):
@@ -135,6 +137,8 @@ class OperationService:
             await uow.slices.show_destroying(slice_row.id)
         if vm is not None:
             await uow.vms.update_fields([vm.id], desired=DesiredState.DELETED.value)
+        for unasked in await uow.operations.in_the_way(slice_id=operation.slice_id, vm_id=operation.vm_id):
+            uow.after_commit(partial(self._engine.send, unasked.id))
         return operation
 
     async def get(
