@@ -9,9 +9,12 @@ import pytest
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.lifecycle import Action, OperationState
+from parcela.db.constraints import is_transient
 from parcela.models import Operation
 from tests.faults.scenarios import Subject, act_on_slice, act_on_vm, destroy_slice, grow_vm
 from tests.support.checks import check_consistent
+from tests.support.fixtures import SERVERS
+from tests.support.furnish import ALICE, BOB
 from tests.support.lab import Lab, deploy, make_running_slice, make_slice, make_vm
 
 pytestmark = pytest.mark.anyio
@@ -127,6 +130,28 @@ async def test_a_destruction_wins_over_everything(
         assert (await lab.slice(subject.need_slice())).state == "destroyed"
         rows = await check_consistent(lab)
         assert {row.state for row in rows.operations} <= {"succeeded", "cancelled"}
+
+
+# On SQLite there is one writer at a time, and no circle.
+@pytest.mark.parametrize("any_lab_url", [server for server in SERVERS if server != "sqlite"], indirect=True)
+async def test_who_is_in_a_circle_is_told_to_try_again(faulty_anywhere: Lab) -> None:
+    lab = faulty_anywhere
+    both_have_one = asyncio.Barrier(2)
+
+    async def lock(first: int, second: int) -> None:
+        async with lab.stack.uows.write() as uow:
+            await uow.users.lock(first)
+            await both_have_one.wait()
+            await uow.users.lock(second)
+
+    answers = await asyncio.gather(
+        lock(ALICE.user_id, BOB.user_id), lock(BOB.user_id, ALICE.user_id), return_exceptions=True
+    )
+    told = [answer for answer in answers if answer is not None]
+    assert [(error.kind, error.code) for error in told if isinstance(error, ParcelaError)] == [
+        (ErrorKind.UNAVAILABLE, "database_conflict")
+    ]
+    assert (len(told), is_transient(told[0])) == (1, True)
 
 
 async def test_operations_on_two_vms_of_a_slice_do_not_exclude_each_other(faulty_anywhere: Lab) -> None:

@@ -67,7 +67,12 @@ def translate(exc: IntegrityError) -> ParcelaError:
 
 
 def is_transient(exc: BaseException) -> bool:
-    """Whether the database asks for a repeat of the whole transaction (deadlock, serialisation failure)."""
+    """Whether the database asks for a repeat of the whole transaction (deadlock, serialisation failure).
+
+    Also of an error of ours that was made of it.
+    """
+    if isinstance(exc, ParcelaError) and exc.__cause__ is not None:
+        exc = exc.__cause__
     if not isinstance(exc, DBAPIError):
         return False
     args: tuple[object, ...] = tuple(getattr(exc.orig, "args", ()))

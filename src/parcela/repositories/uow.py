@@ -252,7 +252,7 @@ class UnitOfWorkFactory:
 
 
 class _connected:  # noqa: N801 (used like a function)
-    """A lost database -> ``unavailable``."""
+    """A lost database, or one that asks for a repeat -> ``unavailable``; ``is_transient`` knows the second again."""
 
     def __enter__(self) -> None:
         """Begin."""
@@ -266,4 +266,12 @@ class _connected:  # noqa: N801 (used like a function)
                 "The database does not answer; try again in a moment.",
                 internal=str(exc),
                 retry_after_s=2,
+            ) from exc
+        if exc is not None and not isinstance(exc, ParcelaError) and is_transient(exc):
+            raise ParcelaError(
+                ErrorKind.UNAVAILABLE,
+                "database_conflict",
+                "Others changed the same at the same moment, and nothing was changed by this request; try again.",
+                internal=str(exc),
+                retry_after_s=1,
             ) from exc
