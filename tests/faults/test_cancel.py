@@ -12,6 +12,7 @@ from tests.faults.conftest import Stage
 from tests.faults.scenarios import (
     BY_NAME,
     CALLS,
+    WAITS_READY,
     act_on_slice,
     check_outcome,
     destroy_slice,
@@ -72,6 +73,27 @@ async def test_a_deployment_is_cancelled_at_each_step(stage: Stage, step: str, m
         assert await lab.stack.ended(again.id) is OperationState.SUCCEEDED
         await check_outcome(lab, DEPLOY, subject)
         await check_consistent(lab)
+
+
+@pytest.mark.parametrize("name", ["slice.deploy", "vm.deploy", "slice.start", "vm.reboot"])
+async def test_a_guest_that_hangs_does_not_keep_its_owner_waiting(stage: Stage, name: str) -> None:
+    scenario = BY_NAME[name]
+    boots = [step for step, kind in scenario.steps.items() if kind in WAITS_READY]
+    async with stage(scenario) as (lab, subject):
+        gates = [lab.world.faults.block("wait_ready", vm=await target(lab, subject, step)) for step in boots]
+        operation = await scenario.open(lab, subject)
+        for gate in gates:
+            await gate.reached()
+        await cancel(lab, operation)
+        ended = await lab.stack.ended(operation.id)  # though no gate has been opened
+        rows = await check_consistent(lab)
+        if name.endswith("deploy"):
+            assert ended is OperationState.CANCELLED
+            assert rows.reservations == []
+            assert (lab.world.host("h1").vms, lab.world.host("h1").segments) == ({}, {})
+        else:  # it has had its effect, which is not taken back
+            assert ended is OperationState.SUCCEEDED
+            await check_outcome(lab, scenario, subject)
 
 
 async def test_a_deployment_that_waits_for_its_host_can_be_cancelled(stage: Stage) -> None:

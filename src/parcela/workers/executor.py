@@ -13,7 +13,7 @@ from parcela.hypervisors.errors import DriverError, FatalDriverError, HostUnreac
 from parcela.services.drivers import HostDrivers
 from parcela.services.operations.destructions import CANCELLED
 from parcela.services.operations.journal import Journal, Lease, LeaseLostError, StepRow
-from parcela.services.operations.steps import KINDS, Result, StepInputs, StepKind
+from parcela.services.operations.steps import KINDS, Call, Result, StepInputs
 from parcela.workers.limits import HostLimits
 
 log = structlog.get_logger(__name__)
@@ -210,12 +210,30 @@ class OperationExecutor:
         async with self._limits.slot(step.kind, step.host_id, step.host_vcpus):
             inputs = await self._journal.begin_step(lease, step, undo=undo)
             async with self._limits.nat_order(step.kind, inputs):
-                result = await self._call(kind, inputs, undo=undo)
+                result = await self._call(kind.undo if undo else kind.do, inputs)
+                if kind.waits is not None and not undo:
+                    result |= await self._wait_for_guest(lease, kind.waits, inputs)
             await self._journal.end_step(lease, step, result, undo=undo)
 
-    async def _call(self, kind: StepKind, inputs: StepInputs, *, undo: bool) -> Result:
+    async def _wait_for_guest(self, lease: Lease, waits: Call, inputs: StepInputs) -> Result:
+        """What comes after the side effect; a guest that hangs keeps nobody from cancelling.
+
+        A deployment is undone then. What is not undone has had its effect: the guest runs, and nobody waits for it.
+        """
+        waiting = asyncio.create_task(self._call(waits, inputs))
+        asked = asyncio.create_task(self._cancelled[lease.operation_id].wait())
+        try:
+            await asyncio.wait({waiting, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                return waiting.result()
+        finally:
+            await end(waiting, asked)
+        if lease.undo_on_failure:
+            raise FatalDriverError("Cancelled while the guest was booting.")
+        return {}
+
+    async def _call(self, call: Call | None, inputs: StepInputs) -> Result:
         """The side effect. A driver that raises what it must not is taken for failed: else the operation never ends."""
-        call = kind.undo if undo else kind.do
         try:
             driver = await self._drivers.get(inputs.provider, inputs.host_name)
             return await call(driver, inputs) if call else {}

@@ -59,6 +59,7 @@ class StepKind:
         after: state of the VM when it is done.
         after_undo: state of the VM when it is undone.
         boots: True when it holds one of the host's boot slots (few) instead of a call slot (more).
+        waits: what is waited for after the side effect. It changes nothing, so a cancel request may end it.
     """
 
     do: Call
@@ -68,6 +69,7 @@ class StepKind:
     after: VmState | None = None
     after_undo: VmState | None = None
     boots: bool = False
+    waits: Call | None = None
 
 
 async def _ensure_image(driver: Driver, inputs: StepInputs) -> Result:
@@ -110,7 +112,7 @@ async def _boot_vm(driver: Driver, inputs: StepInputs) -> Result:
     vm = inputs.need_vm()
     await _ensure_wiring(driver, vm)
     await driver.start_vm(vm.uuid)
-    return await _ready(driver, inputs)
+    return {"ready": None}
 
 
 async def _ready(driver: Driver, inputs: StepInputs) -> Result:
@@ -143,7 +145,7 @@ async def _power_off_vm(driver: Driver, inputs: StepInputs) -> Result:
 
 async def _reboot_vm(driver: Driver, inputs: StepInputs) -> Result:
     await driver.reboot(inputs.need_vm().uuid)
-    return await _ready(driver, inputs)
+    return {"ready": None}
 
 
 async def _suspend_vm(driver: Driver, inputs: StepInputs) -> Result:
@@ -172,7 +174,13 @@ KINDS: dict[str, StepKind] = {
     "ensure_segment": StepKind(_ensure_segment, undo=_remove_segment),
     "create_vm": StepKind(_create_vm, undo=_remove_vm, after=V.STOPPED, after_undo=V.DEFINED),
     "boot_vm": StepKind(
-        _boot_vm, undo=_power_off_vm, during=V.STARTING, after=V.RUNNING, after_undo=V.STOPPED, boots=True
+        _boot_vm,
+        undo=_power_off_vm,
+        during=V.STARTING,
+        after=V.RUNNING,
+        after_undo=V.STOPPED,
+        boots=True,
+        waits=_ready,
     ),
     "start_paused_vm": StepKind(
         _start_paused_vm, undo=_power_off_vm, during=V.STARTING, after=V.PAUSED, after_undo=V.STOPPED
@@ -180,7 +188,12 @@ KINDS: dict[str, StepKind] = {
     "shut_down_vm": StepKind(_shut_down_vm, no_undo="the owner may start it again", during=V.STOPPING, after=V.STOPPED),
     "power_off_vm": StepKind(_power_off_vm, no_undo="the owner may start it again", during=V.STOPPING, after=V.STOPPED),
     "reboot_vm": StepKind(
-        _reboot_vm, no_undo="a reboot leaves nothing behind", during=V.STARTING, after=V.RUNNING, boots=True
+        _reboot_vm,
+        no_undo="a reboot leaves nothing behind",
+        during=V.STARTING,
+        after=V.RUNNING,
+        boots=True,
+        waits=_ready,
     ),
     "suspend_vm": StepKind(_suspend_vm, no_undo="the owner may resume it", after=V.PAUSED),
     "resume_vm": StepKind(_resume_vm, no_undo="the owner may suspend it", after=V.RUNNING),
