@@ -6,7 +6,7 @@ import pytest
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.lifecycle import Action, OperationState
-from parcela.hypervisors.simulated import Failure, Moment
+from parcela.hypervisors.simulated import Failure, Gate, Moment
 from parcela.models import Operation
 from parcela.repositories.operations import OperationRepository
 from tests.faults.conftest import Stage
@@ -15,6 +15,7 @@ from tests.faults.scenarios import (
     CALLS,
     EVERY_STEP,
     SCENARIOS,
+    Scenario,
     Subject,
     act_on_slice,
     act_on_vm,
@@ -45,6 +46,15 @@ async def destroy(lab: Lab, subject: Subject) -> Operation:
     return await destroy_vm(lab, subject.need_vm())
 
 
+async def begun(lab: Lab, scenario: Scenario, subject: Subject, step: str) -> tuple[Operation, Gate]:
+    """The operation of a scenario, held after the call of one of its steps."""
+    call = CALLS[scenario.steps[step]]
+    gate = lab.world.faults.block(call, vm=await target(lab, subject, step), moment=Moment.AFTER)
+    operation = await scenario.open(lab, subject)
+    await gate.reached()
+    return operation, gate
+
+
 async def check_gone(lab: Lab, subject: Subject, destruction: Operation) -> None:
     """It succeeded, and nothing is left."""
     rows = await check_consistent(lab)
@@ -62,10 +72,7 @@ async def check_gone(lab: Lab, subject: Subject, destruction: Operation) -> None
 async def test_it_is_destroyed_whatever_is_under_way(stage: Stage, name: str, step: str) -> None:
     scenario = BY_NAME[name]
     async with stage(scenario) as (lab, subject):
-        call = CALLS[scenario.steps[step]]
-        gate = lab.world.faults.block(call, vm=await target(lab, subject, step), moment=Moment.AFTER)
-        operation = await scenario.open(lab, subject)
-        await gate.reached()
+        operation, gate = await begun(lab, scenario, subject, step)
         destruction = await destroy(lab, subject)
         assert (destruction.kind.endswith(".destroy"), destruction.state) == (True, "pending")
         assert (await destroy(lab, subject)).id == destruction.id, "asked for again, it is the same one"
@@ -91,24 +98,17 @@ async def test_what_began_too_late_to_be_asked_stops_too(
     scenario = BY_NAME[name]
     async with stage(scenario) as (lab, subject):
         step = next(iter(scenario.steps))
-        call = CALLS[scenario.steps[step]]
-        gate = lab.world.faults.block(call, vm=await target(lab, subject, step), moment=Moment.AFTER)
-        operation = await scenario.open(lab, subject)
-        await gate.reached()
+        operation, gate = await begun(lab, scenario, subject, step)
         with monkeypatch.context() as patch:
             patch.setattr(OperationRepository, "request_cancel", AsyncMock(return_value=False))
             destruction = await destroy(lab, subject)
         assert (await lab.stack.operation(operation.id))[0].cancel_requested is False
         await lab.stack.executor._cancelled[operation.id].wait()
         gate.release()
-        await check_gone(lab, subject, await ended(lab, destruction))
+        assert await lab.stack.ended(destruction.id) is OperationState.SUCCEEDED
+        await check_gone(lab, subject, destruction)
         lost, _ = await lab.stack.operation(operation.id)
         assert (lost.state, f"(operation {destruction.id})." in lost.error) == ("cancelled", True)
-
-
-async def ended(lab: Lab, operation: Operation) -> Operation:
-    assert await lab.stack.ended(operation.id) is OperationState.SUCCEEDED
-    return operation
 
 
 @pytest.mark.parametrize("name", [scenario.name for scenario in SCENARIOS if not scenario.is_destruction])
@@ -116,10 +116,7 @@ async def test_a_kill_loses_nothing_of_it(stage: Stage, name: str) -> None:
     scenario = BY_NAME[name]
     async with stage(scenario) as (lab, subject):
         step = next(iter(scenario.steps))
-        call = CALLS[scenario.steps[step]]
-        gate = lab.world.faults.block(call, vm=await target(lab, subject, step), moment=Moment.AFTER)
-        operation = await scenario.open(lab, subject)
-        await gate.reached()
+        operation, _ = await begun(lab, scenario, subject, step)
         destruction = await destroy(lab, subject)
         await lab.restart()
         assert (await lab.stack.ended(operation.id)) is OperationState.CANCELLED
