@@ -15,7 +15,10 @@ MAX_ENDPOINT_LINES = 20
 MAX_METHODS = 20
 
 OPTIONAL_IMPORTS = {
-    ("main.py", "parcela.hypervisors.libvirt.driver"): "libvirt-python is an extra: an API can serve without it",
+    (
+        "wiring/drivers.py",
+        "parcela.hypervisors.libvirt.driver",
+    ): "libvirt-python is an extra: others serve without it",
     ("cli/server.py", "parcela.db.migrate"): "Alembic is large, and most starts find the schema as it should be",
     ("services/identity.py", "parcela.services.smtp"): "most installations send no mails",
     ("services/identity.py", "parcela.services.oidc"): "most installations have no provider; its clients are large",

@@ -12,13 +12,14 @@ from parcela.core.settings import Settings
 from parcela.db.database import Database
 from parcela.hypervisors.registry import DriverRegistry
 from parcela.hypervisors.simulated import SimulatedDriver, SimulatedWorld
-from parcela.main import Workers, build_services, build_workers
 from parcela.models import Operation, OperationStep
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork, UnitOfWorkFactory
 from parcela.services.container import Services
 from parcela.services.drivers import HostDrivers
 from parcela.services.operations.journal import Journal
 from parcela.services.signals import Signal
+from parcela.wiring.services import build_services
+from parcela.wiring.workers import Workers, build_workers
 from parcela.workers.executor import OperationExecutor
 from tests.support.furnish import ROUNDS
 

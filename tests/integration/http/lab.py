@@ -23,8 +23,9 @@ from parcela.core.settings import Settings
 from parcela.hypervisors.registry import DriverRegistry
 from parcela.hypervisors.simulated import Delays, SimulatedDriver, SimulatedWorld
 from parcela.hypervisors.simulated.faults import Failure, Gate
-from parcela.main import Workers, create_app
+from parcela.main import create_app
 from parcela.services.container import Services
+from parcela.wiring.workers import Workers
 from tests.integration.catalogue.disks import raw_disk
 from tests.integration.http.asgi import PATIENCE_S
 from tests.support.clock import StoppableClock

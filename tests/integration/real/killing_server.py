@@ -14,7 +14,8 @@ from parcela.core.settings import Settings, load_settings
 from parcela.db import migrate
 from parcela.hypervisors.driver import Driver
 from parcela.hypervisors.registry import DriverRegistry
-from parcela.main import create_app, default_registry
+from parcela.main import create_app
+from parcela.wiring.drivers import default_registry
 
 
 class Killing:

@@ -1,0 +1,123 @@
+"""The services of a process."""
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+
+from parcela.core.passwords import PasswordHasher
+from parcela.core.settings import Settings
+from parcela.repositories.events import EventRecord
+from parcela.repositories.uow import UnitOfWorkFactory
+from parcela.services.consoles import ConsoleService
+from parcela.services.container import Services
+from parcela.services.drivers import HostDrivers
+from parcela.services.event_hub import EventHub
+from parcela.services.events import EventService
+from parcela.services.flavours import FlavourService
+from parcela.services.health import HealthService
+from parcela.services.hosts import HostService
+from parcela.services.idempotency import IdempotencyService
+from parcela.services.identity import IdentityServices, build_identity
+from parcela.services.image_store import ImageStore
+from parcela.services.images import ImageService
+from parcela.services.inventory import Inventory
+from parcela.services.maintenance_place import MaintenancePlace
+from parcela.services.metrics import Metrics
+from parcela.services.observing import Observing
+from parcela.services.operations.requests import OperationService
+from parcela.services.projects import ProjectService
+from parcela.services.rate_limits import RateLimiter
+from parcela.services.reports.renderer import ReportRenderer
+from parcela.services.reports.service import ReportService
+from parcela.services.retries import RetryService
+from parcela.services.signals import Signal
+from parcela.services.slices import SliceService
+from parcela.services.stores import Stores
+from parcela.services.templates import TemplateService
+from parcela.services.vms import VmService
+from parcela.services.zones import ZoneService
+
+Listener = Callable[[Sequence[EventRecord]], None]
+
+
+def signing_secret(settings: Settings) -> str:
+    """The configured key, or one generated into the data folder at the first start (readable by us only)."""
+    if settings.secret_key:
+        return settings.secret_key.get_secret_value()
+    path = settings.data_dir / "secret.key"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as key_file:
+            key_file.write(secrets.token_urlsafe(48))
+    return path.read_text().strip()
+
+
+def nobody(_records: Sequence[EventRecord]) -> None:
+    """Listen to nothing."""
+
+
+def to_all(*listeners: Listener) -> Listener:
+    """A listener that hands committed events to others, in this order."""
+
+    def publish(records: Sequence[EventRecord]) -> None:
+        for listener in listeners:
+            listener(records)
+
+    return publish
+
+
+def build_health(uows: UnitOfWorkFactory, identity: IdentityServices, stores: Stores) -> HealthService:
+    """Wire what is asked for health."""
+    place = MaintenancePlace(uses_mongodb=uows.outside is not None)
+    return HealthService(uows, [identity.mail.check, identity.single_sign_on.check, place.check], stores.links)
+
+
+def build_services(
+    settings: Settings,
+    uows: UnitOfWorkFactory,
+    drivers: HostDrivers,
+    engine: Signal,
+    hasher: PasswordHasher,
+    *,
+    listen: Listener = nobody,
+    metrics: Metrics | None = None,
+    stores: Stores | None = None,
+) -> Services:
+    """Wire the services; ``listen`` gets every committed event before the streams do."""
+    hub, key, stores = EventHub(), signing_secret(settings), stores or Stores()
+    events = EventService(uows, hub)
+    observing = Observing.build(uows, settings, key, events, metrics)
+    identity = build_identity(uows, hasher, key, settings)
+    uows.publish_to(to_all(identity.auth.on_events, listen, observing.metrics.on_events, hub.publish))
+    operations = OperationService(engine)
+    templates = TemplateService()
+    slices = SliceService(settings, operations, templates)
+    vms = VmService(settings, operations)
+    return Services(
+        **vars(identity),
+        settings=settings,
+        clock=uows.clock,
+        uows=uows,
+        drivers=drivers,
+        hub=hub,
+        flavours=FlavourService(),
+        images=ImageService(uows, settings, ImageStore(settings.data_dir)),
+        zones=ZoneService(),
+        hosts=HostService(),
+        templates=templates,
+        projects=ProjectService(settings),
+        slices=slices,
+        vms=vms,
+        operations=operations,
+        reports=ReportService(ReportRenderer(settings.data_dir / "report-cache", timeout_s=settings.report_timeout_s)),
+        retries=RetryService(operations, slices, vms),
+        consoles=ConsoleService(uows, drivers, events),
+        events=events,
+        idempotency=IdempotencyService(),
+        rate_limits=RateLimiter(settings, stores.shared),
+        inventory=Inventory.build(settings),
+        health=build_health(uows, identity, stores),
+        observing=observing,
+        stores=stores,
+    )
