@@ -1,6 +1,5 @@
 """Composition root of the API: settings -> FastAPI application. Every object is built here, none at import."""
 
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version as installed_version
@@ -20,6 +19,7 @@ from parcela.core.clock import Clock, utc_now
 from parcela.core.collector import keep_what_is_there
 from parcela.core.logs import configure_logging
 from parcela.core.passwords import PasswordHasher
+from parcela.core.private_files import close_data_folder, write_private
 from parcela.core.settings import Hypervisor, Settings, load_settings
 from parcela.db.database import Database, ProcessLock
 from parcela.repositories.uow import UnitOfWorkFactory
@@ -44,6 +44,7 @@ def _make_data_folder(folder: Path) -> None:
     """Tokens' hashes, disks and consoles' logs are nobody else's business; QEMU's user has to pass through."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o711)
+    close_data_folder(folder)
 
 
 async def join_replicas(services: Services, listen: Listener, stack: AsyncExitStack) -> None:
@@ -181,9 +182,7 @@ def app_from_environment() -> FastAPI:
 def _greet(settings: Settings, admin: FirstAdmin | None) -> None:
     kept = settings.data_dir / "first-password"
     if admin and admin.password:
-        handle = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as password_file:
-            password_file.write(f"{admin.email}\n{admin.password}\n")
+        write_private(kept, f"{admin.email}\n{admin.password}\n".encode())
     lines = [f"Parcela answers on http://{settings.listen_host}:{settings.listen_port}"]
     if kept.exists():
         email, password = kept.read_text().splitlines()[:2]

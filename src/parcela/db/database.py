@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.pool import QueuePool
 
 from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.core.private_files import FILE_MODE
 from parcela.db.engine import POOL_SIZE, WRITE_OPTION, default_pool_size, make_engine
 
 WAIT_S = 30.0
@@ -148,6 +149,7 @@ class ProcessLock:
             ParcelaError: kind ``conflict``, naming the process that holds it.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.touch(mode=FILE_MODE)
         lock_file = self._path.open("a+", encoding="utf-8")
         try:
             fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)

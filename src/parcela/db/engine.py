@@ -10,6 +10,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from parcela.core.errors import Problem, invalid
+from parcela.core.private_files import FILE_MODE, close_to_others
 from parcela.db.sqlite import driver
 
 ASYNC_DRIVERS = {
@@ -87,7 +88,10 @@ def make_engine(url: str, *, pool_size: int = POOL_SIZE, autocommit: bool = Fals
 def prepare_sqlite_file(path: Path) -> None:
     """Make the file for us alone before SQLite makes it for everybody; its companions take the same mode."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
+    path.touch(mode=FILE_MODE)
+    # One that an older version or a restore made; SQLite gives the mode of the file to those that it makes itself.
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm", f"{path.name}-journal"):
+        close_to_others(path.with_name(name))
 
 
 def _tame_sqlite(engine: AsyncEngine, *, autocommit: bool) -> None:

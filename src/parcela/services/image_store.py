@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid
+from parcela.core.private_files import create_private, make_private_folder
 from parcela.services.image_files import refusal
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class _Writer:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
-        self._file = path.open("xb")
+        self._file = create_private(path)
         # Tells purge_incoming of another process that this one is alive.
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._digest = hashlib.sha256()
@@ -115,7 +116,8 @@ class ImageStore:
             await self.run(lambda: _discard(writer, path))
 
     def _begin(self, path: Path) -> _Writer:
-        self.incoming.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.folder)
+        make_private_folder(self.incoming)
         return _Writer(path)
 
     async def _fill(self, writer: _Writer, chunks: AsyncIterable[bytes], limit_bytes: int) -> None:
@@ -190,7 +192,7 @@ class ImageStore:
             os.close(file)
 
     def _open_lock(self) -> int:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.folder)
         return os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     async def publish(self, received: ReceivedFile, suffix: str) -> Path:
@@ -290,7 +292,7 @@ def _discard(writer: _Writer, path: Path) -> None:
 def _publish(received: ReceivedFile, target: Path) -> None:
     if target.exists() and target.stat().st_size == received.size_bytes:
         return  # the temporary file is removed by receive()
-    received.path.chmod(0o444)
+    received.path.chmod(0o400)
     received.path.rename(target)
     folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -17,6 +17,7 @@ from typing import IO, Final
 from uuid import UUID, uuid4
 
 from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid, not_found
+from parcela.core.private_files import create_private, make_private_folder
 
 HEAD_BYTES: Final = 512
 UNKNOWN: Final = "application/octet-stream"
@@ -72,13 +73,17 @@ class InventoryFiles:
         """
         path = self.incoming / str(uuid4())
         try:
-            await asyncio.to_thread(self.incoming.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(self._make_folders)
             yield await _store(path, chunks, limit_bytes)
         except OSError as error:
             raise _failed(error) from error
         finally:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
+
+    def _make_folders(self) -> None:
+        make_private_folder(self.folder)
+        make_private_folder(self.incoming)
 
     async def publish(self, received: ReceivedFile) -> str:
         """Give a received file its place; its name."""
@@ -120,7 +125,7 @@ class InventoryFiles:
 
 async def _store(path: Path, chunks: AsyncIterable[bytes], limit_bytes: int) -> ReceivedFile:
     digest, size, head = hashlib.sha256(), 0, b""
-    with path.open("xb") as file:
+    with create_private(path) as file:
         async for chunk in chunks:
             size += len(chunk)
             if size > limit_bytes:

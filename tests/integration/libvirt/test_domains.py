@@ -187,7 +187,7 @@ async def test_images_stay_roots_while_a_guest_uses_them(driver: LibvirtDriver, 
     files = list((folder / "hypervisor" / "images").iterdir())
     assert len(files) == 3
     for path in files:
-        assert path.stat().st_mode & 0o777 == 0o444
+        assert path.stat().st_mode & 0o777 == 0o440
         assert path.stat().st_uid == os.geteuid(), path
 
 

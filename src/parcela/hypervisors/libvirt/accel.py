@@ -117,7 +117,7 @@ class Accelerator:
         document = {"key": key, "acceleration": verdict.acceleration.value, "reason": verdict.reason}
         with contextlib.suppress(OSError):  # then it is tried again next time
             self._memory.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(self._memory, json.dumps(document).encode(), mode=0o644)
+            write_atomically(self._memory, json.dumps(document).encode(), mode=0o600)
 
 
 def _open_to_others(device: Path) -> bool:

@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 import libvirt
 
+from parcela.core.private_files import write_private
 from parcela.hypervisors.errors import FatalDriverError
 from parcela.hypervisors.libvirt.accel import Accelerator
 from parcela.hypervisors.libvirt.bridges import Bridges
@@ -65,6 +66,7 @@ class HostContext:
         self.console_threads: ThreadPoolExecutor | None = None
         self.cpu_limits_refused = False
         self.qemu_user: QemuUser | None = None
+        self._files_closed = False
         self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self.events.subscribe(self._forget_removed)
         self.watch.watch(self.events.register, self.events.host_changed)
@@ -75,6 +77,8 @@ class HostContext:
         self.store.open()
         if self.console_threads is None:
             self.console_threads = ThreadPoolExecutor(CONSOLE_THREADS, thread_name_prefix="libvirt-consoles")
+        if self.is_session:
+            await self._close_files(None)
         await asyncio.gather(self.calls.open(), self.watch.open())
 
     async def aclose(self) -> None:
@@ -88,10 +92,18 @@ class HostContext:
     async def find_qemu_user(self) -> QemuUser | None:
         """Who QEMU runs as; None in session mode, where it is us. Asked for once: it is libvirtd's configuration."""
         if self.qemu_user is None and not self.is_session:
-            self.qemu_user = await self.calls.run(
+            user = await self.calls.run(
                 "ask for QEMU's user", lambda connection: parse_qemu_user(connection.getCapabilities())
             )
+            await self._close_files(user)
+            self.qemu_user = user
         return self.qemu_user
+
+    async def _close_files(self, user: QemuUser | None) -> None:
+        """Correct the modes of files that an older version made; once, as soon as it is known who must read them."""
+        if not self._files_closed:
+            await self.store.run("close files to other users", lambda: self.layout.close_to_strangers(user))
+            self._files_closed = True
 
     async def closed_folder(self) -> Path | None:
         """The first folder on the way to the disks that QEMU's user may not enter, as far as that can be told."""
@@ -125,7 +137,7 @@ class HostContext:
         """Remember how long the serial log is now: what was printed before does not tell that the guest is ready."""
         try:
             offset = self.layout.serial_log(uuid).stat().st_size
-            self.layout.reboot_offset(uuid).write_text(str(offset), encoding="ascii")
+            write_private(self.layout.reboot_offset(uuid), str(offset).encode())
         except OSError as error:
             log.warning("VM %s: cannot note its reboot: %s", uuid, error)
 

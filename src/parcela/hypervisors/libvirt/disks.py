@@ -13,8 +13,16 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
+from parcela.core.private_files import create_private
 from parcela.hypervisors.errors import FatalDriverError, HostUnreachableError, RetryableDriverError
-from parcela.hypervisors.libvirt.layout import TEMPORARY_PREFIX, Layout, Owner, replacing, write_atomically
+from parcela.hypervisors.libvirt.layout import (
+    TEMPORARY_PREFIX,
+    Layout,
+    Owner,
+    readers,
+    replacing,
+    write_atomically,
+)
 from parcela.hypervisors.libvirt.qemuuser import QemuUser
 from parcela.hypervisors.seed import build_seed_iso
 from parcela.hypervisors.spec import ImageFormat, ImageSpec, SegmentKind, VmSpec
@@ -63,24 +71,25 @@ class DiskStore:
                 f"could not {doing}: {error.strerror}", internal=str(error), retry_after_s=5
             ) from error
 
-    async def ensure_image(self, image: ImageSpec) -> None:
-        """Copy image, kernel and initrd unless they are there; see ``Driver.ensure_image``."""
+    async def ensure_image(self, image: ImageSpec, user: QemuUser | None) -> None:
+        """Copy image, kernel and initrd unless they are there, readable for QEMU; see ``Driver.ensure_image``."""
         files = [(image.source_path, image.sha256, self.layout.image(image))]
         if image.kernel_path is not None:
             files.append((image.kernel_path, image.kernel_sha256, self.layout.kernel(image)))
         if image.initrd_path is not None:
             files.append((image.initrd_path, image.initrd_sha256, self.layout.initrd(image)))
         for source, sha256, target in files:
-            await self.run(f"copy image {sha256[:12]}", partial(self._copy, image, source, sha256, target))
+            await self.run(f"copy image {sha256[:12]}", partial(self._copy, image, source, sha256, target, user))
 
-    def _copy(self, image: ImageSpec, source: str, sha256: str, target: Path) -> None:
+    def _copy(self, image: ImageSpec, source: str, sha256: str, target: Path, user: QemuUser | None) -> None:
         if target.exists():
             return
         self.layout.make_folders()
         digest = hashlib.sha256()
         if not Path(source).is_file():
             raise FatalDriverError(f"image file {Path(source).name} does not exist", internal=source)
-        with Path(source).open("rb") as reader, replacing(target, mode=0o444) as temporary:
+        mode, group = readers(user)
+        with Path(source).open("rb") as reader, replacing(target, mode=mode, group=group) as temporary:
             with temporary.open("wb") as writer:
                 while chunk := reader.read(_CHUNK_BYTES):
                     digest.update(chunk)
@@ -142,6 +151,8 @@ class DiskStore:
     async def _make_blank(self, arguments: list[str], folder: Path, size_bytes: int, doing: str) -> bytes:
         temporary = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
         try:
+            # The name is in the command line of qemu-img: nobody else may write there, whatever the umask is.
+            await self.run(doing, lambda: create_private(temporary).close())
             await qemu_img("create", "-q", *arguments, str(temporary), str(size_bytes), doing=doing)
             return await self.run(doing, temporary.read_bytes)
         finally:
@@ -163,13 +174,13 @@ class DiskStore:
                 "resize", "-q", "-f", "qcow2", str(path), str(wanted_bytes), doing=f"enlarge the disk of VM {spec.uuid}"
             )
 
-    async def write_seed(self, spec: VmSpec) -> None:
-        """Write the seed ISO, replacing an older one in one step."""
+    async def write_seed(self, spec: VmSpec, user: QemuUser | None) -> None:
+        """Write the seed ISO, replacing an older one in one step; it holds keys and scripts of people."""
         path = self.layout.seed(spec.uuid)
+        mode, group = readers(user)
 
         def work() -> None:
-            # Holds keys and scripts of people, but QEMU's user must read it; the folder above cannot be listed.
-            write_atomically(path, build_seed_iso(spec.uuid, spec.guest, spec.nics), mode=0o444)
+            write_atomically(path, build_seed_iso(spec.uuid, spec.guest, spec.nics), mode=mode, group=group)
 
         try:
             await self.run(f"write the seed of VM {spec.uuid}", work)

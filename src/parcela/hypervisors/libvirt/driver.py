@@ -89,7 +89,8 @@ class LibvirtDriver(VmActions, PowerActions, SegmentActions, InventoryActions, R
 
     async def ensure_image(self, image: ImageSpec) -> None:
         """See ``Driver.ensure_image``."""
-        await self._host.store.ensure_image(image)
+        host = self._host
+        await host.store.ensure_image(image, await host.find_qemu_user())
 
     async def probe(self) -> HostFacts:
         """See ``Driver.probe``."""

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from parcela.core.private_files import close_to_others, create_private
+from parcela.hypervisors.libvirt.qemuuser import QemuUser
 from parcela.hypervisors.spec import ImageSpec
 
 TEMPORARY_PREFIX = ".tmp-"
 # QEMU of qemu:///system runs as its own user: it must pass through the folders, not list them.
 FOLDER_MODE = 0o711
+OWN_MODE = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,21 @@ class Layout:
                 raise
         sync_folder(self.vms)
 
+    def close_to_strangers(self, user: QemuUser | None) -> None:
+        """Give files of an older version, or of another QEMU user, the owner and mode that they get today. Blocks."""
+        mode, group = readers(user)
+        for path in (*self.images.glob("*"), *self.vms.glob("*/seed.iso")):
+            if path.name.startswith(TEMPORARY_PREFIX):
+                close_to_others(path)
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                if group is not None and path.stat().st_gid != group:
+                    os.chown(path, -1, group)
+                path.chmod(mode)
+        for pattern in ("disk.qcow2", "owner.json", "serial.log", "reboot.offset", f"{TEMPORARY_PREFIX}*"):
+            for path in self.vms.glob(f"*/{pattern}"):
+                close_to_others(path)
+
     def _remove_unfinished(self, uuid: UUID) -> None:
         """Remove what a process that was killed while it made this VM's folder left of it."""
         for rest in self.vms.glob(f"{TEMPORARY_PREFIX}{uuid}-*"):
@@ -168,6 +186,15 @@ class Layout:
             folder.rmdir()
 
 
+def readers(user: QemuUser | None) -> tuple[int, int | None]:
+    """(mode, group) of a file that QEMU reads and never writes.
+
+    QEMU's user is not made the owner: an owner may give itself the right to write, and a guest that breaks out of its
+    QEMU could then change the image of everybody. ``None``: QEMU runs as we do.
+    """
+    return (0o400, None) if user is None else (0o440, user.gid)
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -178,11 +205,17 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, mode: int) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; what was written there replaces ``path`` in one step, or is removed."""
+def replacing(path: Path, *, mode: int, group: int | None = None) -> Iterator[Path]:
+    """Give an empty temporary file beside ``path``; it replaces ``path`` in one step at the end, or is removed.
+
+    Until then only we can read it, whatever the umask is. ``group``: id of the group that it gets.
+    """
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
     try:
+        create_private(temporary).close()
         yield temporary
+        if group is not None:
+            os.chown(temporary, -1, group)
         temporary.chmod(mode)
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
@@ -195,7 +228,7 @@ def replacing(path: Path, *, mode: int) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_atomically(path: Path, data: bytes, *, mode: int) -> None:
+def write_atomically(path: Path, data: bytes, *, mode: int, group: int | None = None) -> None:
     """Write a small file so that readers see the old or the new content, never a part."""
-    with replacing(path, mode=mode) as temporary:
+    with replacing(path, mode=mode, group=group) as temporary:
         temporary.write_bytes(data)

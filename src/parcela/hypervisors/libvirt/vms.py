@@ -87,8 +87,9 @@ class VmActions:
             if complete:
                 return
             host.store.require_image(spec)
-            await host.store.ensure_disk(spec, await host.find_qemu_user())
-            await host.store.write_seed(spec)
+            user = await host.find_qemu_user()
+            await host.store.ensure_disk(spec, user)
+            await host.store.write_seed(spec, user)
             if not defined:
                 await self._define(spec)
 
@@ -100,7 +101,7 @@ class VmActions:
             host.store.require_image(spec)
             await host.store.grow_disk(spec)
             await host.store.make_folder(spec)
-            await host.store.write_seed(spec)
+            await host.store.write_seed(spec, await host.find_qemu_user())
             await self._define(spec)
 
     async def reset_disk(self, spec: VmSpec) -> None:
@@ -109,8 +110,9 @@ class VmActions:
         async with host.alone(spec.uuid):
             await self._require_off(spec, "reset the disk of")
             host.store.require_image(spec)
-            await host.store.replace_disk(spec, await host.find_qemu_user())
-            await host.store.write_seed(spec)
+            user = await host.find_qemu_user()
+            await host.store.replace_disk(spec, user)
+            await host.store.write_seed(spec, user)
 
     async def remove_vm(self, uuid: UUID) -> None:
         """See ``Driver.remove_vm``."""
