@@ -17,6 +17,8 @@ from parcela.api.quick_lists import QuickLists
 from parcela.api.rate_limits import RateLimits
 from parcela.core.clock import Clock, utc_now
 from parcela.core.collector import keep_what_is_there
+from parcela.core.disks import is_storage_trouble
+from parcela.core.errors import ParcelaError
 from parcela.core.logs import configure_logging
 from parcela.core.passwords import PasswordHasher
 from parcela.core.private_files import close_data_folder, write_private
@@ -45,6 +47,17 @@ def _make_data_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o711)
     close_data_folder(folder)
+
+
+async def _drop_leases(uows: UnitOfWorkFactory) -> None:
+    """We hold the lock of the only process, so whoever held them is dead. On a full disk they run out by themselves."""
+    try:
+        async with uows.write() as uow:
+            await uow.operations.drop_all_leases()
+            await uow.commit()
+    except ParcelaError as exc:
+        if not is_storage_trouble(exc):
+            raise
 
 
 async def join_replicas(services: Services, listen: Listener, stack: AsyncExitStack) -> None:
@@ -83,11 +96,10 @@ async def running(
         stores = Stores.named(settings)
         stack.push_async_callback(stores.aclose)
         uows = UnitOfWorkFactory(database, clock, stores.outside)
-        async with uows.write() as uow:
+        async with uows.read() as uow:
             installation = await uow.installation()
-            if database.is_sqlite:
-                await uow.operations.drop_all_leases()  # we hold the lock, so whoever held them is dead
-            await uow.commit()
+        if database.is_sqlite:
+            await _drop_leases(uows)
         await stores.open(installation)
         drivers = HostDrivers(registry_factory(settings, installation))
         stack.push_async_callback(drivers.aclose)

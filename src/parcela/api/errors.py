@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import Scope
 
+from parcela.core.disks import is_storage_trouble, storage_error
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.origin import current_origin
 
@@ -134,7 +135,7 @@ async def _on_parcela_error(request: Request, exc: ParcelaError) -> JSONResponse
     status = STATUS[exc.kind]
     if (origin := current_origin()) is not None:
         origin.refusal_code = exc.code
-    if exc.internal or status >= 500:
+    if not is_storage_trouble(exc) and (exc.internal or status >= 500):  # those are logged once, not per request
         log.warning("request.error", code=exc.code, status=status, internal=exc.internal)
     headers: dict[str, str] = {}
     if exc.retry_after_s is not None:
@@ -160,6 +161,15 @@ async def _on_http_error(request: Request, exc: StarletteHTTPException) -> JSONR
     return problem_response(request, exc.status_code, code, str(exc.detail), headers=exc.headers)
 
 
+async def _on_os_error(request: Request, exc: OSError) -> JSONResponse:
+    """A file could not be written in an endpoint that has no sentence of its own for it."""
+    trouble = storage_error(exc)
+    if trouble is None:
+        raise exc
+    log.error("storage.cannot_write", code=trouble.code, reason=str(exc))
+    return await _on_parcela_error(request, trouble)
+
+
 async def _on_unexpected(request: Request, exc: Exception) -> JSONResponse:
     # Outside of all middleware the request's origin is gone.
     log.error("request.crash", request_id=request.scope.get("request_id"), exc_info=exc)
@@ -175,6 +185,7 @@ def install_error_handlers(app: FastAPI) -> None:
         ParcelaError: _on_parcela_error,
         RequestValidationError: _on_validation_error,
         StarletteHTTPException: _on_http_error,
+        OSError: _on_os_error,
         Exception: _on_unexpected,
     }
     for kind, handler in handlers.items():

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from parcela.core.errors import Problem, invalid
+from parcela.core.settings_disks import DiskSettings
 from parcela.core.settings_fields import bad_setting as _bad
 from parcela.core.settings_fields import networks, split
 from parcela.core.settings_fields import setting as _env
@@ -60,7 +61,7 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME", str(Path.home() / ".local/share"))) / "parcela"
 
 
-class Settings(IdentitySettings, ObserveSettings, LimitSettings):
+class Settings(IdentitySettings, ObserveSettings, LimitSettings, DiskSettings):
     """Settings; units are in the names. Unknown ``PARCELA_*`` variables and bad values stop the start."""
 
     model_config = SettingsConfigDict(

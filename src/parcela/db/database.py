@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
@@ -163,10 +163,10 @@ class ProcessLock:
                 f"Process {holder} already works on {self._path.parent}. With SQLite one Parcela process is possible; "
                 "set DATABASE_URL to PostgreSQL or MariaDB for more.",
             ) from exc
-        lock_file.truncate(0)
-        lock_file.write(str(os.getpid()))
-        lock_file.flush()
         self._file = lock_file
+        with suppress(OSError):  # a full disk: the lock is the kernel's and holds without our number in the file
+            os.ftruncate(lock_file.fileno(), 0)
+            os.write(lock_file.fileno(), str(os.getpid()).encode())
 
     def release(self) -> None:
         """Let go; may be called twice."""

@@ -17,6 +17,7 @@ from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.origin import Origin, current_origin
 from parcela.db.constraints import is_lost, is_transient, translate
 from parcela.db.database import Database
+from parcela.db.storage import StorageWatch, storage_trouble
 from parcela.models import Installation
 from parcela.repositories.attachments import AttachmentRepository
 from parcela.repositories.audit import AuditRepository
@@ -128,6 +129,7 @@ class UnitOfWork(ReadUnitOfWork):
         self._notes: list[dict[str, Any]] = []
         self._events: list[EventRecord] = []
         self._hooks: list[Callable[[], None]] = []
+        self.committed = False
 
     def add_event(self, event_type: str, **facts: Any) -> None:
         """Note an event of this unit of work; the keywords are fields of EventRecord."""
@@ -157,6 +159,7 @@ class UnitOfWork(ReadUnitOfWork):
             if self._outside:
                 await self._outside.agree()
             await self._session.commit()
+        self.committed = True
         self._events.clear()
         self._notes.clear()
         self._changes.clear()
@@ -220,6 +223,7 @@ class UnitOfWorkFactory:
         self.database = database
         self.outside = outside
         self.clock = clock
+        self.storage = StorageWatch()
         self._publish: Callable[[Sequence[EventRecord]], None] | None = None
         self._share: Callable[[Sequence[EventRecord]], Awaitable[None]] | None = None
 
@@ -234,14 +238,14 @@ class UnitOfWorkFactory:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[ReadUnitOfWork]:
         """For reading: statements stand alone, nothing is locked."""
-        with _connected():
+        with _connected(self.storage):
             async with self.database.read_session() as session:
                 yield ReadUnitOfWork(session, self.clock, self.outside)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[UnitOfWork]:
         """For writing: rolled back unless ``commit`` was called."""
-        with _connected():
+        with _connected(self.storage):
             async with self.database.write_session() as session:
                 uow = UnitOfWork(session, self.clock, self._publish, self.outside, share=self._share)
                 try:
@@ -249,16 +253,29 @@ class UnitOfWorkFactory:
                         yield uow
                 finally:
                     await uow.aclose()
+                    if uow.committed:
+                        self.storage.written()
 
 
 class _connected:  # noqa: N801 (used like a function)
-    """A lost database, or one that asks for a repeat -> ``unavailable``; ``is_transient`` knows the second again."""
+    """A lost database, or one that asks for a repeat -> ``unavailable``; ``is_transient`` knows the second again.
+
+    One that cannot write (its disk is full) -> ``no_capacity``, whose sentence says what is full.
+    """
+
+    def __init__(self, storage: StorageWatch) -> None:
+        """Take who notes that the database cannot write."""
+        self._storage = storage
 
     def __enter__(self) -> None:
         """Begin."""
 
     def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         """Translate."""
+        trouble = storage_trouble(exc)
+        if trouble is not None:
+            self._storage.failed(trouble)
+            raise trouble from exc
         if is_lost(exc):
             raise ParcelaError(
                 ErrorKind.UNAVAILABLE,

@@ -5,6 +5,7 @@ from typing import Any
 
 import structlog
 
+from parcela.core.disks import is_storage_trouble
 from parcela.core.origin import Origin
 from parcela.core.permissions import Permission
 from parcela.models import AuditOutcome
@@ -52,4 +53,5 @@ class AuditService:
                 uow.note(action[:160], outcome=outcome, noun_id=last_id(ids), facts=facts)
                 await uow.commit()
         except Exception as exc:  # noqa: BLE001 (see above)
-            log.warning("audit.refusal_lost", action=action, reason=str(exc))
+            tell = log.debug if is_storage_trouble(exc) else log.warning
+            tell("audit.refusal_lost", action=action, reason=str(exc))

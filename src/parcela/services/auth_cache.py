@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from parcela.core.disks import is_storage_trouble
 from parcela.core.origin import detach
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.access import Caller
@@ -123,7 +124,8 @@ class Housekeeper:
                     await uow.commit()
                 await self._purge_if_due()
             except Exception as exc:  # noqa: BLE001 (a note about the past must never hurt a request)
-                log.warning("auth.housekeeping_failed", tokens=len(uses), reason=str(exc))
+                tell = log.debug if is_storage_trouble(exc) else log.warning  # the first is logged once for all
+                tell("auth.housekeeping_failed", tokens=len(uses), reason=str(exc))
 
     async def _purge_if_due(self) -> None:
         now = self._uows.clock()

@@ -5,6 +5,9 @@ import os
 import secrets
 from dataclasses import dataclass
 
+import structlog
+
+from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.passwords import PasswordHasher
 from parcela.core.permissions import ADMIN_ROLE
 from parcela.core.settings import Hypervisor, Settings
@@ -16,6 +19,7 @@ from parcela.services.access import SYSTEM
 from parcela.services.images import ImageService
 from parcela.services.users import NewUser, UserService
 
+log = structlog.get_logger(__name__)
 SAMPLE_NAME = "First lab"
 SAMPLE_TEXT = "A client and a server that reach each other through a router, and a machine of its own with internet."
 LOCAL_ZONE = "local"
@@ -51,6 +55,16 @@ class Bootstrap:
     async def run(self) -> FirstAdmin | None:
         """Make what is missing; the administrator, if this start made one."""
         admin = await self._admin()
+        try:
+            await self._furnish()
+        except ParcelaError as exc:
+            # A disk that is full: what is there can be looked at, and the next start makes what is missing.
+            if exc.kind is not ErrorKind.NO_CAPACITY:
+                raise
+            log.error("bootstrap.postponed", reason=exc.message, internal=exc.internal)  # noqa: TRY400 (no crash)
+        return admin
+
+    async def _furnish(self) -> None:
         async with self._uows.write() as uow:
             zone = await self._zone(uow)
             await self._hosts(uow, zone)
@@ -60,7 +74,6 @@ class Bootstrap:
             if await self._images.register_bundled(uow, self._settings.guest_dir) is not None:
                 await self._sample(uow)
             await uow.commit()
-        return admin
 
     async def _admin(self) -> FirstAdmin | None:
         async with self._uows.read() as uow:

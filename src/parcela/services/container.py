@@ -6,6 +6,7 @@ from parcela.core.clock import Clock
 from parcela.core.settings import Settings
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.consoles import ConsoleService
+from parcela.services.data_folder import DataFolder
 from parcela.services.drivers import HostDrivers
 from parcela.services.event_hub import EventHub
 from parcela.services.events import EventService
@@ -52,6 +53,7 @@ class Services(IdentityServices):
     consoles: ConsoleService
     events: EventService
     idempotency: IdempotencyService
+    data_folder: DataFolder
     health: HealthService
     observing: Observing
     inventory: Inventory

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from parcela.core.errors import ParcelaError
 from parcela.db.link import Link
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
+from parcela.services.data_folder import DataFolder
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One part of the system. ``status`` is ``ok`` or ``down``; ``detail`` is public."""
+    """One part of the system. ``status`` is ``ok``, ``low`` (little space) or ``down``; ``detail`` is public."""
 
     name: str
     status: str
@@ -24,8 +25,15 @@ Probe = Callable[[ReadUnitOfWork], Awaitable[Check]]
 class HealthService:
     """Collects the checks."""
 
-    def __init__(self, uows: UnitOfWorkFactory, probes: Sequence[Probe] = (), links: Sequence[Link] = ()) -> None:
-        """Take the database, further parts to ask, and the lines to optional stores."""
+    def __init__(
+        self,
+        uows: UnitOfWorkFactory,
+        probes: Sequence[Probe] = (),
+        links: Sequence[Link] = (),
+        folder: DataFolder | None = None,
+    ) -> None:
+        """Take the database, further parts to ask, the lines to optional stores, and the server's own folders."""
+        self._folder = folder
         self._links = links
         self._uows = uows
         self._probes = probes
@@ -38,7 +46,21 @@ class HealthService:
             else Check(link.name, "down", f"does not answer; {link.effect}")
             for link in self._links
         ]
-        return [*await self._database_and_hosts(), *links]
+        return [*await self._database_and_hosts(), *await self._folders(), *links]
+
+    async def _folders(self) -> list[Check]:
+        """Told before they are full: then nothing can be changed any more."""
+        found = await self._folder.look() if self._folder is not None else []
+        checks = []
+        for folder in found:
+            low = "low" if folder.shortage else "ok"
+            checks.append(Check(folder.name, "down" if folder.is_full else low, folder.words))
+        return checks
+
+    def _database(self) -> Check:
+        if self._uows.storage.trouble:
+            return Check("database", "down", "it answers but cannot write: its disk is full or cannot be written")
+        return Check("database", "ok", self._uows.database.engine.dialect.name)
 
     async def _database_and_hosts(self) -> list[Check]:
         try:
@@ -50,7 +72,7 @@ class HealthService:
             active = await uow.operations.active_count()
             further = [await probe(uow) for probe in self._probes]
         found = [
-            Check("database", "ok", self._uows.database.engine.dialect.name),
+            self._database(),
             Check("operations", "ok", f"{active} under way"),
         ]
         for host, provider in hosts:

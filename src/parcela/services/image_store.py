@@ -11,16 +11,16 @@ import fcntl
 import hashlib
 import os
 import secrets
-import shutil
 import stat
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from parcela.core.disks import FULL, MIB, DiskSpace, LowLimit, storage_read_only
 from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid
 from parcela.core.private_files import create_private, make_private_folder
 from parcela.services.image_files import refusal
@@ -81,8 +81,14 @@ class _Writer:
 class ImageStore:
     """The image files of one data folder. Safe for several processes that share it."""
 
-    def __init__(self, data_dir: Path) -> None:
-        """Take the data folder; folders are made when they are needed."""
+    def __init__(self, data_dir: Path, *, keep_free: LowLimit | None = None) -> None:
+        """Take the data folder; folders are made when they are needed.
+
+        Args:
+            data_dir: the data folder.
+            keep_free: space that uploads leave, because the database usually shares the file system; None: none.
+        """
+        self._keep_free = keep_free or LowLimit(0, 0)
         self.folder = data_dir.absolute() / "images"
         self.incoming = self.folder / "incoming"
         self.import_folder = data_dir.absolute() / "import"
@@ -100,16 +106,24 @@ class ImageStore:
             raise _store_failed(error) from error
 
     @asynccontextmanager
-    async def receive(self, chunks: AsyncIterable[bytes], *, limit_bytes: int) -> AsyncIterator[ReceivedFile]:
+    async def receive(
+        self, chunks: AsyncIterable[bytes], *, limit_bytes: int, spare: bool = True
+    ) -> AsyncIterator[ReceivedFile]:
         """Store a stream under a temporary name; it is removed at the end unless it was published.
 
+        Args:
+            chunks: the file.
+            limit_bytes: how long it may be.
+            spare: refuse to go on when the disk becomes short of space, not only when it is full.
+
         Raises:
-            ParcelaError: kind ``too_large`` as soon as more than ``limit_bytes`` have come.
+            ParcelaError: kind ``too_large`` as soon as more than ``limit_bytes`` have come; ``no_capacity``
+                ``image_store_full``.
         """
         path = self.incoming / secrets.token_hex(16)
         writer = await self.run(lambda: self._begin(path))
         try:
-            await self._fill(writer, chunks, limit_bytes)
+            await self._fill(writer, chunks, limit_bytes, spare=spare)
             digest = await self.run(writer.finish)
             yield ReceivedFile(path, digest, writer.size_bytes)
         finally:
@@ -120,7 +134,12 @@ class ImageStore:
         make_private_folder(self.incoming)
         return _Writer(path)
 
-    async def _fill(self, writer: _Writer, chunks: AsyncIterable[bytes], limit_bytes: int) -> None:
+    async def _fill(self, writer: _Writer, chunks: AsyncIterable[bytes], limit_bytes: int, *, spare: bool) -> None:
+        def write(data: bytes) -> None:
+            if spare:
+                self._require_room(len(data))
+            writer.write(data)
+
         # Chunks of a socket are small; a hop to a thread for each would cost more than the writing.
         buffer = bytearray()
         total = 0
@@ -130,8 +149,8 @@ class ImageStore:
             buffer += chunk
             if len(buffer) >= CHUNK_BYTES:
                 full, buffer = bytes(buffer), bytearray()
-                await self.run(lambda data=full: writer.write(data))  # type: ignore[misc]
-        await self.run(lambda: writer.write(bytes(buffer)))
+                await self.run(lambda data=full: write(data))  # type: ignore[misc]
+        await self.run(lambda: write(bytes(buffer)))
 
     async def read_file(self, path: Path, *, anywhere: bool, limit_bytes: int) -> AsyncIterator[bytes]:
         """Chunks of a file on the server, for an import.
@@ -227,7 +246,7 @@ class ImageStore:
         """Copy a file of ours (the bundled guest) into the store, unless it is there; its digest must be right."""
         target = self.path_of(sha256, suffix)
         if not await self.run(target.exists):
-            async with self.receive(self._chunks_of(source), limit_bytes=2**62) as received:
+            async with self.receive(self._chunks_of(source), limit_bytes=2**62, spare=False) as received:
                 if received.sha256 != sha256:
                     raise refusal("sha256_mismatch", f"{source.name} is not the file that its manifest describes.")
                 await self.publish(received, suffix)
@@ -240,9 +259,13 @@ class ImageStore:
 
     async def check_room(self, size_bytes: int) -> None:
         """Raise ``no_capacity`` when an announced file would not fit on the disk."""
-        free = (await self.run(lambda: shutil.disk_usage(_existing(self.folder)))).free
-        if size_bytes > free:
-            raise _store_failed(OSError(errno.ENOSPC, f"{size_bytes} bytes announced, {free} free"))
+        await self.run(lambda: self._require_room(size_bytes))
+
+    def _require_room(self, size_bytes: int) -> None:
+        space = DiskSpace.of(self.folder)
+        left_mib = space.free_mib - size_bytes / MIB
+        if left_mib < self._keep_free.mib(space.size_mib):
+            raise OSError(errno.ENOSPC, f"{size_bytes} bytes more, {space.free_mib} MiB free")
 
 
 def check_size(size_bytes: int, limit_bytes: int) -> None:
@@ -255,16 +278,16 @@ def check_size(size_bytes: int, limit_bytes: int) -> None:
 
 
 def _store_failed(error: OSError) -> ParcelaError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        text = "There is not enough disk space for the image on the server."
+    if error.errno in FULL:
+        text = (
+            "There is not enough disk space for the image on the server: nothing was kept of it. An administrator has "
+            "to free space in the images folder of the data folder."
+        )
         return ParcelaError(ErrorKind.NO_CAPACITY, "image_store_full", text, internal=str(error))
+    if error.errno == errno.EROFS:
+        return storage_read_only("the images folder of the server", str(error))
     text = "The server could not store the image; an administrator finds the reason in the log."
     return ParcelaError(ErrorKind.UNAVAILABLE, "image_store_failed", text, internal=str(error), retry_after_s=60)
-
-
-def _existing(path: Path) -> Path:
-    candidates: Iterable[Path] = (path, *path.parents)
-    return next(folder for folder in candidates if folder.exists())
 
 
 def _try_lock(file: int) -> bool:

@@ -5,7 +5,6 @@ is committed afterwards. What no row names is swept away (``workers/reconcilers/
 """
 
 import asyncio
-import errno
 import hashlib
 import os
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO, Final
 from uuid import UUID, uuid4
 
+from parcela.core.disks import storage_error
 from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid, not_found
 from parcela.core.private_files import create_private, make_private_folder
 
@@ -148,6 +148,8 @@ def _to_disk(file: IO[bytes]) -> None:
 
 
 def _failed(error: OSError) -> ParcelaError:
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-    text = "There is no room for the file." if full else "The file cannot be stored just now."
+    trouble = storage_error(error, "the disk of the server's files (the inventory folder of its data folder)")
+    if trouble is not None:
+        return trouble
+    text = "The file cannot be stored just now."
     return ParcelaError(ErrorKind.UNAVAILABLE, "files_unavailable", text, internal=str(error), retry_after_s=60)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from parcela.core.disks import is_storage_trouble
 from parcela.core.sealing import Sealer
 from parcela.core.settings import Settings
 from parcela.core.tasks import end
@@ -142,7 +143,8 @@ class MailService:
             try:
                 await self._send_due()
             except Exception as exc:  # noqa: BLE001 (it is tried again at the next sweep; nobody waits here)
-                log.warning("mail.outbox_failed", reason=str(exc))
+                tell = log.debug if is_storage_trouble(exc) else log.warning
+                tell("mail.outbox_failed", reason=str(exc))
 
     async def _send_due(self) -> None:
         while True:

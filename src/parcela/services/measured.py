@@ -12,6 +12,10 @@ def watch_process(services: Services) -> None:
         (),
         lambda: {(): hub.clients},
     )
+    folder = services.data_folder
+    free, size = "Free bytes of a folder that the server writes to", "Size in bytes of its file system"
+    metrics.gauge("parcela_server_disk_free_bytes", free, ("folder",), folder.free_bytes)
+    metrics.gauge("parcela_server_disk_size_bytes", size, ("folder",), folder.size_bytes)
     metrics.add_cache("tokens", services.auth.cache_counts)
     metrics.gauge(
         "parcela_database_pool_connections",

@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
+from parcela.core.disks import storage_error
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.services.access import Caller
 from parcela.web.i18n.catalogue import Translator
@@ -54,6 +55,8 @@ class ErrorPages:
 
     async def handle(self, request: Request, error: Exception) -> Response:
         """The handler of all errors."""
+        if isinstance(error, OSError):
+            error = storage_error(error) or error
         problem = await self._problem(request, error)
         if not is_for_people(request):
             return problem
@@ -132,7 +135,7 @@ def _page_before(request: Request) -> str:
 
 def install_error_pages(app: FastAPI, renderer: Renderer) -> ErrorPages:
     """Put ourselves before the handlers of the JSON edge."""
-    kinds = (ParcelaError, RequestValidationError, StarletteHTTPException, Exception)
+    kinds = (ParcelaError, RequestValidationError, StarletteHTTPException, OSError, Exception)
     pages = ErrorPages(renderer, {kind: app.exception_handlers[kind] for kind in kinds})
     for kind in kinds:
         app.add_exception_handler(kind, pages.handle)

@@ -10,6 +10,7 @@ from parcela.repositories.events import EventRecord
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.consoles import ConsoleService
 from parcela.services.container import Services
+from parcela.services.data_folder import DataFolder
 from parcela.services.drivers import HostDrivers
 from parcela.services.event_hub import EventHub
 from parcela.services.events import EventService
@@ -67,10 +68,12 @@ def to_all(*listeners: Listener) -> Listener:
     return publish
 
 
-def build_health(uows: UnitOfWorkFactory, identity: IdentityServices, stores: Stores) -> HealthService:
+def build_health(
+    uows: UnitOfWorkFactory, identity: IdentityServices, stores: Stores, folder: DataFolder
+) -> HealthService:
     """Wire what is asked for health."""
     place = MaintenancePlace(uses_mongodb=uows.outside is not None)
-    return HealthService(uows, [identity.mail.check, identity.single_sign_on.check, place.check], stores.links)
+    return HealthService(uows, [identity.mail.check, identity.single_sign_on.check, place.check], stores.links, folder)
 
 
 def build_services(
@@ -91,6 +94,7 @@ def build_services(
     identity = build_identity(uows, hasher, key, settings)
     uows.publish_to(to_all(identity.auth.on_events, listen, observing.metrics.on_events, hub.publish))
     operations = OperationService(engine)
+    folder = DataFolder(settings)
     templates = TemplateService()
     slices = SliceService(settings, operations, templates)
     vms = VmService(settings, operations)
@@ -102,7 +106,7 @@ def build_services(
         drivers=drivers,
         hub=hub,
         flavours=FlavourService(),
-        images=ImageService(uows, settings, ImageStore(settings.data_dir)),
+        images=ImageService(uows, settings, ImageStore(settings.data_dir, keep_free=settings.disk_low)),
         zones=ZoneService(),
         hosts=HostService(),
         templates=templates,
@@ -117,7 +121,8 @@ def build_services(
         idempotency=IdempotencyService(),
         rate_limits=RateLimiter(settings, stores.shared),
         inventory=Inventory.build(settings),
-        health=build_health(uows, identity, stores),
+        data_folder=folder,
+        health=build_health(uows, identity, stores, folder),
         observing=observing,
         stores=stores,
     )

@@ -16,6 +16,7 @@ from parcela.workers.embedded import EmbeddedEngine
 from parcela.workers.executor import OperationExecutor
 from parcela.workers.limits import HostLimits
 from parcela.workers.reconcilers.base import DrivenHosts, Reconciler, ReconcilerLoop
+from parcela.workers.reconcilers.data_space import DataSpace
 from parcela.workers.reconcilers.host_liveness import HostLiveness
 from parcela.workers.reconcilers.identity_provider import IdentityProvider
 from parcela.workers.reconcilers.inventory import inventory_reconcilers
@@ -48,6 +49,7 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
     engine_signal.connect(engine.notify)
     hosts = DrivenHosts(uows, services.drivers)
     reconcilers: list[Reconciler] = [
+        DataSpace(services.data_folder),
         HostLiveness(uows, hosts),
         VmDrift(uows, hosts, services.vms),
         OrphanSweep(uows, hosts),

@@ -4,6 +4,7 @@ import asyncio
 
 import structlog
 
+from parcela.core.disks import is_storage_trouble
 from parcela.core.errors import ParcelaError
 from parcela.core.origin import detach
 from parcela.core.tasks import end
@@ -46,8 +47,10 @@ class EmbeddedEngine:
         try:
             await self._executor.run(operation_id)
         except ParcelaError as exc:
-            # The lease runs out and the sweep takes it up again: a database that is away is nobody's failure.
-            log.warning("operation.interrupted", operation_id=operation_id, reason=exc.message)
+            # The lease runs out and the sweep takes it up again: neither a database that is away nor one whose disk is
+            # full makes an operation fail. The second is logged once for all (StorageWatch).
+            tell = log.debug if is_storage_trouble(exc) else log.warning
+            tell("operation.interrupted", operation_id=operation_id, reason=exc.message)
         except Exception:
             log.exception("operation.crashed", operation_id=operation_id)
         finally:
@@ -63,6 +66,9 @@ class EmbeddedEngine:
             await asyncio.sleep(self._sweep_s)
             try:
                 await self.sweep()
+            except ParcelaError as exc:
+                tell = log.debug if is_storage_trouble(exc) else log.warning
+                tell("engine.sweep_failed", reason=exc.message, internal=exc.internal)
             except Exception:
                 log.exception("engine.sweep_failed")
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from parcela.core.disks import is_storage_trouble
 from parcela.core.errors import ParcelaError
 from parcela.core.origin import detach
 from parcela.core.tasks import end, is_set_within
@@ -81,7 +82,8 @@ class WebhookPump:
             try:
                 await self.round()
             except ParcelaError as exc:
-                log.warning("webhooks.later", reason=exc.message)
+                tell = log.debug if is_storage_trouble(exc) else log.warning
+                tell("webhooks.later", reason=exc.message)
             except Exception:
                 log.exception("webhooks.crashed")
 
@@ -93,7 +95,8 @@ class WebhookPump:
                     more = await self._deliveries.enqueue(uow, webhook_id)
                     await uow.commit()
             except ParcelaError as exc:
-                log.info("webhooks.enqueue_later", webhook_id=webhook_id, reason=exc.message)
+                tell = log.debug if is_storage_trouble(exc) else log.info
+                tell("webhooks.enqueue_later", webhook_id=webhook_id, reason=exc.message)
                 return  # deleted meanwhile, or another process was faster
 
     async def _work_off(self, webhook_id: int) -> None:
@@ -101,7 +104,8 @@ class WebhookPump:
             while await self._next(webhook_id):
                 pass
         except ParcelaError as exc:
-            log.info("webhooks.delivery_later", webhook_id=webhook_id, reason=exc.message)
+            tell = log.debug if is_storage_trouble(exc) else log.info
+            tell("webhooks.delivery_later", webhook_id=webhook_id, reason=exc.message)
         except Exception:
             log.exception("webhooks.delivery_crashed", webhook_id=webhook_id)
         finally:

@@ -314,8 +314,8 @@ async def _cheap_passwords() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def open_lab(settings: Settings, world: SimulatedWorld | None = None) -> AsyncIterator[Lab]:
-    """Start the application as a server would, with everybody logged in."""
+async def started(settings: Settings, world: SimulatedWorld | None = None) -> AsyncIterator[Lab]:
+    """Start the application as a server would; nobody is logged in, and it does by itself what a server does."""
     world = world or SimulatedWorld(delays=Delays.none())
 
     def registry(_settings: Settings, installation: str) -> DriverRegistry:
@@ -329,7 +329,13 @@ async def open_lab(settings: Settings, world: SimulatedWorld | None = None) -> A
         app.router.lifespan_context(app),
         httpx2.AsyncClient(transport=transport, base_url="http://lab") as http,
     ):
-        lab = Lab(app, http, app.state.services, app.state.workers, world, clock)
+        yield Lab(app, http, app.state.services, app.state.workers, world, clock)
+
+
+@asynccontextmanager
+async def open_lab(settings: Settings, world: SimulatedWorld | None = None) -> AsyncIterator[Lab]:
+    """Start the application, with everybody logged in."""
+    async with started(settings, world) as lab:
         await lab.workers.webhooks.aclose()
         await lab.workers.reconcilers.aclose()  # nothing happens but what a test asks for
         await lab.enter("admin", "admin", 1)

@@ -13,14 +13,14 @@ class CheckRead(Schema):
     """One part of the system."""
 
     name: str = Field(examples=["host local"])
-    status: str = Field(examples=["ok"], description="`ok` or `down`")
+    status: str = Field(examples=["ok"], description="`ok`, `low` (little disk space) or `down`")
     detail: str
 
 
 class HealthRead(Schema):
     """All parts."""
 
-    status: str = Field(examples=["ok"], description="`ok`, or `degraded` when a part is down")
+    status: str = Field(examples=["ok"], description="`ok`, or `degraded` when a part is not ok")
     checks: list[CheckRead]
 
 

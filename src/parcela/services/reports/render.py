@@ -10,6 +10,7 @@ import sys
 
 from pydantic import TypeAdapter
 
+from parcela.core.disks import FULL
 from parcela.services.reports.report import Format, Report
 
 WRITERS = {
@@ -21,6 +22,8 @@ MAX_MEMORY_BYTES = 2 * 1024**3
 """Address space, of which typst and numpy reserve more than they use."""
 OUT_OF_MEMORY = 70
 """Exit code when the limit was met."""
+OUT_OF_DISK = 71
+"""Exit code when the file could not be written, because the disk is full."""
 
 
 def main(arguments: list[str]) -> int:
@@ -33,9 +36,14 @@ def main(arguments: list[str]) -> int:
         report = TypeAdapter(Report).validate_json(sys.stdin.buffer.read())
         # Which of the large libraries is imported depends on the format.
         made: bytes = importlib.import_module(WRITERS[form]).write(report)
+        sys.stdout.buffer.write(made)
+        sys.stdout.buffer.flush()
     except MemoryError:
         return OUT_OF_MEMORY
-    sys.stdout.buffer.write(made)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        return OUT_OF_DISK
     return 0
 
 

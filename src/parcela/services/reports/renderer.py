@@ -11,7 +11,9 @@ from typing import IO
 import structlog
 from pydantic import TypeAdapter
 
+from parcela.core.disks import storage_full
 from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.services.reports.render import OUT_OF_DISK
 from parcela.services.reports.report import Format, Report
 
 log = structlog.get_logger(__name__)
@@ -65,6 +67,8 @@ class ReportRenderer:
         with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as made, tempfile.TemporaryFile() as errors:
             await asyncio.to_thread(_fill, given, report)
             code = await self._run(form, given, made, errors)
+            if code == OUT_OF_DISK:
+                raise storage_full("the folder of the server's temporary files", "the report's process found it full")
             if code:
                 raise _failed(code, errors)
             return await asyncio.to_thread(_content, made)

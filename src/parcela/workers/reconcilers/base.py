@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
+from parcela.core.disks import is_storage_trouble
 from parcela.core.errors import ParcelaError
 from parcela.core.tasks import end, is_set_within
 from parcela.hypervisors.driver import Driver
@@ -95,7 +96,8 @@ class ReconcilerLoop:
             try:
                 repairs[reconciler.name] = await reconciler.run()
             except ParcelaError as exc:
-                log.warning("reconciler.failed", reconciler=reconciler.name, reason=exc.message, internal=exc.internal)
+                tell = log.debug if is_storage_trouble(exc) else log.warning  # the first is logged once for all
+                tell("reconciler.failed", reconciler=reconciler.name, reason=exc.message, internal=exc.internal)
             except Exception:
                 log.exception("reconciler.crashed", reconciler=reconciler.name)
         self._observe(time.perf_counter() - began, repairs)

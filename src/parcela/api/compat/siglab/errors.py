@@ -32,6 +32,9 @@ BY_CODE: Mapping[str, str] = {
     "report_too_slow": "El informe no estuvo listo a tiempo; pida menos registros o use CSV.",
     "request_invalid": "Hay datos que no son válidos; vea 'errores'.",
     "route_not_found": "Esta dirección no existe.",
+    "storage_failed": "No se ha cambiado nada: el disco del servidor no se puede escribir; avise a un administrador.",
+    "storage_full": "No se ha cambiado nada: el disco del servidor está lleno; avise a un administrador.",
+    "storage_read_only": "No se ha cambiado nada: el disco del servidor es de solo lectura; avise a un administrador.",
     "token_expired": "La sesión ha caducado; inicie sesión de nuevo.",
     "token_invalid": "El token no es válido; inicie sesión.",
     "token_missing": "Inicie sesión: falta 'Authorization: Bearer <token>'.",
@@ -57,6 +60,7 @@ BY_STATUS: Mapping[int, str] = {
     429: "Demasiadas peticiones; espere un momento.",
     500: "Algo salió mal en el servidor; el registro tiene los detalles.",
     503: "El servicio no está disponible; inténtelo más tarde.",
+    507: "El servidor no tiene sitio para guardarlo; avise a un administrador.",
 }
 STATUSES: Mapping[str, int] = {"unknown_machine": 404}
 """Statuses that clients expect where the canonical API has another one."""

@@ -20,9 +20,9 @@ SystemReader = Annotated[Caller, Depends(Requires(Permission.SYSTEM_READ))]
 class Salud(BaseModel):
     """Health of the parts."""
 
-    status: str = Field(description="`healthy`, or `degraded` when a part is down", examples=["healthy"])
+    status: str = Field(description="`healthy`, or `degraded` when a part is not ok", examples=["healthy"])
     server_id: str = Field(examples=["lab-1"])
-    servicios: dict[str, str] = Field(description="Parts: `ok` or `down`", examples=[{"database": "ok"}])
+    servicios: dict[str, str] = Field(description="Parts: `ok`, `low` or `down`", examples=[{"database": "ok"}])
 
 
 class Metricas(BaseModel):
