@@ -42,6 +42,7 @@ class Capability(StrEnum):
     RESOURCE_LIMITS = "resource_limits"
     SERIAL_CONSOLE = "serial_console"
     VNC_CONSOLE = "vnc_console"
+    TRANSPARENT_EDGES = "transparent_edges"  # an edge passes every frame, LACP and pause frames included
     CROSS_HOST_SEGMENTS = "cross_host_segments"  # one segment may have NICs on several hosts
 
 

@@ -41,7 +41,7 @@ def make_domain(metadata: Metadata, *, limit_cpu: bool = True, kernel: DirectKer
         limit_cpu=limit_cpu,
         kernel=kernel,
         disks=(Disk("/d/disk.qcow2", "qcow2", "vda", boot_order=1, base_path="/i/base.raw", base_format="raw"),),
-        interfaces=(Interface("52:54:00:00:00:01", Plug.BRIDGE, "pcb1", "pct1", mtu=1400),),
+        interfaces=(Interface("52:54:00:00:00:01", Plug.ETHERNET, "pcb1", "pct1", mtu=1400),),
         serial_log="/d/serial.log",
     )
 

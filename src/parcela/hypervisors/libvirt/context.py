@@ -22,6 +22,7 @@ from parcela.hypervisors.libvirt.events import EventHub
 from parcela.hypervisors.libvirt.failures import is_code
 from parcela.hypervisors.libvirt.layout import Layout
 from parcela.hypervisors.libvirt.qemuuser import QemuUser, first_closed, parse_qemu_user
+from parcela.hypervisors.libvirt.taps import Taps
 from parcela.hypervisors.libvirt.xml.metadata import NAMESPACE, Metadata
 from parcela.hypervisors.spec import DriverEvent, VmEventKind
 
@@ -60,6 +61,7 @@ class HostContext:
         self.layout = layout
         self.store = DiskStore(layout, installation)
         self.bridges = Bridges(installation)
+        self.taps = Taps(installation)
         self.accelerator = accelerator
         self.events = EventHub(self.is_known, self.note_reboot)
         self.known: set[UUID] = set()

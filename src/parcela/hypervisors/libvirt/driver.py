@@ -14,6 +14,7 @@ from parcela.hypervisors.libvirt.context import HostContext, is_session_uri
 from parcela.hypervisors.libvirt.cpulimits import cpu_limits_work
 from parcela.hypervisors.libvirt.inventory import InventoryActions
 from parcela.hypervisors.libvirt.layout import Layout
+from parcela.hypervisors.libvirt.natguard import NatPort
 from parcela.hypervisors.libvirt.power import PowerActions
 from parcela.hypervisors.libvirt.ready import ReadyActions
 from parcela.hypervisors.libvirt.segments import SegmentActions
@@ -26,7 +27,7 @@ GIB = 1024**3
 _ALWAYS = frozenset({Capability.NAT, Capability.SERIAL_CONSOLE, Capability.VNC_CONSOLE})
 
 
-class LibvirtDriver(VmActions, PowerActions, SegmentActions, InventoryActions, ReadyActions, ConsoleActions):
+class LibvirtDriver(VmActions, SegmentActions, PowerActions, InventoryActions, ReadyActions, ConsoleActions):
     """Driver + Lifetime + VmEvents + ReadySignals + SerialConsoles + VncConsoles over libvirt.
 
     Each group of methods lives in a module of its own; all share one ``HostContext``. Make it within the asyncio loop
@@ -73,6 +74,8 @@ class LibvirtDriver(VmActions, PowerActions, SegmentActions, InventoryActions, R
         self._firewall_lock = asyncio.Lock()
         self._nat_lock = asyncio.Lock()
         self._firewall_checked_s = float("-inf")
+        self._rules_loaded = False
+        self._nat_ports_loaded: frozenset[NatPort] = frozenset()
         self._marks: dict[tuple[UUID, str], Metadata | None] = {}
 
     async def open(self) -> None:
@@ -111,6 +114,8 @@ class LibvirtDriver(VmActions, PowerActions, SegmentActions, InventoryActions, R
         capabilities = set(_ALWAYS)
         if not host.is_session:
             capabilities.add(Capability.LAN_SEGMENTS)
+            if not await host.store.run("try a redirect between taps", host.taps.edges.obstacle):
+                capabilities.add(Capability.TRANSPARENT_EDGES)
         if cpu_limits_work(host):
             capabilities.add(Capability.RESOURCE_LIMITS)
         return HostFacts(

@@ -1,7 +1,11 @@
-"""Our own nftables table: what keeps guests away from the host.
+"""Our own nftables tables: what keeps guests away from the host.
 
-It is derived state, loaded atomically and in whole, so it can be rebuilt at any time. Chains of others (libvirt's
-iptables rules, the administrator's) exist beside it; a packet must pass all of them, and a drop in ours is final.
+They are derived state, loaded atomically and in whole, so they can be rebuilt at any time. Chains of others (libvirt's
+iptables rules, the administrator's) exist beside them; a packet must pass all of them, and a drop in ours is final.
+
+The table of family ``bridge`` sees every frame that a bridge would hand to the host's stack, whatever its protocol. The
+table of family ``inet`` is the second line: IP that arrives on a tap or a private bridge all the same, and what a guest
+of the NAT network may reach.
 """
 
 import asyncio
@@ -10,34 +14,62 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from parcela.hypervisors.errors import RetryableDriverError
-from parcela.hypervisors.libvirt.names import BRIDGE_PREFIX, firewall_table_name
+from parcela.hypervisors.libvirt.names import BRIDGE_PREFIX, TAP_PREFIX, firewall_table_name
+from parcela.hypervisors.libvirt.natguard import INPUT_CHAIN, PORTS_SET, NatPort, bridge_rules
+
+FAMILIES = ("inet", "bridge")
 
 
-def ruleset(installation: str, nat_bridge: str, nat_address: IPv4Address | None, blocked: Sequence[str] = ()) -> str:
-    """Text for ``nft -f``.
+def ruleset(
+    installation: str,
+    nat_bridge: str,
+    nat_address: IPv4Address | None,
+    blocked: Sequence[str] = (),
+    nat_ports: Sequence[NatPort] = (),
+) -> str:
+    """Text for ``nft -f``: both tables in one transaction.
 
     Args:
-        installation: names the table.
+        installation: names the tables.
         nat_bridge: name of the NAT segment's bridge.
         nat_address: the host's address on it; None when there is no NAT segment.
         blocked: IPv4 prefixes that guests of the NAT segment may not reach, for example the management network.
+        nat_ports: taps on the NAT bridge; all other taps are private.
+    """
+    table = firewall_table_name(installation)
+    return "\n".join(
+        [
+            # Adding first makes the deletion succeed when there is none.
+            *(f"{verb} table {family} {table}" for family in FAMILIES for verb in ("add", "delete")),
+            f"table inet {table} {{",
+            *_packet_rules(nat_bridge, nat_address, blocked),
+            "}",
+            f"table bridge {table} {{",
+            *_frame_rules(nat_address, nat_ports),
+            "}",
+            "",
+        ]
+    )
+
+
+def _packet_rules(nat_bridge: str, nat_address: IPv4Address | None, blocked: Sequence[str]) -> list[str]:
+    """Chains of the inet table.
 
     The rules of private bridges are needed although these have no address: a guest that sends a packet for any address
     of the host to the bridge's MAC would be served (Linux accepts its addresses on every interface).
     """
-    table = firewall_table_name(installation)
     private = f'"{BRIDGE_PREFIX}*"'
     nat = f'"{nat_bridge}"'
-    lines = [f"iifname {private} drop"]
+    incoming = [f"iifname {private} drop"]
     if nat_address is not None:
-        lines += [
+        incoming += [
             # Answers to what the host itself began, for example an administrator's ssh.
             f"iifname {nat} ct state established,related accept",
             f"iifname {nat} udp dport 67 udp sport 68 accept",
             f"iifname {nat} ip daddr {nat_address} udp dport 53 accept",
             f"iifname {nat} ip daddr {nat_address} tcp dport 53 accept",
         ]
-    lines.append(f"iifname {nat} drop")
+    incoming.append(f"iifname {nat} drop")
     # Where br_netfilter is loaded, frames inside one private bridge come by with both names: those must pass.
     forward = [
         f"iifname {private} oifname != {private} drop",
@@ -47,24 +79,36 @@ def ruleset(installation: str, nat_bridge: str, nat_address: IPv4Address | None,
         f"iifname {nat} oifname {nat} drop",
     ]
     forward += [f"iifname {nat} ip daddr {IPv4Network(prefix)} drop" for prefix in blocked]
-    return "\n".join(
-        [
-            # Adding first makes the deletion succeed when there is none; all of it is one transaction.
-            f"add table inet {table}",
-            f"delete table inet {table}",
-            f"table inet {table} {{",
-            " chain input {",
-            "  type filter hook input priority -10; policy accept;",
-            *(f"  {line}" for line in lines),
-            " }",
-            " chain forward {",
-            "  type filter hook forward priority -10; policy accept;",
-            *(f"  {line}" for line in forward),
-            " }",
-            "}",
-            "",
-        ]
-    )
+    return [
+        " chain prerouting {",
+        # Before connection tracking. A bridge hands frames to some reserved group addresses to the port that they came
+        # in at, and then the tap itself is where they arrive.
+        "  type filter hook prerouting priority -310; policy accept;",
+        f'  iifname "{TAP_PREFIX}*" drop',
+        " }",
+        " chain input {",
+        "  type filter hook input priority -10; policy accept;",
+        *(f"  {line}" for line in incoming),
+        " }",
+        " chain forward {",
+        "  type filter hook forward priority -10; policy accept;",
+        *(f"  {line}" for line in forward),
+        " }",
+    ]
+
+
+def _frame_rules(nat_address: IPv4Address | None, nat_ports: Sequence[NatPort]) -> list[str]:
+    """Chains of the bridge table; its input hook is before the host's stack, ARP and IPv6 included."""
+    nat_rules = [] if nat_address is None else bridge_rules(nat_ports, nat_address)
+    jump = [] if nat_address is None else [f"  iifname @{PORTS_SET} jump {INPUT_CHAIN}"]
+    return [
+        *nat_rules,
+        " chain input {",
+        "  type filter hook input priority -10; policy accept;",
+        *jump,
+        f'  iifname "{TAP_PREFIX}*" drop',
+        " }",
+    ]
 
 
 async def load(text: str) -> None:
@@ -73,17 +117,18 @@ async def load(text: str) -> None:
 
 
 async def is_loaded(installation: str) -> bool:
-    """Whether our table is there."""
+    """Whether both our tables are there."""
+    table = firewall_table_name(installation)
     with contextlib.suppress(RetryableDriverError):
-        await _nft("-t", "list", "table", "inet", firewall_table_name(installation))
+        await _nft("-t", *(word for family in FAMILIES for word in ("list", "table", family, table, ";")))
         return True
     return False
 
 
 async def remove(installation: str) -> None:
-    """Remove our table; fine when there is none."""
+    """Remove our tables; fine when there are none."""
     table = firewall_table_name(installation)
-    await load(f"add table inet {table}\ndelete table inet {table}\n")
+    await load("".join(f"{verb} table {family} {table}\n" for family in FAMILIES for verb in ("add", "delete")))
 
 
 async def _nft(*arguments: str, text: str = "") -> str:

@@ -35,6 +35,8 @@ class InventoryActions:
 
     def _collect(self, connection: libvirt.virConnect, owners: dict[UUID, Owner]) -> Inventory:
         host = self._host
+        # Before the states: a VM that is made meanwhile must not look like one of which only its taps are left.
+        taps = frozenset() if host.is_session else host.taps.owners()
         states = self._states(connection)
         segments: list[SegmentObservation] = []
         leases: dict[str, str] = {}
@@ -49,9 +51,11 @@ class InventoryActions:
             macs = owners[uuid].macs if uuid in owners else ()
             addresses = tuple((mac, leases[mac]) for mac in macs if mac in leases)
             vms.append(VmObservation(uuid, metadata.slice_uuid, power, addresses=addresses))
+        # What a killed or interrupted removal left: a folder, or taps alone.
+        left = dict.fromkeys(taps) | {uuid: owner.slice_uuid for uuid, owner in owners.items()}
         vms += [
-            VmObservation(uuid, owner.slice_uuid, PowerState.STOPPED, defined=False)
-            for uuid, owner in owners.items()
+            VmObservation(uuid, slice_uuid, PowerState.STOPPED, defined=False)
+            for uuid, slice_uuid in left.items()
             if uuid not in states
         ]
         return Inventory(tuple(vms), tuple(segments))

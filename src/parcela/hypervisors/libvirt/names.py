@@ -45,7 +45,7 @@ def nat_network_name(installation: str) -> str:
 
 
 def firewall_table_name(installation: str) -> str:
-    """The nftables table (family inet) that is ours alone."""
+    """The nftables tables (families inet and bridge) that are ours alone."""
     return f"parcela_{short_hash(installation)}"
 
 
@@ -75,5 +75,30 @@ class BridgeMark:
             return None
         try:
             return cls(parts[1], SegmentKind(parts[2]), UUID(parts[3]), None if parts[4] == "-" else UUID(parts[4]))
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class TapMark:
+    """What a tap's ``ifalias`` says: ``parcela:<installation>:tap:<vm uuid>:<twelve digits of the card's MAC>``."""
+
+    installation: str
+    vm_uuid: UUID
+    mac: str
+
+    def alias(self) -> str:
+        """The text for ``ifalias``."""
+        return f"parcela:{self.installation}:tap:{self.vm_uuid}:{self.mac.replace(':', '')}"
+
+    @classmethod
+    def parse(cls, alias: str | None) -> "TapMark | None":
+        """Read an alias; None when it is a stranger's."""
+        parts = (alias or "").split(":")
+        if len(parts) != 5 or parts[0] != "parcela" or parts[2] != "tap":
+            return None
+        try:
+            mac = bytes.fromhex(parts[4])
+            return cls(parts[1], UUID(parts[3]), mac.hex(":"))
         except ValueError:
             return None

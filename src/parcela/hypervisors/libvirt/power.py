@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import libvirt
@@ -11,7 +11,9 @@ from parcela.core.tasks import is_set_within
 from parcela.hypervisors.errors import FatalDriverError
 from parcela.hypervisors.libvirt.context import HostContext, find_domain, require_domain
 from parcela.hypervisors.libvirt.failures import is_code, refused
+from parcela.hypervisors.libvirt.taps import Port
 from parcela.hypervisors.libvirt.xml.domain import without_cpu_limit
+from parcela.hypervisors.libvirt.xml.ports import read_ports, with_own_taps
 from parcela.hypervisors.spec import PowerState
 
 log = logging.getLogger(__name__)
@@ -56,9 +58,21 @@ class PowerActions:
 
     _host: HostContext
 
+    async def admit_nat_ports(self, ports: Sequence[Port]) -> None:
+        """See ``SegmentActions.admit_nat_ports``."""
+        raise NotImplementedError
+
     async def start_vm(self, uuid: UUID, *, paused: bool = False) -> None:
         """See ``Driver.start_vm``."""
         host = self._host
+
+        def prepare(connection: libvirt.virConnect) -> Sequence[Port]:
+            domain = require_domain(connection, host.installation, uuid)
+            if host.is_session or current_power(domain) not in OFF:
+                return ()
+            ports = _ports(connection, domain, host.installation)
+            host.taps.ensure(uuid, ports)
+            return ports
 
         def work(connection: libvirt.virConnect) -> None:
             domain = require_domain(connection, host.installation, uuid)
@@ -76,6 +90,7 @@ class PowerActions:
                 _tolerating(domain.resume, PowerState.RUNNING, domain)
 
         async with host.alone(uuid):
+            await self.admit_nat_ports(await host.calls.run(f"make the taps of VM {uuid}", prepare))
             await host.calls.run(f"start VM {uuid}", work)
 
     def _create(self, connection: libvirt.virConnect, domain: libvirt.virDomain, *, paused: bool) -> None:
@@ -199,6 +214,16 @@ class PowerActions:
 def pull_plug(domain: libvirt.virDomain) -> None:
     """Destroy a domain; fine when it ends at the same moment."""
     _while_on(domain.destroy, domain)
+
+
+def _ports(connection: libvirt.virConnect, domain: libvirt.virDomain, installation: str) -> Sequence[Port]:
+    """The taps a domain needs; one of before we made them ourselves is defined anew."""
+    text = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+    rewritten = with_own_taps(text, installation)
+    if rewritten is not None:
+        log.info("domain %s: its taps are made by us from now on", domain.name())
+        connection.defineXML(rewritten)
+    return read_ports(rewritten or text)
 
 
 def _start(domain: libvirt.virDomain, flags: int) -> None:

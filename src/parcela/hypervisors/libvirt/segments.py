@@ -9,7 +9,9 @@ from uuid import UUID
 from parcela.hypervisors.errors import DriverError, UnsupportedError
 from parcela.hypervisors.libvirt import firewall, nat
 from parcela.hypervisors.libvirt.context import HostContext
-from parcela.hypervisors.libvirt.names import BridgeMark, nat_bridge_name
+from parcela.hypervisors.libvirt.names import BridgeMark, bridge_name, nat_bridge_name
+from parcela.hypervisors.libvirt.natguard import NatPort
+from parcela.hypervisors.libvirt.taps import Port
 from parcela.hypervisors.spec import SegmentKind, SegmentSpec
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,8 @@ class SegmentActions:
     _firewall_lock: asyncio.Lock
     _nat_lock: asyncio.Lock
     _firewall_checked_s: float
+    _rules_loaded: bool
+    _nat_ports_loaded: frozenset[NatPort]
 
     async def ensure_segment(self, segment: SegmentSpec) -> None:
         """See ``Driver.ensure_segment``."""
@@ -76,10 +80,24 @@ class SegmentActions:
             now_s = asyncio.get_running_loop().time()
             if now_s - self._firewall_checked_s < FIREWALL_CHECK_S:
                 return
-            if await firewall.is_loaded(self._host.installation):
+            # The first time in a process also when they are there: they may be those of an older version of ours.
+            if self._rules_loaded and await firewall.is_loaded(self._host.installation):
                 self._firewall_checked_s = now_s
             else:
-                log.info("the firewall table of host %s is not there: loading it", self._host.name)
+                log.info("loading the firewall tables of host %s", self._host.name)
+                await self._load_rules()
+
+    async def admit_nat_ports(self, ports: Sequence[Port]) -> None:
+        """Let the taps of a VM that is about to start reach what the NAT network offers.
+
+        The starts of a slice share one load: who waited for the lock finds its taps in the rules already.
+        """
+        nat_bridge = nat_bridge_name(self._host.installation)
+        wanted = {NatPort(port.tap, port.mac) for port in ports if port.bridge == nat_bridge}
+        if not wanted:
+            return
+        async with self._firewall_lock:
+            if not wanted <= self._nat_ports_loaded:
                 await self._load_rules()
 
     async def repair_firewall(self) -> None:
@@ -106,6 +124,7 @@ class SegmentActions:
             if not bridges and address is None:
                 # Looked at again by the next segment, also when it is being made at this moment.
                 self._firewall_checked_s = float("-inf")
+                self._nat_ports_loaded = frozenset()
                 await firewall.remove(host.installation)
 
     async def _nat_address(self) -> IPv4Address | None:
@@ -117,9 +136,20 @@ class SegmentActions:
             await self._load_rules()
 
     async def _load_rules(self) -> None:
-        """Load the whole table; the caller holds the lock."""
+        """Load both tables whole; the caller holds the lock."""
         host = self._host
+        nat_bridge = nat_bridge_name(host.installation)
         address = await self._nat_address()
-        text = firewall.ruleset(host.installation, nat_bridge_name(host.installation), address, self._nat_blocked)
-        await firewall.load(text)
+        ports = await host.store.run("list the NAT ports", lambda: host.taps.nat_ports(nat_bridge))
+        await firewall.load(firewall.ruleset(host.installation, nat_bridge, address, self._nat_blocked, ports))
+        self._nat_ports_loaded = frozenset(ports)
         self._firewall_checked_s = asyncio.get_running_loop().time()
+        if not self._rules_loaded:
+            self._rules_loaded = True
+            await host.store.run("secure the taps of running VMs", lambda: _secure_old_taps(host))
+
+
+def _secure_old_taps(host: HostContext) -> None:
+    """VMs that run since an older version of ours have taps with IPv6: an upgrade must not wait for their restart."""
+    names = [bridge_name(host.installation, mark.segment_uuid) for mark in host.bridges.inventory()]
+    host.taps.secure_old([*names, nat_bridge_name(host.installation)])

@@ -8,7 +8,7 @@ from parcela.hypervisors.errors import FatalDriverError
 from parcela.hypervisors.libvirt.context import HostContext, find_domain, look_up, require_domain
 from parcela.hypervisors.libvirt.cpulimits import cpu_limits_work
 from parcela.hypervisors.libvirt.failures import is_code
-from parcela.hypervisors.libvirt.names import bridge_name, domain_name, nat_network_name, tap_name
+from parcela.hypervisors.libvirt.names import bridge_name, domain_name, nat_bridge_name, tap_name
 from parcela.hypervisors.libvirt.power import OFF, current_power, pull_plug
 from parcela.hypervisors.libvirt.qemuuser import QemuUser
 from parcela.hypervisors.libvirt.xml.disk import Disk
@@ -40,11 +40,9 @@ def make_interface(host: HostContext, vm_uuid: UUID, index: int, nic: NicSpec) -
         if segment.kind is SegmentKind.NAT:
             return Interface(nic.mac, Plug.USER, mtu=nic.mtu, alias=alias)
         return Interface(nic.mac, Plug.UDP, mtu=nic.mtu, ports=udp_ports(segment, nic.end), alias=alias)
-    if segment.kind is SegmentKind.NAT:
-        network = nat_network_name(host.installation)
-        return Interface(nic.mac, Plug.NETWORK, network, tap=tap, mtu=nic.mtu, isolated=True, alias=alias)
-    bridge = bridge_name(host.installation, segment.uuid)
-    return Interface(nic.mac, Plug.BRIDGE, bridge, tap=tap, mtu=nic.mtu, alias=alias)
+    is_nat = segment.kind is SegmentKind.NAT
+    bridge = nat_bridge_name(host.installation) if is_nat else bridge_name(host.installation, segment.uuid)
+    return Interface(nic.mac, Plug.ETHERNET, bridge, tap=tap, mtu=nic.mtu, isolated=is_nat, alias=alias)
 
 
 def make_disks(host: HostContext, spec: VmSpec) -> tuple[Disk, ...]:
@@ -129,10 +127,11 @@ class VmActions:
         async with host.alone(uuid):
             await host.calls.run(f"remove VM {uuid}", work)
             owner = await host.store.run(f"remove VM {uuid}", lambda: host.layout.owner(uuid))
-            if owner is not None and owner.installation == host.installation:
-                taps = [tap_name(uuid, index) for index in range(owner.nics)]
-                if not host.is_session and taps:
-                    await host.store.run(f"remove the taps of VM {uuid}", lambda: host.bridges.remove_taps(taps))
+            is_ours = owner is not None and owner.installation == host.installation
+            taps = [tap_name(uuid, index) for index in range(owner.nics)] if is_ours and owner is not None else []
+            if not host.is_session:
+                await host.store.run(f"remove the taps of VM {uuid}", lambda: host.taps.remove(uuid, taps))
+            if is_ours:
                 await host.store.remove(uuid)
 
     async def _require_way(self, spec: VmSpec) -> None:
@@ -171,17 +170,19 @@ class VmActions:
         if spec.image.kernel_path is not None:
             initrd = None if spec.image.initrd_path is None else str(host.layout.initrd(spec.image))
             kernel = DirectKernel(str(host.layout.kernel(spec.image)), initrd, spec.image.cmdline)
+        interfaces = tuple(make_interface(host, spec.uuid, i, nic) for i, nic in enumerate(spec.nics))
+        plugged = tuple(port for interface in interfaces if (port := interface.plugged()) is not None)
         return Domain(
             name=name,
             uuid=spec.uuid,
-            metadata=Metadata(host.installation, spec.slice_uuid, spec.name, spec.owner),
+            metadata=Metadata(host.installation, spec.slice_uuid, spec.name, spec.owner, plugged),
             kvm=acceleration is Acceleration.KVM,
             vcpus=spec.vcpus,
             memory_mib=spec.memory_mib,
             limit_cpu=cpu_limits_work(host),
             kernel=kernel,
             disks=make_disks(host, spec),
-            interfaces=tuple(make_interface(host, spec.uuid, i, nic) for i, nic in enumerate(spec.nics)),
+            interfaces=interfaces,
             qemu_user="" if user is None else user.label,
             serial_log=str(host.layout.serial_log(spec.uuid)),
         )

@@ -32,17 +32,46 @@ def leaf(parent: ET.Element, tag: str, text: str | None = None, **attributes: st
 
 
 @dataclass(frozen=True, slots=True)
+class Plugged:
+    """Which bridge a tap is to be a port of: libvirt has no place for it where the tap is not its own.
+
+    Attributes:
+        tap: name of the tap.
+        bridge: name of the bridge.
+        isolated: the port does not see other isolated ports of the bridge.
+    """
+
+    tap: str
+    bridge: str
+    isolated: bool = False
+
+    def element(self) -> ET.Element:
+        """``<parcela:port .../>``."""
+        isolated = "yes" if self.isolated else "no"
+        return ET.Element(f"{{{NAMESPACE}}}port", {"tap": self.tap, "bridge": self.bridge, "isolated": isolated})
+
+
+@dataclass(frozen=True, slots=True)
 class Metadata:
-    """Who made a thing and for whom; ``vm`` (its name for people) and ``owner`` are only for people's eyes."""
+    """Who made a thing and for whom; ``vm`` (its name for people) and ``owner`` are only for people's eyes.
+
+    Attributes:
+        installation: id of the installation.
+        slice_uuid: of the VM, or None.
+        vm: name of the VM.
+        owner: username.
+        plugged: what its taps are plugged into; taps that are missing are unplugged.
+    """
 
     installation: str
     slice_uuid: UUID | None = None
     vm: str = ""
     owner: str = ""
+    plugged: tuple[Plugged, ...] = ()
 
     def element(self) -> ET.Element:
         """``<parcela:vm .../>``."""
-        return ET.Element(
+        element = ET.Element(
             f"{{{NAMESPACE}}}vm",
             {
                 "installation": clean(self.installation),
@@ -51,6 +80,8 @@ class Metadata:
                 "owner": clean(self.owner),
             },
         )
+        element.extend(plugged.element() for plugged in self.plugged)
+        return element
 
     @classmethod
     def find(cls, text: str) -> "Metadata | None":
@@ -68,4 +99,10 @@ class Metadata:
             slice_uuid = UUID(slice_text) if slice_text else None
         except ValueError:
             return None
-        return cls(found.get("installation") or "", slice_uuid, found.get("vm") or "", found.get("owner") or "")
+        plugged = tuple(
+            Plugged(port.get("tap") or "", port.get("bridge") or "", port.get("isolated") == "yes")
+            for port in found
+            if port.tag in {"port", f"{{{NAMESPACE}}}port"}
+        )
+        vm, owner = found.get("vm") or "", found.get("owner") or ""
+        return cls(found.get("installation") or "", slice_uuid, vm, owner, plugged)
