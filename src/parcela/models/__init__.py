@@ -3,7 +3,14 @@
 from parcela.models.audit import AuditEntry, AuditOutcome
 from parcela.models.base import Base
 from parcela.models.catalogue import Flavour, Host, Image, Zone
-from parcela.models.identity import ExternalIdentity, OutboxMail, PasswordReset, RecoveryCode, SecondFactor
+from parcela.models.identity import (
+    ExternalIdentity,
+    KnownAddress,
+    OutboxMail,
+    PasswordReset,
+    RecoveryCode,
+    SecondFactor,
+)
 from parcela.models.machines import (
     Attachment,
     HostMachine,
@@ -45,6 +52,7 @@ __all__ = [
     "IdempotencyKey",
     "Image",
     "Installation",
+    "KnownAddress",
     "LoginThrottle",
     "Machine",
     "MachineStatusChange",

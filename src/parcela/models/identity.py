@@ -55,6 +55,24 @@ class ExternalIdentity(Base):
     last_login_at: Mapped[datetime | None]
 
 
+class KnownAddress(Base):
+    """An address from which a user has signed in: failures of strangers do not delay them there.
+
+    Only a keyed hash of user and address is here, so that nobody who reads the database learns the addresses.
+    """
+
+    __tablename__ = "known_addresses"
+    __table_args__ = (
+        UniqueConstraint("user_id", "key_hash"),
+        Index("ix_known_addresses_last_used_at", "last_used_at"),
+    )
+
+    id: Mapped[int] = pk()
+    user_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
+    key_hash: Mapped[str] = mapped_column(String(64))
+    last_used_at: Mapped[datetime]
+
+
 class PasswordReset(Base):
     """A wish for a new password; only the SHA-256 of its token is here.
 

@@ -125,7 +125,10 @@ class IdempotencyKey(Base):
 
 
 class ConsoleTicket(Base):
-    """One opening of one console, for thirty seconds; only the hash of the ticket is here."""
+    """One opening of one console, for thirty seconds; only the hash of the ticket is here.
+
+    ``token_id`` and ``family`` (of a session; "" for a personal token) are those of the token that asked for it.
+    """
 
     __tablename__ = "console_tickets"
     __table_args__ = (UniqueConstraint("token_hash"), Index("ix_console_tickets_expires_at", "expires_at"))
@@ -135,6 +138,8 @@ class ConsoleTicket(Base):
     vm_id: Mapped[int] = mapped_column(Id, ForeignKey("virtual_machines.id"))
     user_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
     kind: Mapped[str] = mapped_column(String(8))
+    token_id: Mapped[int] = mapped_column(Id, default=0, server_default="0")
+    family: Mapped[str] = mapped_column(String(64), default="", server_default="")
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

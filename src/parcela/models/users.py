@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, Integer, String, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from parcela.models.base import Base, Id, pk
@@ -31,7 +31,11 @@ class RolePermission(Base):
 
 
 class User(Base):
-    """Somebody who may log in. ``email`` and ``username`` are stored in lower case."""
+    """Somebody who may log in. ``email`` and ``username`` are stored in lower case.
+
+    ``credential_version`` is raised whenever everything that was issued for the account becomes invalid; unfinished
+    logins and device cookies carry it. ``self_registered``: nobody has vouched for the e-mail address.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
@@ -52,6 +56,8 @@ class User(Base):
     locale: Mapped[str] = mapped_column(String(8), default="en")
     created_at: Mapped[datetime]
     last_login_at: Mapped[datetime | None]
+    credential_version: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    self_registered: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
 
 
 class ApiToken(Base):
@@ -88,11 +94,11 @@ class ApiToken(Base):
 
 
 class LoginThrottle(Base):
-    """Failed logins of one account or one client address (``key`` is ``account:...`` or ``address:...``)."""
+    """Failures of one account, client address, device or session; see ``services/throttle.py``."""
 
     __tablename__ = "login_throttles"
 
     key: Mapped[str] = mapped_column(String(320), primary_key=True)
     failures: Mapped[int] = mapped_column(Integer, default=0)
-    window_started_at: Mapped[datetime]
+    last_failure_at: Mapped[datetime]
     locked_until: Mapped[datetime | None]

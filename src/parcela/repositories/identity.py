@@ -1,10 +1,11 @@
 """Second factors, identities of other providers, password resets."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from sqlalchemy import delete, func, select
 
-from parcela.models import ExternalIdentity, PasswordReset, RecoveryCode, SecondFactor
+from parcela.models import ExternalIdentity, KnownAddress, PasswordReset, RecoveryCode, SecondFactor
 from parcela.repositories.base import Repository
 
 
@@ -62,6 +63,38 @@ class ExternalIdentityRepository(Repository[ExternalIdentity]):
         """All identities of a user, the oldest first."""
         statement = select(ExternalIdentity).where(ExternalIdentity.user_id == user_id).order_by(ExternalIdentity.id)
         return list((await self._session.scalars(statement)).all())
+
+
+class KnownAddressRepository(Repository[KnownAddress]):
+    """Addresses from which users have signed in, as keyed hashes."""
+
+    model = KnownAddress
+    noun = "known address"
+
+    async def is_known(self, user_id: int, key_hash: str) -> bool:
+        """Whether a user has signed in from there."""
+        statement = select(KnownAddress.id).where(KnownAddress.user_id == user_id, KnownAddress.key_hash == key_hash)
+        return (await self._session.scalars(statement)).first() is not None
+
+    async def remember(self, user_id: int, key_hash: str, most: int) -> None:
+        """Note a use now; of more than ``most`` the longest unused is forgotten. The user's row must be locked."""
+        statement = select(KnownAddress).where(KnownAddress.user_id == user_id).order_by(KnownAddress.last_used_at)
+        rows = list((await self._session.scalars(statement)).all())
+        for row in rows:
+            if row.key_hash == key_hash:
+                row.last_used_at = self._clock()
+                return
+        for row in rows[: max(0, len(rows) + 1 - most)]:
+            await self.delete(row)
+        await self.add(KnownAddress(user_id=user_id, key_hash=key_hash, last_used_at=self._clock()))
+
+    async def remove_of_user(self, user_id: int) -> None:
+        """Forget all of a user's."""
+        await self._changed(delete(KnownAddress).where(KnownAddress.user_id == user_id))
+
+    async def purge(self, before: datetime) -> int:
+        """Forget those that were used last before a time; how many."""
+        return await self._changed(delete(KnownAddress).where(KnownAddress.last_used_at < before))
 
 
 class PasswordResetRepository(Repository[PasswordReset]):

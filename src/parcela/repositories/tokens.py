@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from parcela.core.permissions import ProjectRole
@@ -64,6 +64,17 @@ class TokenRepository(Repository[ApiToken]):
         """The same for a token that was judged before."""
         return await self._facts(ApiToken.id == token_id)
 
+    async def facts_of_session(self, user_id: int, family: str) -> TokenFacts | None:
+        """The token of an open session that is valid longest, with its holder; None once the session has ended."""
+        return await self._facts(
+            and_(
+                ApiToken.user_id == user_id,
+                ApiToken.family == family,
+                ApiToken.kind.in_(SESSION_KINDS),
+                ApiToken.revoked_at.is_(None),
+            )
+        )
+
     async def _facts(self, wanted: ColumnElement[bool]) -> TokenFacts | None:
         statement = (
             select(ApiToken, User, Role.name, RolePermission.permission)
@@ -71,6 +82,7 @@ class TokenRepository(Repository[ApiToken]):
             .join(Role, Role.id == User.role_id)
             .outerjoin(RolePermission, RolePermission.role_id == Role.id)
             .where(wanted)
+            .order_by(ApiToken.expires_at.desc())
         )
         rows = (await self._session.execute(statement)).all()
         if not rows:
@@ -214,7 +226,7 @@ class TokenRepository(Repository[ApiToken]):
         both insert. On MariaDB it is an upsert because INSERT IGNORE takes a shared lock on the row that is in the way,
         and two holders of shared locks that both want to write are a deadlock.
         """
-        values = {"key": key, "failures": 0, "window_started_at": self._clock(), "locked_until": None}
+        values = {"key": key, "failures": 0, "last_failure_at": self._clock(), "locked_until": None}
         dialect = self._session.get_bind().dialect.name
         if dialect in {"mysql", "mariadb"}:
             upsert = mysql.insert(LoginThrottle).values(**values)
@@ -232,7 +244,7 @@ class TokenRepository(Repository[ApiToken]):
     async def purge_throttles(self, before: datetime) -> int:
         """Remove counters whose window began before a time and that lock nothing; how many."""
         statement = delete(LoginThrottle).where(
-            LoginThrottle.window_started_at < before,
+            LoginThrottle.last_failure_at < before,
             or_(LoginThrottle.locked_until.is_(None), LoginThrottle.locked_until < self._clock()),
         )
         return await self._changed(statement)

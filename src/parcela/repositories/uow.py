@@ -29,6 +29,7 @@ from parcela.repositories.hosts import HostRepository
 from parcela.repositories.idempotency import IdempotencyRepository
 from parcela.repositories.identity import (
     ExternalIdentityRepository,
+    KnownAddressRepository,
     PasswordResetRepository,
     SecondFactorRepository,
 )
@@ -97,6 +98,7 @@ class ReadUnitOfWork:
         self.activity = OutsideActivity(outside.activity, self.waiting_activity) if outside else self.waiting_activity
         self.second_factors = SecondFactorRepository(session, clock)
         self.external_identities = ExternalIdentityRepository(session, clock)
+        self.known_addresses = KnownAddressRepository(session, clock)
         self.password_resets = PasswordResetRepository(session, clock)
         self.outbox = OutboxRepository(session, clock)
 

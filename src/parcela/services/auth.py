@@ -31,6 +31,7 @@ from parcela.services.auth_rules import (
 )
 from parcela.services.event_views import ENDING
 from parcela.services.guard import LoginGuard, lock_user
+from parcela.services.revoking import revoke_access
 from parcela.services.roles import check_known, check_within_rights
 from parcela.services.second_factor import SecondFactorService, code_required, wrong_code
 from parcela.services.sessions import Origin, SessionService, TokenPair
@@ -172,7 +173,7 @@ class AuthService:
         else:
             await self._guard.throttles.check_locked(uow, keys)
         fresh = await lock_user(uow, user.id)
-        if fresh is None or fresh.password_hash != user.password_hash:
+        if fresh is None or _mark_of(fresh) != _mark_of(user):
             raise bad_credentials()
         if not fresh.is_active:
             raise account_disabled()
@@ -260,8 +261,8 @@ class AuthService:
         _is_behind_this(caller, self._sessions)
         return caller
 
-    async def change_password(self, caller: Caller, old: str, new: str) -> None:
-        """Change the caller's own password and end their other sessions. Personal tokens stay.
+    async def change_password(self, caller: Caller, old: str, new: str, *, keep_personal: bool = False) -> None:
+        """Change the caller's own password; end their other sessions, and personal tokens unless they are to be kept.
 
         Raises:
             ParcelaError: ``invalid`` (code ``wrong_password``) when the old one does not fit; counts as a failed login.
@@ -277,11 +278,10 @@ class AuthService:
         async def work(uow: UnitOfWork) -> None:
             await self._guard.throttles.check_locked(uow, keys)
             fresh = await lock_user(uow, user.id)
-            if fresh is None or fresh.password_hash != user.password_hash:
+            if fresh is None or _mark_of(fresh) != _mark_of(user):
                 raise bad_credentials()
             fresh.password_hash = new_hash
-            await uow.password_resets.remove_of_user(user.id)  # whoever reads the mail must not undo this
-            await uow.tokens.revoke_of_user(user.id, except_family=caller.token_family)
+            await revoke_access(uow, fresh, keep_personal=keep_personal, except_family=caller.token_family)
             facts = {"user_id": user.id, "username": user.username}
             uow.add_event("user.password_changed", actor_id=user.id, owner_id=user.id, data=facts)
 
@@ -305,6 +305,7 @@ class AuthService:
             where = "expires_at" if scopes else "scopes"
             text = "The end of a token lies in the future." if scopes else "A token has at least one scope."
             raise invalid("token_useless", text, Problem(where, text, "token_useless"))
+        await _check_session(uow, caller)
         secret = new_personal_token()
         row = await uow.tokens.add(
             ApiToken(
@@ -366,8 +367,8 @@ class AuthService:
 
 
 def _mark_of(user: User) -> str:
-    """Changes with the password, and gives nothing of it away."""
-    return hash_token(user.password_hash)
+    """Changes with the password and with every revocation, and tells nothing about them."""
+    return hash_token(f"{user.credential_version}:{user.password_hash}")
 
 
 def _is_behind_this(caller: Caller, sessions: SessionService) -> None:
@@ -375,6 +376,20 @@ def _is_behind_this(caller: Caller, sessions: SessionService) -> None:
     identify(user_id=caller.user_id, username=caller.username, role=caller.role, token_id=caller.token_id)
     if sessions.presence is not None:
         sessions.presence.touch(caller.user_id)
+
+
+async def _check_session(uow: UnitOfWork, caller: Caller) -> None:
+    """Raise when the caller's session has ended since it was looked up; no revocation happens until the commit.
+
+    Otherwise a request that runs beside a revocation would leave a valid token behind.
+    """
+    await uow.users.lock(caller.user_id)
+    if not caller.token_id:
+        return  # an internal caller
+    facts = await uow.tokens.facts_by_id(caller.token_id)
+    if facts is None:
+        raise unknown_token()
+    caller_of(facts, uow.clock())
 
 
 def _token_event(uow: UnitOfWork, event_type: str, caller: Caller, token_id: int, **data: object) -> None:

@@ -14,10 +14,9 @@ from parcela.hypervisors.errors import DriverError
 from parcela.models import ConsoleTicket, VirtualMachine
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork, UnitOfWorkFactory
 from parcela.services.access import Caller, check_writable
-from parcela.services.auth_rules import account_disabled
+from parcela.services.auth_rules import caller_of
 from parcela.services.drivers import HostDrivers
 from parcela.services.events import EventService
-from parcela.services.standing import standing
 
 TICKET_TTL_S = 30
 __all__ = ["ConsoleKind", "ConsoleService", "ConsoleStream", "Ticket"]
@@ -39,19 +38,33 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """Who asked for a console, and by which token.
+
+    Attributes:
+        user_id: the person.
+        token_id: row of the token; for personal tokens.
+        family: of the session's tokens, which are replaced while it goes on; "" for a personal token.
+    """
+
+    user_id: int
+    token_id: int
+    family: str
+
+
+@dataclass(frozen=True, slots=True)
 class Console:
     """A console that somebody uses.
 
     Attributes:
         stream: its bytes, both ways.
-        user_id: who.
-        mark: changes with the user's password.
+        vm_id: whose console.
+        holder: the session or personal token that it ends with.
     """
 
     stream: ConsoleStream
     vm_id: int
-    user_id: int
-    mark: str
+    holder: Holder
 
 
 class ConsoleService:
@@ -80,6 +93,8 @@ class ConsoleService:
                 vm_id=vm_id,
                 user_id=caller.user_id,
                 kind=kind.value,
+                token_id=caller.token_id,
+                family=caller.token_family,
                 expires_at=expires_at,
                 created_at=now,
             )
@@ -98,8 +113,8 @@ class ConsoleService:
         """Use a ticket up and open its console.
 
         Raises:
-            ParcelaError: kind ``unauthenticated`` for a bad, spent or expired ticket, or one of somebody who may not
-                log in any more; ``forbidden`` or ``not_found`` when it is for another console or their rights have
+            ParcelaError: kind ``unauthenticated`` for a bad, spent or expired ticket, or one whose session or personal
+                token has ended; ``forbidden`` or ``not_found`` when it is for another console or their rights have
                 gone; ``conflict`` when the VM is off; ``unavailable`` when its host does not answer.
         """
         async with self._uows.write() as uow:
@@ -111,7 +126,8 @@ class ConsoleService:
                 raise forbidden("ticket_mismatch", "The ticket is for another console.")
             vm = await uow.vms.get(vm_id)
             _check_on(vm)
-            mark = await _judge(uow, ticket.user_id, vm)
+            holder = Holder(ticket.user_id, ticket.token_id, ticket.family)
+            await _judge(uow, holder, vm)
             provider, host_name = await uow.hosts.provider_of(vm.host_id or 0)
         try:
             stream = await self._open(provider, host_name, vm.uuid, kind)
@@ -119,20 +135,19 @@ class ConsoleService:
             raise ParcelaError(
                 ErrorKind.UNAVAILABLE, "console_unavailable", exc.message, internal=exc.internal, retry_after_s=2
             ) from exc
-        return Console(stream, vm_id, ticket.user_id, mark)
+        return Console(stream, vm_id, holder)
 
     async def until_refused(self, console: Console) -> None:
-        """Wait until its user may not use it any more: a console is full control of the guest, for hours.
+        """Wait until its session or token has ended, or its user may not use it any more.
 
         Raises:
             ParcelaError: the reason, sooner or later.
         """
 
-        async def judge(uow: ReadUnitOfWork) -> None:
-            if await _judge(uow, console.user_id, await uow.vms.get(console.vm_id)) != console.mark:
-                raise unauthenticated("token_revoked", "The password was changed; log in again.")
+        async def judge(uow: ReadUnitOfWork) -> datetime | None:
+            return await _judge(uow, console.holder, await uow.vms.get(console.vm_id))
 
-        await self._events.until_refused(console.user_id, judge)
+        await self._events.until_refused(console.holder.user_id, judge)
 
     async def _open(self, provider: str, host_name: str, uuid: UUID, kind: ConsoleKind) -> ConsoleStream:
         driver = await self._drivers.get(provider, host_name)
@@ -143,14 +158,16 @@ class ConsoleService:
         raise ParcelaError(ErrorKind.UNSUPPORTED, "no_console", f"This host has no {kind.value} consoles.")
 
 
-async def _judge(uow: ReadUnitOfWork, user_id: int, vm: VirtualMachine) -> str:
-    """A mark of the user's password; raises when they may not use the console of a VM now."""
-    user = await uow.users.get_or_none(user_id)
-    caller = await standing(uow, user) if user is not None else None
-    if user is None or caller is None:
-        raise account_disabled()
-    _check_right(caller, vm)
-    return hash_token(user.password_hash)
+async def _judge(uow: ReadUnitOfWork, holder: Holder, vm: VirtualMachine) -> datetime | None:
+    """When the session or token ends by itself; raises when it may not use the console of a VM now."""
+    if holder.family:
+        facts = await uow.tokens.facts_of_session(holder.user_id, holder.family)
+    else:
+        facts = await uow.tokens.facts_by_id(holder.token_id)
+    if facts is None:
+        raise unauthenticated("token_revoked", "The session was ended; log in again.")
+    _check_right(caller_of(facts, uow.clock()), vm)
+    return facts.expires_at
 
 
 def _check_right(caller: Caller, vm: VirtualMachine) -> None:

@@ -7,6 +7,7 @@ no room just now, is *waiting*: events go into its bounded queue, and its own ta
 """
 
 import asyncio
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import Context
@@ -62,11 +63,13 @@ class Subscription:
         user_id: who listens; 0 for ourselves.
         doubted: what this user may do has changed, or whether they may be here at all; the client's own task finds out.
         view: what it may see.
+        ends_at: time of the loop in seconds at which its token has expired; infinite for none.
     """
 
     __slots__ = (
         "_on_lag",
         "doubted",
+        "ends_at",
         "group",
         "last",
         "message_of",
@@ -84,6 +87,7 @@ class Subscription:
         self.last = 0
         self.user_id = 0
         self.doubted = False
+        self.ends_at = math.inf
         self.view = EVERYTHING
         self.message_of = line.message_of if line else None
         self.write = line.write if line else _takes_nothing

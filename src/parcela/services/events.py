@@ -1,7 +1,9 @@
 """Events: the stored sequence, and streams of it for the clients of this process."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from parcela.core.permissions import Permission
@@ -14,7 +16,11 @@ from parcela.services.event_hub import EventHub, Subscription
 from parcela.services.event_views import MEMBERSHIPS, View, after, nouns_of
 
 ResultT = TypeVar("ResultT")
+Judge = Callable[[ReadUnitOfWork], Coroutine[Any, Any, datetime | None]]
+"""Raises when somebody may not go on; gives the time at which their token or session ends by itself."""
 BATCH = 500
+LATE_S = 0.01
+"""A token is judged this long after its expiry, so that it is judged once."""
 KEEP_ALIVE_S = 15.0
 CLOSE_S = 10.0
 """A database that does not answer keeps nobody from stopping for longer."""
@@ -93,7 +99,8 @@ class EventService:
                 None comes instead of an event.
 
         The caller is judged again, by the token they came with, at the beginning and whenever an event says that their
-        rights have changed: who was logged out, demoted or removed hears nothing more than they may.
+        rights have changed: who was logged out, demoted or removed hears nothing more than they may. The stream ends
+        when that token expires.
 
         Raises:
             StreamLaggedError: the client did not keep up.
@@ -127,8 +134,8 @@ class EventService:
         finally:
             self._hub.unsubscribe(client)
 
-    async def until_refused(self, user_id: int, judge: Callable[[ReadUnitOfWork], Coroutine[Any, Any, None]]) -> None:
-        """Ask a judge now, and again whenever an event says that rights of a user may have changed.
+    async def until_refused(self, user_id: int, judge: Judge) -> None:
+        """Ask a judge now, whenever an event says that rights of a user may have changed, and at the time it names.
 
         Raises:
             ParcelaError: what the judge raises; that is the only end.
@@ -139,16 +146,14 @@ class EventService:
             while True:
                 while not client.queue.empty():
                     client.queue.get_nowait()
-                await self._whole(self._judged(judge))
-                if client.queue.empty():
-                    self._hub.follow(client)
-                    await client.queue.get()
+                client.ends_at = self._loop_time(await self._whole(self._judged(judge)))
+                await self._next(client, None)
         finally:
             self._hub.unsubscribe(client)
 
-    async def _judged(self, judge: Callable[[ReadUnitOfWork], Coroutine[Any, Any, None]]) -> None:
+    async def _judged(self, judge: Judge) -> datetime | None:
         async with self._uows.read() as uow:
-            await judge(uow)
+            return await judge(uow)
 
     async def _next(self, client: Subscription, pause_at: Callable[[], float] | None) -> EventRecord | None:
         """What the client is told next; nobody has decided yet whether it is for this one."""
@@ -156,12 +161,12 @@ class EventService:
             if client.overflowed:
                 raise StreamLaggedError(client.last)
             self._hub.follow(client)
-        if pause_at is None:
-            return await client.queue.get()
+        until = client.ends_at if pause_at is None else min(pause_at(), client.ends_at)
         try:
-            async with asyncio.timeout_at(pause_at()):
+            async with asyncio.timeout_at(None if until == math.inf else until):
                 return await client.queue.get()
         except TimeoutError:
+            client.doubted = client.doubted or until == client.ends_at
             return None
 
     async def _undoubted(self, client: Subscription, caller: Caller) -> Caller:
@@ -172,11 +177,19 @@ class EventService:
         facts = await self._whole(self._facts(caller.token_id))
         if facts is None:
             raise unknown_token()
+        client.ends_at = self._loop_time(facts.expires_at)
         return caller_of(facts, self._uows.clock())
 
     async def _facts(self, token_id: int) -> TokenFacts | None:
         async with self._uows.read() as uow:
             return await uow.tokens.facts_by_id(token_id)
+
+    def _loop_time(self, moment: datetime | None) -> float:
+        """Time of the loop in seconds, a little after a moment of the clock; infinite for None."""
+        if moment is None:
+            return math.inf
+        left_s = max(0.0, (moment - self._uows.clock()).total_seconds())
+        return asyncio.get_running_loop().time() + left_s + LATE_S
 
     def silence(self) -> float:
         """For ``pause_at``: nothing may come for ``keep_alive_s``."""

@@ -36,8 +36,8 @@ Si no fuiste tú, no hagas nada: tu contraseña sigue siendo la misma.
         "Your password for Parcela was changed",
         """Hello {name},
 
-the password of your account "{username}" at {site} was changed by a link from a mail,
-and all its sessions were ended. Personal tokens go on.
+the password of your account "{username}" at {site} was changed by a link from a mail.
+All its sessions were ended and its personal tokens revoked.
 
 If it was not you, tell the administrator of the lab at once.
 """,
@@ -47,7 +47,28 @@ If it was not you, tell the administrator of the lab at once.
         """Hola, {name}:
 
 La contraseña de tu cuenta "{username}" en {site} se cambió con un enlace recibido
-por correo, y todas sus sesiones terminaron. Los tokens personales siguen vigentes.
+por correo. Todas sus sesiones terminaron y sus tokens personales fueron revocados.
+
+Si no fuiste tú, avisa enseguida a quien administra el laboratorio.
+""",
+    ),
+    ("password_changed_kept", "en"): (
+        "Your password for Parcela was changed",
+        """Hello {name},
+
+the password of your account "{username}" at {site} was changed by a link from a mail.
+All its sessions were ended; its personal tokens were kept, as chosen in the form.
+
+If it was not you, tell the administrator of the lab at once.
+""",
+    ),
+    ("password_changed_kept", "es"): (
+        "Tu contraseña de Parcela ha cambiado",
+        """Hola, {name}:
+
+La contraseña de tu cuenta "{username}" en {site} se cambió con un enlace recibido
+por correo. Todas sus sesiones terminaron; sus tokens personales se conservaron, como se
+eligió en el formulario.
 
 Si no fuiste tú, avisa enseguida a quien administra el laboratorio.
 """,

@@ -14,6 +14,7 @@ from parcela.repositories.uow import UnitOfWork
 from parcela.services.guard import LoginGuard, lock_user
 from parcela.services.mail import Mail, MailService
 from parcela.services.mail_texts import mail_text
+from parcela.services.revoking import revoke_access
 from parcela.services.throttle import RESET, account_key, address_key, clean_identifier
 
 GOOD_FOR = timedelta(minutes=30)
@@ -54,6 +55,7 @@ class PasswordResetService:
         # Without a password of ours there is none to reset: those people sign in at their provider.
         known = user if user is not None and user.is_active and user.password_hash else None
         token, now = new_secret(), uow.clock()
+        await uow.password_resets.remove_of_user(known.id if known else 0)  # only the newest link works
         await uow.password_resets.add(
             PasswordReset(
                 user_id=known.id if known else None,
@@ -89,8 +91,10 @@ class PasswordResetService:
             reset = await uow.password_resets.good(hash_token(token))
             return await uow.users.get_or_none(reset.user_id) if reset and reset.user_id else None
 
-    async def complete(self, token: str, new_password: str) -> None:
-        """Set the password behind a token, once; end all sessions of its user. A second factor stays as it is.
+    async def complete(self, token: str, new_password: str, *, keep_personal: bool = False) -> None:
+        """Set the password behind a token, once; end all sessions and, unless they are to be kept, personal tokens.
+
+        A second factor stays as it is.
 
         Raises:
             ParcelaError: ``invalid`` with code ``reset_token_invalid``, or a broken rule of passwords (the token stays
@@ -101,20 +105,22 @@ class PasswordResetService:
             raise _bad_token()
         self._guard.policy.check(new_password, "new_password", [user.email, user.username, user.full_name])
         new_hash = await self._guard.hasher.hash(new_password)
-        await self._guard.repeat(partial(self._set_password, user.id, hash_token(token), new_hash))
+        await self._guard.repeat(partial(self._set_password, user.id, hash_token(token), new_hash, keep_personal))
 
-    async def _set_password(self, user_id: int, token_hash: str, new_hash: str, uow: UnitOfWork) -> None:
+    async def _set_password(
+        self, user_id: int, token_hash: str, new_hash: str, keep_personal: bool, uow: UnitOfWork
+    ) -> None:
         user = await lock_user(uow, user_id)
         if user is None or not user.is_active or not await uow.password_resets.spend(token_hash):
             raise _bad_token()
         user.password_hash = new_hash
-        await uow.password_resets.remove_of_user(user_id)
-        await uow.tokens.revoke_of_user(user_id)
+        await revoke_access(uow, user, keep_personal=keep_personal)
         await uow.tokens.clear_throttles([account_key(user.email), account_key(user.username)])
         facts = {"user_id": user.id, "username": user.username, "by": "reset"}
         uow.add_event("user.password_changed", actor_id=user.id, owner_id=user.id, data=facts)
         named = {"name": user.full_name or user.username, "username": user.username, "site": self._mail.site}
-        subject, body = mail_text("password_changed", user.locale, **named)
+        kind = "password_changed_kept" if keep_personal else "password_changed"
+        subject, body = mail_text(kind, user.locale, **named)
         if self.available:
             await self._mail.enqueue(uow, Mail("password_changed", user.email, subject, body))
 

@@ -24,6 +24,7 @@ from parcela.services.access import Caller
 from parcela.services.auth_rules import bad_credentials, require_session
 from parcela.services.guard import LoginGuard, lock_user
 from parcela.services.qr_codes import qr_svg
+from parcela.services.revoking import revoke_access
 from parcela.services.throttle import account_key
 from parcela.services.users import UserService
 
@@ -179,7 +180,9 @@ class SecondFactorService:
         await self._with_code(caller, code, work)
 
     async def reset(self, uow: UnitOfWork, caller: Caller, user_id: int) -> None:
-        """Take the second factor off somebody who lost it, and end their sessions: the phone may be in other hands.
+        """Take the second factor off somebody who lost it, and end their sessions and personal tokens.
+
+        The phone may be in other hands, with an open session on it.
 
         Raises:
             ParcelaError: ``forbidden`` without the right, and when the user is more powerful than the caller.
@@ -187,7 +190,7 @@ class SecondFactorService:
         caller.require(Permission.USER_RESET_FACTOR)
         record = await self._users.check_power(uow, caller, user_id)
         await uow.second_factors.remove(user_id)
-        await uow.tokens.revoke_of_user(user_id)
+        await revoke_access(uow, await uow.users.get(user_id))
         _event(uow, "auth.totp_reset", caller.user_id, user_id, username=record.username)
 
     async def required(self, uow: ReadUnitOfWork, user_id: int) -> bool:

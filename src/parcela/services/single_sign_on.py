@@ -25,8 +25,9 @@ from parcela.services.auth import AuthService, Challenge
 from parcela.services.guard import LoginGuard, lock_user
 from parcela.services.health import Check
 from parcela.services.oidc_flow import Claims, Flow, Provider, new_flow, refused
+from parcela.services.revoking import revoke_access
 from parcela.services.sessions import Origin, TokenPair
-from parcela.services.users import ALL_KINDS, LOCALES, USERNAME, NewUser, UserService, clean_email
+from parcela.services.users import LOCALES, USERNAME, NewUser, UserService, clean_email
 
 log = structlog.get_logger(__name__)
 
@@ -203,7 +204,7 @@ class SingleSignOnService:
             # that was may stay: neither the password nor an open session. Others were made by an administrator.
             locked.password_hash = ""
             await uow.second_factors.remove(user.id)
-            await uow.tokens.revoke_of_user(user.id, kinds=ALL_KINDS)
+            await revoke_access(uow, locked)
             facts = {"user_id": user.id, "username": user.username, "by": "identity provider"}
             uow.add_event("user.password_changed", actor_id=user.id, owner_id=user.id, data=facts)
         return locked

@@ -98,8 +98,8 @@ class LoginThrottles:
         """Whether this failure locks the key."""
         if row.locked_until is not None and row.locked_until > now:
             return False
-        if row.locked_until is not None or row.window_started_at + self._lock <= now:
-            row.failures, row.window_started_at, row.locked_until = 0, now, None
+        if row.locked_until is not None or row.last_failure_at + self._lock <= now:
+            row.failures, row.last_failure_at, row.locked_until = 0, now, None
         row.failures += 1
         if row.failures < next(most for kind, most in self._attempts.items() if row.key.startswith(kind)):
             return False

@@ -15,12 +15,14 @@ from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.repositories.users import UserRecord
 from parcela.services.access import Caller, check_visible
+from parcela.services.revoking import revoke_access
 from parcela.services.roles import check_administrators_left, check_within_rights
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,63}")
 MAX_EMAIL = 254
 LOCALES = frozenset({"en", "es"})
-ALL_KINDS = ("session", "refresh", "personal")
+REVOKING = frozenset({"password_hash", "email", "is_active"})
+"""Fields whose change ends all sessions and tokens. Also a reactivation: nothing from before it comes back to life."""
 # Labs use names like admin@lab.local, which the validator refuses as "special use"; inside another domain it judges
 # only their syntax.
 _OUTER_DOMAIN = ".example.com"
@@ -182,22 +184,22 @@ class UserService:
         return record
 
     async def update(self, uow: UnitOfWork, caller: Caller, user_id: int, changes: UserChanges) -> UserRecord:
-        """Change a user; their next request is judged by the new facts."""
+        """Change a user; their next request is judged by the new facts.
+
+        Another password, e-mail address or a change of ``is_active`` ends all their sessions and tokens. Role and
+        superuser need not: every request, stream and console is judged by the rights of its moment.
+        """
         await self.get_for_update(uow, caller, user_id)
         if changes.is_superuser:
             _check_superuser(caller)
         values = await self._values(uow, caller, changes)
         user = await uow.users.get(user_id)
+        changed = {name for name, value in values.items() if getattr(user, name) != value}
         for name, value in values.items():
             setattr(user, name, value)
         await check_administrators_left(uow)
-        if changes.password_hash is not None or changes.email is not None or changes.is_active is False:
-            # A link that is on its way would undo it; and it went to the old address.
-            await uow.password_resets.remove_of_user(user_id)
-        if changes.password_hash is not None:
-            await uow.tokens.revoke_of_user(user_id, kinds=ALL_KINDS)
-        elif changes.is_active is False:
-            await uow.tokens.revoke_of_user(user_id)
+        if changed & REVOKING:
+            await revoke_access(uow, user)
         self._event(uow, "user.updated", caller, user, changed=sorted(values))
         return await self._stored(uow, user_id)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -114,6 +115,120 @@ async def test_a_ticket_ends_with_its_user(lab: Lab) -> None:
     await do(lab, "PATCH", f"/users/{person.id}", is_active=False)
     async with open_socket(lab.app, f"{API}{path}/serial", query=query) as socket:
         assert (await socket.closed())[0] == 4401
+
+
+async def _console(lab: Lab, by: str, vm_id: int) -> tuple[str, str]:
+    """Address and query of a console that somebody has a ticket for."""
+    path = f"/virtual-machines/{vm_id}/console"
+    ticket = (await lab.make(path, by, json={"kind": "serial"}))["ticket"]
+    return f"{API}{path}/serial", f"ticket={ticket}"
+
+
+async def _close_code(socket: Socket) -> int:
+    """The code a console is closed with, whatever it said before."""
+    message = await socket.message()
+    while message["type"] != "websocket.close":
+        message = await socket.message()
+    return int(message["code"])
+
+
+async def _end(lab: Lab, how: str, key: str, session: dict[str, Any], stays: Person) -> None:
+    """End one session of two of the same person."""
+    match how:
+        case "logout":
+            await do(lab, "POST", "/logout", key)
+        case "cloud logout":
+            answer = await lab.http.get(
+                "/auth/logout", headers={"Cookie": f"parcela_session={session['access_token']}"}
+            )
+            assert answer.status_code == 200
+        case "ended from another session":
+            await do(lab, "DELETE", "/sessions/", stays.name)
+        case "password of one's own":
+            body = {"old_password": PASSWORD, "new_password": f"{PASSWORD} 2"}
+            await do(lab, "POST", "/users/me/password", stays.name, **body)
+        case _:
+            for status in (200, 401):  # used twice: stolen
+                body = {"refresh_token": session["refresh_token"]}
+                assert (await lab.call("POST", "/token/refresh", None, json=body)).status_code == status
+
+
+SESSION_ENDS = ["logout", "cloud logout", "ended from another session", "password of one's own", "stolen refresh token"]
+
+
+@pytest.mark.parametrize("how", SESSION_ENDS)
+async def test_consoles_and_tickets_end_with_their_session_only(lab: Lab, how: str) -> None:
+    stays, vm = await somebody(lab, "admin"), await lab.vm()
+    session = await lab.login(stays.name)
+    lab.people["goes"] = Person(stays.name, stays.id, session["access_token"])
+    kept = await _console(lab, stays.name, (await lab.vm())["id"])  # another VM: a serial line has one user at a time
+    unused = await _console(lab, "goes", vm["id"])
+    ending = await _console(lab, "goes", vm["id"])
+    async with (
+        open_socket(lab.app, kept[0], query=kept[1]) as other,
+        open_socket(lab.app, ending[0], query=ending[1]) as console,
+    ):
+        assert (await other.message())["bytes"]
+        await _end(lab, how, "goes", session, stays)
+        assert await _close_code(console) == 4401
+        async with open_socket(lab.app, unused[0], query=unused[1]) as late:
+            assert (await late.closed())[0] == 4401
+        other.send(b"x")
+        assert (await other.message())["type"] == "websocket.send"
+
+
+async def test_a_console_outlives_the_renewal_of_its_session(lab: Lab) -> None:
+    person, vm = await somebody(lab, "admin"), await lab.vm()
+    session = await lab.login(person.name)
+    lab.people["renews"] = Person(person.name, person.id, session["access_token"])
+    path, query = await _console(lab, "renews", vm["id"])
+    pair = await lab.make("/token/refresh", None, 200, json={"refresh_token": session["refresh_token"]})  # type: ignore[arg-type]
+    async with open_socket(lab.app, path, query=query) as console:
+        assert (await console.message())["bytes"]
+        lab.people["renews"] = Person(person.name, person.id, pair["access_token"])
+        await do(lab, "POST", "/logout", "renews")
+        assert await _close_code(console) == 4401
+
+
+async def test_a_console_ends_with_its_personal_token(lab: Lab) -> None:
+    vm, token = await lab.vm(), await lab.token("owner", "*")
+    lab.people["script"] = Person("owner", lab.people["owner"].id, token["token"])
+    used, unused = await _console(lab, "script", vm["id"]), await _console(lab, "script", vm["id"])
+    async with open_socket(lab.app, used[0], query=used[1]) as console:
+        assert (await console.message())["bytes"]
+        await do(lab, "DELETE", f"/tokens/{token['id']}", "owner")
+        assert await _close_code(console) == 4401
+    async with open_socket(lab.app, unused[0], query=unused[1]) as late:
+        assert (await late.closed())[0] == 4401
+
+
+async def _short_lived(lab: Lab) -> str:
+    """A personal token of the owner that expires in a moment, without anything happening then."""
+    ends_at = (lab.clock() + timedelta(seconds=1)).isoformat()
+    body = {"name": lab.unique("short"), "scopes": ["*"], "expires_at": ends_at}
+    return str((await lab.make("/tokens/", "owner", json=body))["token"])
+
+
+async def test_a_stream_ends_when_its_token_expires(lab: Lab) -> None:
+    headers = {"Authorization": f"Bearer {await _short_lived(lab)}"}
+    query = f"since={await latest(lab)}"
+    async with (
+        open_stream(lab.app, f"{API}/events/stream", query=query, headers=headers) as stream,
+        open_socket(lab.app, f"{API}/events/ws", query=query, headers=headers) as socket,
+        open_socket(lab.app, "/ws/vms", query=query, headers=headers) as older,
+    ):
+        await stream.ended()
+        for one in (socket, older):
+            code, reason = await one.closed()
+            assert (code, reason.partition(":")[0]) == (4401, "token_expired")
+
+
+async def test_a_console_ends_when_its_token_expires(lab: Lab) -> None:
+    vm = await lab.vm()
+    lab.people["short"] = Person("owner", lab.people["owner"].id, await _short_lived(lab))
+    path, query = await _console(lab, "short", vm["id"])
+    async with open_socket(lab.app, path, query=query) as console:
+        assert await _close_code(console) == 4401
 
 
 @pytest.mark.parametrize("by", ["user", "role"])

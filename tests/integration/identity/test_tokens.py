@@ -151,16 +151,21 @@ async def test_tokens_of_inactive_users(anywhere: Identity) -> None:
         await uow.commit()
     with pytest.raises(ParcelaError) as caught:
         await anywhere.auth.authenticate(made.token, ADDRESS)
-    assert caught.value.code == "account_disabled"
+    assert caught.value.code == "token_revoked"
 
 
-async def test_logout_and_password_change_leave_them(identity: Identity) -> None:
+async def test_a_logout_leaves_them_and_a_password_change_only_when_told_so(identity: Identity) -> None:
     await identity.add_user("ana")
     ana = await identity.caller("ana")
     made = await make(identity, ana, "*")
-    await identity.auth.change_password(ana, "correct horse", "battery staple")
+    await identity.auth.change_password(ana, "correct horse", "battery staple", keep_personal=True)
     await identity.auth.logout(ana)
     await identity.auth.authenticate(made.token, ADDRESS)
+    ana = await identity.caller("ana", "battery staple")
+    await identity.auth.change_password(ana, "battery staple", "correct battery horse")
+    with pytest.raises(ParcelaError) as caught:
+        await identity.auth.authenticate(made.token, ADDRESS)
+    assert caught.value.code == "token_revoked"
 
 
 async def test_pages(anywhere: Identity) -> None:

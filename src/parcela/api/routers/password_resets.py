@@ -19,5 +19,8 @@ async def request_password_reset(body: PasswordResetRequest, request: Request, s
 
 @router.post("/complete", status_code=204, responses=problem_responses(400, 413, 422))
 async def complete_password_reset(body: PasswordResetComplete, services: AppServices) -> None:
-    """Set the new password with the token of the mail. It works once, within 30 minutes; all sessions end."""
-    await services.password_resets.complete(body.token, body.new_password)
+    """Set the new password with the token of the mail: once, within 30 minutes, and only with that of the newest mail.
+
+    All sessions end, and personal tokens are revoked unless `keep_personal_tokens` is true.
+    """
+    await services.password_resets.complete(body.token, body.new_password, keep_personal=body.keep_personal_tokens)

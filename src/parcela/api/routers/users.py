@@ -105,8 +105,10 @@ async def update_me(
 
 @router.post("/me/password", status_code=204, responses=problem_responses(400, 401, 403, 404, 413, 422, 429))
 async def change_password(body: PasswordChange, caller: CurrentCaller, services: AppServices) -> None:
-    """Change your password; your other sessions end."""
-    await services.auth.change_password(caller, body.old_password, body.new_password)
+    """Change your password; your other sessions end, and your personal tokens unless `keep_personal_tokens` is true."""
+    await services.auth.change_password(
+        caller, body.old_password, body.new_password, keep_personal=body.keep_personal_tokens
+    )
 
 
 @router.get("/{user_id}", responses=problem_responses(401, 404, 422))

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from parcela.api.schemas.common import Body
-from parcela.api.schemas.users import Password
+from parcela.api.schemas.users import KeepTokens, Password
 
 
 class PasswordResetRequest(Body):
@@ -25,3 +25,4 @@ class PasswordResetComplete(Body):
 
     token: Annotated[str, Field(min_length=1, max_length=200)]
     new_password: Password
+    keep_personal_tokens: KeepTokens = False

@@ -81,6 +81,9 @@ class MeUpdate(Body):
     locale: Locale | None = None
 
 
+KeepTokens = Annotated[bool, Field(description="Leave personal tokens valid; otherwise they are revoked")]
+
+
 class PasswordChange(Body):
     """The old password and the new one."""
 
@@ -90,6 +93,7 @@ class PasswordChange(Body):
 
     old_password: Annotated[str, Field(max_length=1000)]
     new_password: Password
+    keep_personal_tokens: KeepTokens = False
 
 
 class UserRead(Schema):

@@ -82,12 +82,16 @@ def password(
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read from stdin: for yourself the old one first, a line each.")
     ] = False,
+    keep_tokens: Annotated[
+        bool, typer.Option("--keep-tokens", help="For yourself: leave your personal tokens valid.")
+    ] = False,
 ) -> None:
     """Change your password, or set another user's (their sessions and tokens end)."""
     if ref is None:
         old = read_password("Old password", from_stdin=password_stdin)
         new = read_password("New password", from_stdin=password_stdin, confirm=True)
-        cli.api.post("/users/me/password", {"old_password": old, "new_password": new})
+        body = {"old_password": old, "new_password": new, "keep_personal_tokens": keep_tokens}
+        cli.api.post("/users/me/password", body)
         cli.out.result({"changed": True}, "Your password is changed.")
         return
     user = find_user(cli.api, ref)

@@ -31,6 +31,7 @@ router = web_router()
 RESET_S = 1800
 FORM_S = 86400
 NewPassword = Annotated[str, Form(max_length=1000)]
+KeepTokens = Annotated[bool, Form()]
 Proof = Annotated[str, Form(alias=CSRF_FIELD, max_length=200)]
 
 
@@ -108,13 +109,16 @@ async def reset(
     view: StrangerView,
     password: NewPassword = "",
     again: NewPassword = "",
+    keep_tokens: KeepTokens = False,
     token: Proof = "",
 ) -> Response:
     """Set the new password and go to the sign-in page."""
     check_csrf(request.cookies.get(FORM_COOKIE, ""), token)
     try:
         check_same(password, again)
-        await services.password_resets.complete(request.cookies.get(RESET_COOKIE, ""), password)
+        await services.password_resets.complete(
+            request.cookies.get(RESET_COOKIE, ""), password, keep_personal=keep_tokens
+        )
     except ParcelaError as exc:
         return await _again(request, view, "password_reset.html", exc)
     response = see_other(LOGIN_PATH)

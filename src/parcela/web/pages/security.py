@@ -10,7 +10,7 @@ from parcela.web.dependencies.caller import Reader, Writer
 from parcela.web.dependencies.uow import AppServices, WriteUow
 from parcela.web.dependencies.view import ReaderView, View, see_other
 from parcela.web.errors import words_of
-from parcela.web.pages.password import check_same
+from parcela.web.pages.password import KeepTokens, check_same
 from parcela.web.rendering import NOTICE_COOKIE
 from parcela.web.routes import web_router
 from parcela.web.site import site_of
@@ -80,12 +80,17 @@ async def security_page(account: Mine) -> Response:
 
 @router.post("/account/security/password")
 async def change_password(
-    caller: Writer, account: Mine, old: Password = "", password: Password = "", again: Password = ""
+    caller: Writer,
+    account: Mine,
+    old: Password = "",
+    password: Password = "",
+    again: Password = "",
+    keep_tokens: KeepTokens = False,
 ) -> Response:
-    """Set a new password; the other sessions end."""
+    """Set a new password; the other sessions end, and the personal tokens unless they are to be kept."""
     try:
         check_same(password, again)
-        await account.services.auth.change_password(caller, old, password)
+        await account.services.auth.change_password(caller, old, password, keep_personal=keep_tokens)
     except ParcelaError as exc:
         return await account.page(exc)
     return _done("password_changed")
