@@ -19,6 +19,7 @@ class ErrorKind(StrEnum):
     UNAUTHENTICATED = "unauthenticated"  # say who you are
     FORBIDDEN = "forbidden"  # you may see it, you may not do this
     NOT_FOUND = "not_found"  # there is no such thing for you
+    GONE = "gone"  # it was there and is not kept any more
     CONFLICT = "conflict"  # the state of things does not allow it now
     PRECONDITION_FAILED = "precondition_failed"  # If-Match named an older version
     TOO_LARGE = "too_large"  # more bytes or items than allowed

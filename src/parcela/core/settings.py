@@ -30,6 +30,8 @@ from parcela.core.settings_fields import setting as _env
 from parcela.core.settings_identity import IdentitySettings
 from parcela.core.settings_limits import LimitSettings
 from parcela.core.settings_observe import ObserveSettings
+from parcela.core.settings_quotas import QuotaSettings
+from parcela.core.settings_retention import RetentionSettings
 
 FOREIGN_NAMES = frozenset({"PARCELA_TOKEN", "PARCELA_URL", "PARCELA_CONFIG"})
 """``PARCELA_*`` variables that belong to the command-line client, not to the server."""
@@ -61,7 +63,14 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME", str(Path.home() / ".local/share"))) / "parcela"
 
 
-class Settings(IdentitySettings, ObserveSettings, LimitSettings, DiskSettings):
+class Settings(
+    IdentitySettings,
+    ObserveSettings,
+    LimitSettings,
+    DiskSettings,
+    RetentionSettings,
+    QuotaSettings,
+):
     """Settings; units are in the names. Unknown ``PARCELA_*`` variables and bad values stop the start."""
 
     model_config = SettingsConfigDict(

@@ -1,8 +1,8 @@
 """All tables; importing this package fills ``Base.metadata``."""
 
-from parcela.models.audit import AuditEntry, AuditOutcome
+from parcela.models.audit import AuditEntry, AuditOutcome, AuditRefusal
 from parcela.models.base import Base
-from parcela.models.catalogue import Flavour, Host, Image, Zone
+from parcela.models.catalogue import Flavour, Host, Image, ImageCopy, ImageUpload, Zone
 from parcela.models.identity import (
     ExternalIdentity,
     KnownAddress,
@@ -40,6 +40,7 @@ __all__ = [
     "Attachment",
     "AuditEntry",
     "AuditOutcome",
+    "AuditRefusal",
     "Base",
     "ConsoleTicket",
     "Counter",
@@ -51,6 +52,8 @@ __all__ = [
     "HostMachine",
     "IdempotencyKey",
     "Image",
+    "ImageCopy",
+    "ImageUpload",
     "Installation",
     "KnownAddress",
     "LoginThrottle",

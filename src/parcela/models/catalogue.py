@@ -38,6 +38,7 @@ class Image(Base):
         CheckConstraint("format IN ('qcow2', 'raw', 'iso')", name="format_known"),
         CheckConstraint("visibility IN ('public', 'private')", name="visibility_known"),
         Index("ix_images_owner_id", "owner_id"),
+        Index("ix_images_project_id", "project_id"),
     )
 
     id: Mapped[int] = pk()
@@ -53,6 +54,8 @@ class Image(Base):
     min_disk_gib: Mapped[int] = mapped_column(Integer, default=1)
     visibility: Mapped[str] = mapped_column(String(16), default="private")
     owner_id: Mapped[int | None] = mapped_column(Id, ForeignKey("users.id"))
+    # No foreign key, as everywhere: see Project.
+    project_id: Mapped[int | None] = mapped_column(Id)
     path: Mapped[str] = mapped_column(String(1000))
     kernel_path: Mapped[str | None] = mapped_column(String(1000))
     kernel_sha256: Mapped[str] = mapped_column(String(64), default="")
@@ -61,6 +64,36 @@ class Image(Base):
     cmdline: Mapped[str] = mapped_column(String(2000), default="")
     ready_marker: Mapped[str | None] = mapped_column(String(100))
     created_at: Mapped[datetime]
+
+
+class ImageCopy(Base):
+    """A base image that lies on a host, as the last look at the host found it."""
+
+    __tablename__ = "image_copies"
+
+    host_id: Mapped[int] = mapped_column(
+        Id, ForeignKey("hosts.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class ImageUpload(Base):
+    """Bytes that an image upload under way has reserved of its owner's quota. ``touched_at`` shows that it is alive."""
+
+    __tablename__ = "image_uploads"
+    __table_args__ = (
+        Index("ix_image_uploads_user_id", "user_id"),
+        Index("ix_image_uploads_project_id", "project_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = pk()
+    user_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
+    project_id: Mapped[int | None] = mapped_column(Id)
+    reserved_bytes: Mapped[int] = mapped_column(BigInteger)
+    started_at: Mapped[datetime]
+    touched_at: Mapped[datetime]
 
 
 class Zone(Base):

@@ -25,6 +25,7 @@ class Operation(Base):
         Index("ix_operations_vm_id", "vm_id"),
         Index("ix_operations_owner_id", "owner_id"),
         Index("ix_operations_project_id", "project_id"),
+        Index("ix_operations_finished_at", "finished_at"),
     )
 
     id: Mapped[int] = pk()

@@ -30,6 +30,7 @@ class Slice(Base):
         Index("ix_slices_state_id", "state", "id"),
         Index("ix_slices_name_id", "name", "id"),
         Index("ix_slices_created_at_id", "created_at", "id"),
+        Index("ix_slices_destroyed_at", "destroyed_at"),
     )
 
     id: Mapped[int] = pk()
@@ -62,6 +63,7 @@ class Segment(Base):
         CheckConstraint("kind IN ('edge', 'lan', 'nat')", name="kind_known"),
         CheckConstraint("mtu BETWEEN 576 AND 9000", name="mtu_range"),
         Index("ix_segments_slice_id", "slice_id"),
+        Index("ix_segments_removed_at", "removed_at"),
     )
 
     id: Mapped[int] = pk()
@@ -97,6 +99,7 @@ class VirtualMachine(Base):
         Index("ix_virtual_machines_state_id", "state", "id"),
         Index("ix_virtual_machines_name_id", "name", "id"),
         Index("ix_virtual_machines_created_at_id", "created_at", "id"),
+        Index("ix_virtual_machines_deleted_at", "deleted_at"),
     )
 
     id: Mapped[int] = pk()

@@ -45,5 +45,6 @@ class TemplateVersion(Base):
     template_id: Mapped[int] = mapped_column(Id, ForeignKey("templates.id", ondelete="CASCADE"))
     version: Mapped[int] = mapped_column(Integer)
     document: Mapped[dict[str, Any]]
+    size_bytes: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     created_by: Mapped[int | None] = mapped_column(Id, ForeignKey("users.id", ondelete="SET NULL"))
     created_at: Mapped[datetime]

@@ -75,6 +75,7 @@ class ApiToken(Base):
         Index("ix_api_tokens_user_id_kind", "user_id", "kind"),
         Index("ix_api_tokens_family", "family"),
         Index("ix_api_tokens_expires_at", "expires_at"),
+        Index("ix_api_tokens_revoked_at", "revoked_at"),
     )
 
     id: Mapped[int] = pk()

@@ -53,6 +53,7 @@ class WebhookDelivery(Base):
         UniqueConstraint("webhook_id", "event_id"),
         one_of("state", DeliveryState),
         Index("ix_webhook_deliveries_state_next_attempt_at", "state", "next_attempt_at"),
+        Index("ix_webhook_deliveries_created_at", "created_at"),
     )
 
     id: Mapped[int] = pk()

@@ -40,6 +40,11 @@ class AttachmentRepository(Repository[Attachment]):
         statement = select(func.count()).select_from(Attachment).where(Attachment.machine_id == machine_id)
         return int((await self._session.execute(statement)).scalar_one())
 
+    async def bytes_of(self, user_id: int) -> int:
+        """Size of what a user has attached."""
+        statement = select(func.coalesce(func.sum(Attachment.size_bytes), 0)).where(Attachment.created_by == user_id)
+        return int((await self._session.execute(statement)).scalar_one())
+
     async def known(self, files: Sequence[str]) -> set[str]:
         """Which of these files belong to attachments."""
         statement = select(Attachment.file).where(Attachment.file.in_(files))

@@ -86,6 +86,10 @@ class EventRepository:
         """Number of the newest event, 0 when there is none."""
         return int((await self._session.execute(select(func.coalesce(func.max(Event.id), 0)))).scalar_one())
 
+    async def first_id(self) -> int:
+        """Number of the oldest event that is kept, 0 when there is none."""
+        return int((await self._session.execute(select(func.coalesce(func.min(Event.id), 0)))).scalar_one())
+
     async def since(
         self,
         after_id: int,

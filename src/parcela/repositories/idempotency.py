@@ -1,13 +1,9 @@
 """Answers kept for repeated creations."""
 
-from datetime import timedelta
-
-from sqlalchemy import delete, select
+from sqlalchemy import func, select
 
 from parcela.models import IdempotencyKey
 from parcela.repositories.base import Repository
-
-KEPT_FOR = timedelta(days=1)
 
 
 class IdempotencyRepository(Repository[IdempotencyKey]):
@@ -21,6 +17,7 @@ class IdempotencyRepository(Repository[IdempotencyKey]):
         statement = select(IdempotencyKey).where(IdempotencyKey.user_id == user_id, IdempotencyKey.key == key)
         return (await self._session.scalars(statement)).one_or_none()
 
-    async def purge(self) -> int:
-        """Forget answers older than a day; how many."""
-        return await self._changed(delete(IdempotencyKey).where(IdempotencyKey.created_at < self._clock() - KEPT_FOR))
+    async def count_of(self, user_id: int) -> int:
+        """How many answers are kept for a user."""
+        statement = select(func.count()).select_from(IdempotencyKey).where(IdempotencyKey.user_id == user_id)
+        return int((await self._session.execute(statement)).scalar_one())

@@ -125,6 +125,11 @@ class SliceRepository(Repository[Slice]):
         )
         return list((await self._session.scalars(statement.order_by(Slice.id).limit(100))).all())
 
+    async def count_of(self, owner_id: int) -> int:
+        """How many slices of a user exist."""
+        statement = select(func.count(Slice.id)).where(Slice.owner_id == owner_id, Slice.state.not_in(DEAD))
+        return int((await self._session.execute(statement)).scalar_one())
+
     async def names_of_owner(self, owner_id: int) -> list[tuple[int, str]]:
         """(id, name) of the living slices of a user."""
         statement = select(Slice.id, Slice.name).where(Slice.owner_id == owner_id, Slice.state.not_in(DEAD))

@@ -3,10 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Select, or_, select
+from sqlalchemy import Select, delete, func, or_, select
 
 from parcela.core.errors import not_found
-from parcela.models import Project, Template, TemplateVersion, User
+from parcela.core.lifecycle import SLICE_TERMINAL, SliceState
+from parcela.models import Project, Slice, Template, TemplateVersion, User
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -67,6 +68,32 @@ class TemplateRepository(Repository[Template]):
         """Store one more version; it never changes again."""
         self._session.add(version)
         await self._session.flush()  # two saves of one template at a time must object here
+
+    async def sizes_of(self, owner_id: int) -> tuple[int, int]:
+        """(templates, bytes of all their versions) of a user."""
+        templates = select(func.count(Template.id)).where(Template.owner_id == owner_id).scalar_subquery()
+        sizes = (
+            select(func.coalesce(func.sum(TemplateVersion.size_bytes), 0))
+            .join(Template, Template.id == TemplateVersion.template_id)
+            .where(Template.owner_id == owner_id)
+            .scalar_subquery()
+        )
+        count, size = (await self._session.execute(select(templates, sizes))).one()
+        return int(count), int(size)
+
+    async def thin_out(self, template_id: int, until: int) -> int:
+        """Remove versions up to a number, but those that existing slices were made from; how many."""
+        living = [state.value for state in SliceState if state not in SLICE_TERMINAL]
+        used = select(Slice.template_version).where(
+            Slice.template_id == template_id, Slice.template_version.is_not(None), Slice.state.in_(living)
+        )
+        return await self._changed(
+            delete(TemplateVersion).where(
+                TemplateVersion.template_id == template_id,
+                TemplateVersion.version <= until,
+                TemplateVersion.version.not_in(used),
+            )
+        )
 
     async def version(self, template_id: int, number: int) -> dict[str, Any]:
         """One version with its document; ``not_found`` when there is none."""

@@ -44,11 +44,13 @@ from parcela.repositories.maintenance_plans import MaintenancePlanRepository
 from parcela.repositories.operations import OperationRepository
 from parcela.repositories.projects import ProjectRepository
 from parcela.repositories.quotas import QuotaRepository
+from parcela.repositories.retention import RetentionRepository
 from parcela.repositories.roles import RoleRepository
 from parcela.repositories.segments import SegmentRepository
 from parcela.repositories.slices import SliceRepository
 from parcela.repositories.statistics import StatisticsRepository
 from parcela.repositories.templates import TemplateRepository
+from parcela.repositories.token_counts import TokenCounts
 from parcela.repositories.tokens import TokenRepository
 from parcela.repositories.users import UserRepository
 from parcela.repositories.vms import VmRepository
@@ -68,6 +70,7 @@ class ReadUnitOfWork:
         self.users = UserRepository(session, clock)
         self.roles = RoleRepository(session, clock)
         self.tokens = TokenRepository(session, clock)
+        self.token_counts = TokenCounts(session, clock)
         self.flavours = FlavourRepository(session, clock)
         self.images = ImageRepository(session, clock)
         self.zones = ZoneRepository(session, clock)
@@ -81,6 +84,7 @@ class ReadUnitOfWork:
         self.operations = OperationRepository(session, clock)
         self.events = EventRepository(session)
         self.audit = AuditRepository(session)
+        self.retention = RetentionRepository(session)
         self.webhooks = WebhookRepository(session, clock)
         self.webhook_deliveries = WebhookDeliveryRepository(session, clock)
         self.statistics = StatisticsRepository(session, clock)

@@ -14,8 +14,10 @@ from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.inventory_files import PHOTO_TYPES, InventoryFiles, ReceivedFile
 from parcela.services.inventory_rules import is_plain, note, refuse_archived
+from parcela.services.quota_rules import ceiling, require_room
 
 MAX_NAME_CHARS = 200
+GIB = 1024**3
 
 
 class AttachmentService:
@@ -105,6 +107,7 @@ class AttachmentService:
         machine = await uow.machines.lock(machine_id)
         refuse_archived(machine)
         _check_name(name)
+        await self._require_room(uow, caller, received.size_bytes)
         if record_id is not None:
             record_id = await _record_of(uow, machine, record_id)
         attachment = Attachment(
@@ -123,6 +126,11 @@ class AttachmentService:
             uow, caller, "machine.attached", machine, record_id=record_id, attachment_id=attachment.id, name=name
         )
         return attachment
+
+    async def _require_room(self, uow: UnitOfWork, caller: Caller, more: int) -> None:
+        most = ceiling(caller, self._settings.quota_attachments_gib) * GIB
+        used = await uow.attachments.bytes_of(caller.user_id) if most else 0
+        require_room("attachments", "bytes of attachments", used=used, more=more, most=most)
 
     async def get(self, uow: ReadUnitOfWork, caller: Caller, attachment_id: int) -> tuple[Attachment, Path]:
         """An attachment and where its file is."""

@@ -306,6 +306,7 @@ class AuthService:
             text = "The end of a token lies in the future." if scopes else "A token has at least one scope."
             raise invalid("token_useless", text, Problem(where, text, "token_useless"))
         await _check_session(uow, caller)
+        await self._sessions.check_personal(uow, caller)
         secret = new_personal_token()
         row = await uow.tokens.add(
             ApiToken(

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from parcela.core.errors import ErrorKind, ParcelaError, Problem
 from parcela.core.permissions import Permission
 from parcela.repositories.events import EventRecord
 from parcela.repositories.tokens import TokenFacts
@@ -71,8 +72,35 @@ class EventService:
         """Number after which a stream begins: ``after_id``, or (None) that of the newest event.
 
         Ask before the client is told that it is connected: what it does from then on happens after this number.
+
+        Raises:
+            ParcelaError: see ``require_kept``.
         """
-        return await self._whole(self._last_id()) if after_id is None else after_id
+        if after_id is None:
+            return await self._whole(self._last_id())
+        if after_id:
+            await self._whole(self._check_kept(after_id))
+        return after_id
+
+    async def require_kept(self, uow: ReadUnitOfWork, after_id: int) -> None:
+        """Tell somebody who resumes from a number that events after it are not kept any more; 0 is the oldest kept.
+
+        Raises:
+            ParcelaError: kind ``gone``, code ``events_gone``, with the number of the oldest event that is kept.
+        """
+        first = await uow.events.first_id() if after_id else 0
+        if first > after_id + 1:
+            text = (
+                f"Events before number {first} are not kept any more, so some after {after_id} are missing. Read what "
+                f"you need anew, and resume with since={first - 1}."
+            )
+            raise ParcelaError(
+                ErrorKind.GONE, "events_gone", text, problems=[Problem("query.since", text, "events_gone")]
+            )
+
+    async def _check_kept(self, after_id: int) -> None:
+        async with self._uows.read() as uow:
+            await self.require_kept(uow, after_id)
 
     async def stream(
         self,

@@ -28,7 +28,6 @@ CLAIMED_FOR = timedelta(minutes=2)
 PAUSES = tuple(timedelta(seconds=seconds) for seconds in (10, 30, 120, 600, 1800, 3600))
 """Between attempts; the last one is repeated until the mail has run out."""
 KEPT_FOR = timedelta(days=2)
-FAILED_KEPT_FOR = timedelta(days=30)
 AT_ONCE = 20
 MAX_REASON = 500
 
@@ -59,6 +58,7 @@ class MailService:
         self._mailer = mailer
         self._sealer = sealer
         self._from = settings.smtp_from
+        self._failed_kept_for = timedelta(days=settings.retention_mails_days)
         self._site = settings.public_url.rstrip("/")
         self._task: asyncio.Task[None] | None = None
         self._wanted = False
@@ -133,7 +133,7 @@ class MailService:
     async def purge(self) -> int:
         """Forget old mails that were given up, and resets that have run out; how many."""
         async with self._uows.write() as uow:
-            removed = await uow.outbox.purge(uow.clock() - FAILED_KEPT_FOR) + await uow.password_resets.purge()
+            removed = await uow.outbox.purge(uow.clock() - self._failed_kept_for) + await uow.password_resets.purge()
             await uow.commit()
         return removed
 

@@ -17,9 +17,12 @@ from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.auth_rules import require_session
 from parcela.services.presence import Presence
+from parcela.services.quota_rules import ceiling, require_room
 
 MAX_AGENT_CHARS = 200
 MAX_SHOWN = 500
+SPENT_KEPT = 200
+"""Tokens of a session that are kept: using a spent one of them again ends the session; older ones are unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,10 @@ class SessionService:
         """A new access token and refresh token of a session, new or going on."""
         role = (await uow.roles.get(user.role_id)).name
         family, now = origin.family or secrets.token_hex(16), uow.clock()
+        if origin.family:
+            await uow.token_counts.thin_out(family, SPENT_KEPT)
+        else:
+            await self._make_room(uow, user)
         agent = "".join(character for character in origin.agent if character.isprintable())
         ttl_s = self._settings.access_token_ttl_s
         pair = []
@@ -92,6 +99,23 @@ class SessionService:
                 )
             )
         return TokenPair(access_token=pair[0], refresh_token=pair[1], expires_in_s=ttl_s)
+
+    async def check_personal(self, uow: UnitOfWork, caller: Caller) -> None:
+        """Raise ``quota_exceeded`` when the caller (their row is locked) has as many tokens as one may have."""
+        used, most = await uow.token_counts.count_personal(caller.user_id), self._settings.quota_personal_tokens
+        require_room("personal_tokens", "personal tokens", used=used, more=1, most=ceiling(caller, most))
+
+    async def _make_room(self, uow: UnitOfWork, user: User) -> None:
+        """End the oldest sessions of somebody who has as many as one may have."""
+        most = self._settings.quota_sessions
+        families = await uow.token_counts.renewed_least(user.id) if most else []
+        surplus = families[: len(families) - most + 1] if len(families) >= most > 0 else []
+        for family in surplus:
+            await uow.tokens.revoke_family(user.id, family)
+        if surplus:
+            facts = {"user_id": user.id, "username": user.username, "sessions": [session_id_of(one) for one in surplus]}
+            uow.add_event("auth.session_ended", actor_id=user.id, owner_id=user.id, data=facts)
+            uow.after_commit(partial(self.on_end, user.id))
 
     async def active(self, uow: ReadUnitOfWork, caller: Caller) -> Sequence[ActiveSession]:
         """Users with a session that is good now, the last seen first; at most 500. Needs ``user:read``.

@@ -22,6 +22,7 @@ from parcela.services.operations import plans
 from parcela.services.operations.planning import plan_vms
 from parcela.services.operations.requests import OperationService
 from parcela.services.placing import place, resolve_zone
+from parcela.services.quota_rules import ceiling, require_room
 from parcela.services.reserving import limits_for
 from parcela.services.templates import TemplateService
 from parcela.services.wiring import lay_segments, plug
@@ -92,6 +93,7 @@ class SliceService:
         """Copy a template version into a draft: rows only, nothing on any host."""
         caller.require(Permission.SLICE_CREATE)
         await check_launch(uow, caller, order.project_id)
+        await self._require_room(uow, caller)
         template = await self._templates.get(uow, caller, order.template_id)
         number = order.template_version or template["version"]
         version = await self._templates.version(uow, caller, order.template_id, number)
@@ -126,6 +128,11 @@ class SliceService:
             data={"name": row.name, "template_id": order.template_id, "template_version": number},
         )
         return row
+
+    async def _require_room(self, uow: UnitOfWork, caller: Caller) -> None:
+        await uow.users.lock(caller.user_id)  # two at the same time would both be the last one
+        used, most = await uow.slices.count_of(caller.user_id), self._settings.quota_existing_slices
+        require_room("existing_slices", "slices that exist", used=used, more=1, most=ceiling(caller, most))
 
     def _expiry(self, caller: Caller, expires_in_s: int | None, uow: UnitOfWork) -> datetime | None:
         unlimited = caller.can(Permission.SLICE_WRITE_ALL)

@@ -1,11 +1,13 @@
 """Templates: drawn topologies. Every change of the drawing is a new version; a version never changes."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from parcela.core.errors import ParcelaError, Problem, forbidden, invalid, not_found
 from parcela.core.permissions import Permission
+from parcela.core.settings import Settings
 from parcela.core.topology.cloud import from_cloud, to_cloud
 from parcela.core.topology.document import TopologyDocument, dump_document, parse_document, template_invalid
 from parcela.core.topology.validate import validate
@@ -16,10 +18,14 @@ from parcela.services.access import Caller
 from parcela.services.catalogue_rules import check_fields
 from parcela.services.catalogue_snapshot import load_catalogue, load_image_aliases
 from parcela.services.launching import check_launch
+from parcela.services.quota_rules import ceiling, require_room
 
 NATIVE, CLOUD = "native", "cloud"
 TemplateRow = dict[str, Any]
 """Columns of a template with ``owner`` (username) and ``document`` (of the newest version)."""
+
+
+MIB = 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,35 @@ class Export:
     lost: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class TemplateLimits:
+    """How much of templates there may be.
+
+    Attributes:
+        versions_kept: newest versions of each, besides those in use.
+        templates: of a user; 0 for any number.
+        size_mib: of the documents of a user, in MiB; 0 for any size.
+    """
+
+    versions_kept: int = 50
+    templates: int = 0
+    size_mib: int = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of the installation."""
+        return cls(settings.template_versions_kept, settings.quota_templates, settings.quota_templates_mib)
+
+
+NO_LIMITS = TemplateLimits()
+
+
 class TemplateService:
     """Owners and holders of ``template:write_all`` write; public templates are read by everybody."""
+
+    def __init__(self, limits: TemplateLimits = NO_LIMITS) -> None:
+        """Take how many versions are kept, and the quotas."""
+        self._limits = limits
 
     async def page(
         self,
@@ -105,6 +138,7 @@ class TemplateService:
         await check_launch(uow, caller, project_id)
         check_fields(Template, "template_invalid", draft.fields())
         document = await self._checked(uow, caller, draft.document)
+        await self._require_room(uow, caller, caller.user_id, document, templates=1)
         now = uow.clock()
         template = await uow.templates.add(
             Template(
@@ -147,6 +181,7 @@ class TemplateService:
             setattr(template, field, value)
         template.updated_at = uow.clock()
         if changed:
+            await self._require_room(uow, caller, template.owner_id, document)
             template.version += 1
             await self._save(uow, caller, template, document)
         await uow.flush()  # the answer below is read from the row
@@ -245,10 +280,30 @@ class TemplateService:
             template_id=template.id,
             version=template.version,
             document=document,
+            size_bytes=size_of(document),
             created_by=caller.user_id,
             created_at=uow.clock(),
         )
         await uow.templates.add_version(version)
+        surplus = template.version - self._limits.versions_kept
+        if surplus > 0:
+            await uow.templates.thin_out(template.id, surplus)
+
+    async def _require_room(
+        self, uow: UnitOfWork, caller: Caller, owner_id: int, document: dict[str, Any], *, templates: int = 0
+    ) -> None:
+        """Hold the owner's quota against one more document."""
+        await uow.users.lock(owner_id)  # two at the same time would both be the last one
+        count, size_bytes = await uow.templates.sizes_of(owner_id)
+        most = ceiling(caller, self._limits.templates)
+        require_room("templates", "templates", used=count, more=templates, most=most)
+        most_bytes, more = ceiling(caller, self._limits.size_mib) * MIB, size_of(document)
+        require_room("templates_bytes", "bytes of templates", used=size_bytes, more=more, most=most_bytes)
+
+
+def size_of(document: dict[str, Any]) -> int:
+    """Bytes of a document as it is stored."""
+    return len(json.dumps(document, ensure_ascii=False).encode())
 
 
 def _text(raw: dict[str, Any], field: str) -> str:

@@ -34,7 +34,7 @@ from parcela.services.retries import RetryService
 from parcela.services.signals import Signal
 from parcela.services.slices import SliceService
 from parcela.services.stores import Stores
-from parcela.services.templates import TemplateService
+from parcela.services.templates import TemplateLimits, TemplateService
 from parcela.services.vms import VmService
 from parcela.services.zones import ZoneService
 
@@ -95,7 +95,7 @@ def build_services(
     uows.publish_to(to_all(identity.auth.on_events, listen, observing.metrics.on_events, hub.publish))
     operations = OperationService(engine)
     folder = DataFolder(settings)
-    templates = TemplateService()
+    templates = TemplateService(TemplateLimits.of(settings))
     slices = SliceService(settings, operations, templates)
     vms = VmService(settings, operations)
     return Services(
@@ -118,7 +118,7 @@ def build_services(
         retries=RetryService(operations, slices, vms),
         consoles=ConsoleService(uows, drivers, events),
         events=events,
-        idempotency=IdempotencyService(),
+        idempotency=IdempotencyService.of(settings),
         rate_limits=RateLimiter(settings, stores.shared),
         inventory=Inventory.build(settings),
         data_folder=folder,

@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -23,6 +24,7 @@ from parcela.workers.reconcilers.inventory import inventory_reconcilers
 from parcela.workers.reconcilers.leftovers import Housekeeping, QuotaSums, ReservationLeaks, StuckOperations
 from parcela.workers.reconcilers.mail_outbox import MailOutbox
 from parcela.workers.reconcilers.orphan_sweep import OrphanSweep
+from parcela.workers.reconcilers.retention import Retention
 from parcela.workers.reconcilers.slice_expiry import SliceExpiry
 from parcela.workers.reconcilers.vm_drift import VmDrift
 from parcela.workers.webhooks import WebhookPump
@@ -61,6 +63,7 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
         MailOutbox(services.mail, uows.clock),
         *inventory_reconcilers(uows, services.inventory.files),
         IdentityProvider(services.single_sign_on),
+        Retention(uows, settings, [services.auth.purge]),
     ]
     loop = ReconcilerLoop(reconcilers, settings.sweep_interval_s, services.observing.metrics.on_round)
 
@@ -69,7 +72,7 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
         loop.signal()
 
     services.drivers.listen(on_driver_event)
-    http = WebhookHttp(settings)
-    webhooks = WebhookPump(uows, services.observing.deliveries, http, settings.sweep_interval_s)
+    http, kept_for = WebhookHttp(settings), timedelta(days=settings.retention_deliveries_days)
+    webhooks = WebhookPump(uows, services.observing.deliveries, http, settings.sweep_interval_s, kept_for)
     services.hub.connect(webhooks.signal)
     return Workers(engine, loop, webhooks)

@@ -29,9 +29,15 @@ class WebhookPump:
     """Runs on a timer and soon after events."""
 
     def __init__(
-        self, uows: UnitOfWorkFactory, deliveries: WebhookDeliveries, http: WebhookHttp, interval_s: float
+        self,
+        uows: UnitOfWorkFactory,
+        deliveries: WebhookDeliveries,
+        http: WebhookHttp,
+        interval_s: float,
+        kept_for: timedelta = KEPT_FOR,
     ) -> None:
-        """``interval_s``: seconds between two looks without an event."""
+        """``interval_s``: seconds between two looks without an event; ``kept_for``: age of ended deliveries."""
+        self._kept_for = kept_for
         self._uows = uows
         self._deliveries = deliveries
         self._http = http
@@ -135,5 +141,5 @@ class WebhookPump:
             return
         self._purged_at = now
         async with self._uows.write() as uow:
-            await uow.webhook_deliveries.purge(now - KEPT_FOR)
+            await uow.webhook_deliveries.purge(now - self._kept_for)
             await uow.commit()

@@ -18,6 +18,7 @@ from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid
         (400, 6),
         (413, 6),
         (422, 6),
+        (410, 4),
         (501, 6),
         (507, 7),
         (502, 9),

@@ -22,6 +22,7 @@ CLOSE_CODES = {
     ErrorKind.FORBIDDEN: 4403,
     ErrorKind.NOT_FOUND: 4404,
     ErrorKind.CONFLICT: 4409,
+    ErrorKind.GONE: 4410,
     ErrorKind.RATE_LIMITED: 4429,
     ErrorKind.UNAVAILABLE: 4503,
     ErrorKind.UNSUPPORTED: 4501,

@@ -31,7 +31,7 @@ SliceFilter = Annotated[int | None, Query(ge=1, le=2**63 - 1, description="Only 
 TypeFilter = Annotated[str, Field(max_length=64, pattern=TEXT_PATTERN)]
 
 
-@router.get("", summary="List events", responses=problem_responses(401, 422))
+@router.get("", summary="List events", responses=problem_responses(401, 410, 422))
 async def list_events(
     services: AppServices,
     caller: CurrentCaller,
@@ -43,6 +43,7 @@ async def list_events(
 ) -> EventList:
     """Events after `since`, oldest first; own ones, all of them with `event:read_all`."""
     after_id = since or 0
+    await services.events.require_kept(uow, after_id)
     records = await services.events.since(
         uow, caller, after_id, limit=limit, slice_id=slice_id, types=tuple(type or ())
     )
@@ -76,7 +77,7 @@ async def _sse(services: Services, caller: Caller, since: int, slice_id: int | N
     "/stream",
     summary="Stream events (server-sent events)",
     response_class=StreamingResponse,
-    responses=problem_responses(401, 422)
+    responses=problem_responses(401, 410, 422)
     | {200: {"description": "Events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def stream_events(

@@ -1,7 +1,7 @@
 """Leftovers in the database.
 
 Repairs: reservations of VMs that are on no host (capacity leaks); sums of quotas that are not those of their
-reservations; operations whose undoing got stuck (they get another try); expired console tickets and kept answers.
+reservations; operations whose undoing got stuck (they get another try); expired console tickets.
 
 Must not touch: reservations of VMs that an operation works on; operations that somebody holds.
 """
@@ -108,6 +108,6 @@ class Housekeeping:
             return 0
         self._next = self._uows.clock() + timedelta(minutes=10)
         async with self._uows.write() as uow:
-            purged = await uow.console_tickets.purge() + await uow.idempotency.purge()
+            purged = await uow.console_tickets.purge()
             await uow.commit()
         return purged
