@@ -134,8 +134,7 @@ def create_app(
     on_ready: Callable[[FirstAdmin | None], None] = lambda _admin: None,
 ) -> FastAPI:
     """The application; its lifespan opens and closes everything else."""
-    server_id = settings.server_name
-    metrics = Metrics(server_id)
+    metrics = Metrics(settings.server_name)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -175,7 +174,7 @@ def create_app(
             allow_headers=["*"],
             expose_headers=list(EXPOSED_HEADERS),
         )
-    app.add_middleware(RequestContext, server_id=server_id, metrics=metrics)
+    app.add_middleware(RequestContext, server_id=settings.public_server_id, metrics=metrics)
     return app
 
 

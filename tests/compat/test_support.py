@@ -6,7 +6,7 @@ from tests.compat.support import Server
 
 
 def test_the_server_runs_on_its_database(server: Server) -> None:
-    answer = httpx2.get(f"{server.url}/api/v1/system/health", timeout=60)
+    answer = httpx2.get(f"{server.url}/api/v1/system/health", headers=server.admin_headers(), timeout=60)
     checks = {check["name"]: check["detail"] for check in answer.json()["checks"]}
     assert checks["database"] == {"postgres": "postgresql", "mariadb": "mysql"}.get(server.database, server.database)
     assert answer.headers["x-server-id"]

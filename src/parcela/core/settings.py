@@ -4,6 +4,7 @@ The documented table in ``docs/reference/settings.md`` is generated from this cl
 """
 
 import difflib
+import hashlib
 import os
 import socket
 from collections.abc import Mapping
@@ -106,7 +107,8 @@ class Settings(
     server_id: str = _env(
         "PARCELA_SERVER_ID",
         "",
-        "Name of this replica in X-Server-Id and in metrics. Empty: the name of the machine.",
+        "Name of this replica in X-Server-Id and in metrics. Empty: the name of the machine in metrics, and an opaque id "
+        "in X-Server-Id, which strangers read too.",
         pattern=r"^[A-Za-z0-9._-]{0,64}$",
     )
     public_url: str = _env(
@@ -303,6 +305,12 @@ class Settings(
     def server_name(self) -> str:
         """Name of this replica, with the default filled in."""
         return self.server_id or socket.gethostname()
+
+    @property
+    def public_server_id(self) -> str:
+        """Id of this replica for everybody: the configured one, or a stable one that does not tell the host name."""
+        key = self.secret_key.get_secret_value() if self.secret_key else str(self.data_dir)
+        return self.server_id or "server-" + hashlib.sha256(f"{key}\0{socket.gethostname()}".encode()).hexdigest()[:8]
 
     @property
     def registration_open(self) -> bool:

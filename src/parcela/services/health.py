@@ -1,4 +1,7 @@
-"""What works and what does not, without asking anything that could block."""
+"""What works and what does not, without asking anything that could block.
+
+Strangers are told ``is_up`` only: names of parts, hosts and products help an attacker to choose.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -37,6 +40,14 @@ class HealthService:
         self._links = links
         self._uows = uows
         self._probes = probes
+
+    async def is_up(self) -> bool:
+        """Whether requests can be served at all: the database answers."""
+        try:
+            await self._uows.database.ping()
+        except ParcelaError:
+            return False
+        return True
 
     async def checks(self) -> Sequence[Check]:
         """The stores and every host, the latter as last seen by the liveness reconciler."""
@@ -78,7 +89,7 @@ class HealthService:
         for host, provider in hosts:
             name = f"host {host.name}"
             if host.reachable and host.facts.get("obstacle"):
-                # No paths here: health is for everyone. The log and 'parcela doctor' say why.
+                # No paths here; the log and 'parcela doctor' say why.
                 found.append(Check(name, "down", "no VM can start on it; see the log and 'parcela doctor'"))
             elif host.reachable:
                 found.append(Check(name, "ok", f"{provider}, {host.facts.get('hypervisor', '')}".rstrip(", ")))

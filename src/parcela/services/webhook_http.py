@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from parcela.core.errors import Problem, invalid
-from parcela.core.networks import may_reach
+from parcela.core.networks import may_reach, may_reach_host, spelt_address
 from parcela.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def _bad_url(what: str, code: str = "webhook_url_invalid") -> Exception:
 
 
 def check_url(url: str, settings: Settings) -> None:
-    """Refuse what could never be delivered to. Names are judged by their addresses at every delivery, not here.
+    """Refuse what could never be delivered to: addresses in every spelling, and names of this machine or its network.
+
+    Other names are judged by their addresses at every delivery, not here: what they resolve to can change.
 
     Raises:
         ParcelaError: ``invalid``, code ``webhook_url_invalid`` or ``webhook_address_refused``.
@@ -62,18 +64,22 @@ def check_url(url: str, settings: Settings) -> None:
         port, host = parts.port, parts.hostname
     except ValueError as exc:
         raise _bad_url("This is no address of a web server.") from exc
-    if not url.isascii() or not url.isprintable() or " " in url or len(url) > MAX_URL_CHARS:
-        raise _bad_url(f"The address may have up to {MAX_URL_CHARS} printable ASCII characters and no spaces.")
-    if parts.scheme not in schemes or not host or port == 0:
+    if not url.isascii() or not url.isprintable() or {" ", "\\"} & set(url) or len(url) > MAX_URL_CHARS:
+        raise _bad_url(
+            f"The address may have up to {MAX_URL_CHARS} printable ASCII characters, no spaces and no backslashes."
+        )
+    if parts.scheme not in schemes or not host or port == 0 or ("[" in parts.netloc and ":" not in host):
         raise _bad_url(
             f"The address must begin with {' or '.join(f'{scheme}://' for scheme in schemes)} and name a host."
         )
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise _bad_url("The address may hold no username, password or fragment.")
     try:
-        reachable = may_reach(host, settings.webhook_allowed_networks)
-    except ValueError:
-        return  # a name
+        reachable = may_reach_host(host, settings.webhook_allowed_networks)
+    except ValueError as exc:
+        raise _bad_url(
+            "The host of the address is neither a name nor an IP address; names of other scripts are written with 'xn--'."
+        ) from exc
     if not reachable:
         text = "Webhooks reach public addresses only; an administrator can allow others."
         raise _bad_url(text, "webhook_address_refused")
@@ -165,8 +171,9 @@ class WebhookHttp:
             return answer.status_code
 
     async def _address(self, host: str, port: int) -> str:
-        """The first address of a name that may be reached."""
-        found = await self._resolver(host, port)
+        """The first address of a name that may be reached; an address in any spelling is judged without a resolver."""
+        spelt = spelt_address(host)
+        found = [str(spelt)] if spelt is not None else await self._resolver(host, port)
         allowed = self._settings.webhook_allowed_networks
         good = next((one for one in found if may_reach(one, allowed)), None)
         if good is None:

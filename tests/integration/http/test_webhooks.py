@@ -74,6 +74,20 @@ async def test_a_delivery_of_another_webhook_is_not_found(lab: Lab) -> None:
         ("https://127.0.0.1/", "webhook_address_refused"),
         ("https://169.254.169.254/latest/meta-data", "webhook_address_refused"),
         ("https://me:secret@hooks.example/", "webhook_url_invalid"),
+        ("https://127.1/", "webhook_address_refused"),
+        ("https://0x7f.1:8443/", "webhook_address_refused"),
+        ("https://2130706433/", "webhook_address_refused"),
+        ("https://0177.0.0.1/", "webhook_address_refused"),
+        ("https://[::ffff:0:127.0.0.1]/", "webhook_address_refused"),
+        ("https://[::ffff:7f00:1]/", "webhook_address_refused"),
+        ("https://[::]:443/", "webhook_address_refused"),
+        ("https://LocalHost.:443/", "webhook_address_refused"),
+        ("https://[64:ff9b::a9fe:a9fe]/", "webhook_address_refused"),
+        ("https://metadata.internal/", "webhook_address_refused"),
+        ("https://%31%32%37.0.0.1/", "webhook_url_invalid"),
+        ("https://127.0.0.1\\@hooks.example/", "webhook_url_invalid"),
+        ("https://[v1.hooks]/", "webhook_url_invalid"),
+        ("https://\N{CIRCLED DIGIT ONE}27.0.0.1/", "request_invalid"),
     ],
 )
 async def test_addresses_are_checked_when_they_are_given(lab: Lab, url: str, code: str) -> None:
@@ -82,6 +96,7 @@ async def test_addresses_are_checked_when_they_are_given(lab: Lab, url: str, cod
     hook = await made(lab)
     problem(await lab.call("PATCH", f"/webhooks/{hook['id']}", "admin", json={"url": url}), 422, code)
     assert (await lab.call("GET", f"/webhooks/{hook['id']}", "admin")).json()["url"] == URL
+    await lab.call("DELETE", f"/webhooks/{hook['id']}", "admin")
 
 
 @pytest.mark.parametrize("types", [["VM"], ["vm"], ["vm."], ["*.*"], [""], ["vm.state "]])

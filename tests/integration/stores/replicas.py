@@ -58,8 +58,9 @@ class Replica:
 
     async def health(self) -> dict[str, str]:
         """Status by part."""
-        answer = await self.http.get(f"{API}/system/health")
-        assert answer.status_code == 200, answer.text
+        answer = await self.http.get(f"{API}/system/health", headers=self.headers)
+        if answer.status_code == 503 and "checks" not in answer.json():
+            return {"database": "down"}  # nobody can be recognised as an administrator then
         return {check["name"]: check["status"] for check in answer.json()["checks"]}
 
     async def until_health(self, part: str, status: str) -> None:

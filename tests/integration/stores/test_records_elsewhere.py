@@ -41,7 +41,7 @@ async def started(settings: Settings, warnings: list[str]) -> AsyncIterator[Repl
 
 
 async def told(one: Replica) -> tuple[str, str]:
-    checks = (await one.http.get("/api/v1/system/health")).json()["checks"]
+    checks = (await one.call("GET", "/system/health")).json()["checks"]
     [found] = [(check["status"], check["detail"]) for check in checks if check["name"] == NAME]
     return found
 

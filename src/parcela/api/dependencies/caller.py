@@ -7,7 +7,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import HTTPConnection, Request
 
 from parcela.api.dependencies.uow import get_services
-from parcela.core.errors import unauthenticated
+from parcela.core.errors import ErrorKind, ParcelaError, unauthenticated
 from parcela.core.permissions import Permission
 from parcela.services.access import Caller
 
@@ -40,6 +40,24 @@ async def get_optional_user(
     return None if credentials is None else await get_current_user(request, credentials)
 
 
+async def get_health_reader(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+) -> bool:
+    """Whether the caller may read the details of health; False as well while the database is away.
+
+    Raises:
+        ParcelaError: kind ``unauthenticated`` for a token that is forged, expired or revoked.
+    """
+    try:
+        caller = await get_optional_user(request, credentials)
+    except ParcelaError as exc:
+        if exc.kind is not ErrorKind.UNAVAILABLE:
+            raise
+        return False
+    return caller is not None and caller.can(Permission.SYSTEM_READ)
+
+
+HealthReader = Annotated[bool, Depends(get_health_reader)]
 OptionalCaller = Annotated[Caller | None, Depends(get_optional_user)]
 CurrentCaller = Annotated[Caller, Depends(get_current_user)]
 

@@ -90,7 +90,7 @@ async def tablero(services: AppServices, caller: Reader, uow: ReadUow) -> Tabler
         por_tipo=dict(found.by_type),
         mantenimientos_por_mes=_months(found),
         vencidos=found.overdue_count,
-        server_id=services.settings.server_name,
+        server_id=services.settings.public_server_id,
     )
 
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Response
 from pydantic import BaseModel, Field
 
 from parcela.api.compat.siglab.errors import SiglabRoute, errors
-from parcela.api.dependencies.caller import Requires
+from parcela.api.dependencies.caller import HealthReader, Requires
 from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.api.routing import json_router
 from parcela.core.permissions import Permission
@@ -17,8 +17,14 @@ router = json_router("/api/sistema", tags=["siglab"], route_class=SiglabRoute)
 SystemReader = Annotated[Caller, Depends(Requires(Permission.SYSTEM_READ))]
 
 
+class Vivo(BaseModel):
+    """What everybody is told."""
+
+    status: str = Field(description="`healthy`; `unhealthy`, with 503, while the database does not answer")
+
+
 class Salud(BaseModel):
-    """Health of the parts."""
+    """Health of the parts, for `system:read`."""
 
     status: str = Field(description="`healthy`, or `degraded` when a part is not ok", examples=["healthy"])
     server_id: str = Field(examples=["lab-1"])
@@ -33,19 +39,27 @@ class Metricas(BaseModel):
     operaciones_activas: int = Field(examples=[0])
 
 
-@router.get("/health")
-async def salud(services: AppServices) -> Salud:
-    """Always 200 while the server itself answers; for everybody, so that monitors need no token."""
+@router.get("/health", responses=errors(401) | {503: {"model": Vivo}})
+async def salud(services: AppServices, details: HealthReader, response: Response) -> Salud | Vivo:
+    """Healthy or not, for everybody, so that monitors need no token; the parts with `system:read`."""
+    up = await services.health.is_up()
+    if not up:
+        response.status_code = 503
+    if not details:
+        return Vivo(status="healthy" if up else "unhealthy")
     checks = {check.name: check.status for check in await services.health.checks()}
     good = all(status == "ok" for status in checks.values())
-    return Salud(status="healthy" if good else "degraded", server_id=services.settings.server_name, servicios=checks)
+    status = "unhealthy" if not up else "healthy" if good else "degraded"
+    return Salud(status=status, server_id=services.settings.public_server_id, servicios=checks)
 
 
 @router.get("/metrics", responses=errors(401, 403, 429))
 async def metricas(services: AppServices, _caller: SystemReader, uow: ReadUow) -> Metricas:
     """Figures of this server; needs `system:read`."""
     active = await uow.operations.active_count()
-    return Metricas(server_id=services.settings.server_name, memoria_mib=_resident_mib(), operaciones_activas=active)
+    return Metricas(
+        server_id=services.settings.public_server_id, memoria_mib=_resident_mib(), operaciones_activas=active
+    )
 
 
 def _resident_mib() -> float:
