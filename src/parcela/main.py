@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import structlog
@@ -10,6 +9,7 @@ from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 from starlette.middleware.cors import CORSMiddleware
 
+from parcela.api.answers import AnswerRules
 from parcela.api.app import QUICK_LISTS, Application, include_api
 from parcela.api.list_cache import CACHED_LISTS, CachedLists, ListCache
 from parcela.api.middleware import EXPOSED_HEADERS, BodyLimit, EntityTags, RequestContext
@@ -40,6 +40,7 @@ from parcela.wiring.services import Listener, build_services, nobody, to_all
 from parcela.wiring.workers import Workers, build_workers
 
 log = structlog.get_logger(__name__)
+API_VERSION = "1"
 
 
 def _make_data_folder(folder: Path) -> None:
@@ -126,6 +127,26 @@ async def running(
         yield services, workers, admin
 
 
+def add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
+    """Put the middleware around the routes: the last one is the outermost."""
+    app.add_middleware(QuickLists, lists=QUICK_LISTS)
+    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(EntityTags)
+    app.add_middleware(GZipMiddleware, minimum_size=1024)
+    app.add_middleware(CachedLists, lists=CACHED_LISTS)
+    app.add_middleware(RateLimits)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=list(EXPOSED_HEADERS),
+        )
+    app.add_middleware(AnswerRules, settings=settings)
+    app.add_middleware(RequestContext, server_id=settings.public_server_id, metrics=metrics)
+
+
 def create_app(
     settings: Settings,
     registry_factory: RegistryFactory = default_registry,
@@ -155,26 +176,14 @@ def create_app(
     app = Application(
         title="Parcela",
         summary="A self-hosted lab cloud",
-        version=version(),
+        version=API_VERSION,  # of the document; strangers read it, and ours names the holes that are known
         lifespan=lifespan,
+        docs_url=None,  # both ask other hosts for scripts; the pages have their own
+        redoc_url=None,
     )
     include_api(app)
     include_web(app)
-    app.add_middleware(QuickLists, lists=QUICK_LISTS)
-    app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
-    app.add_middleware(EntityTags)
-    app.add_middleware(GZipMiddleware, minimum_size=1024)
-    app.add_middleware(CachedLists, lists=CACHED_LISTS)
-    app.add_middleware(RateLimits)
-    if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(settings.cors_origins),
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=list(EXPOSED_HEADERS),
-        )
-    app.add_middleware(RequestContext, server_id=settings.public_server_id, metrics=metrics)
+    add_middleware(app, settings, metrics)
     return app
 
 
@@ -201,8 +210,3 @@ def _greet(settings: Settings, admin: FirstAdmin | None) -> None:
     if settings.hypervisor is Hypervisor.SIMULATED:
         lines.append("  hypervisor     SIMULATED: nothing real runs")
     print("\n" + "\n".join(lines) + "\n", flush=True)  # noqa: T201 (for the person at the terminal, never a log)
-
-
-def version() -> str:
-    """Version of the installed package."""
-    return installed_version("parcela")

@@ -158,7 +158,13 @@ async def _on_validation_error(request: Request, exc: RequestValidationError) ->
 
 
 async def _on_http_error(request: Request, exc: StarletteHTTPException) -> JSONResponse:
-    codes = {400: "bad_request", 404: "route_not_found", 405: "method_not_allowed", 413: "body_too_large"}
+    codes = {
+        400: "bad_request",
+        404: "route_not_found",
+        405: "method_not_allowed",
+        413: "body_too_large",
+        421: "unknown_host",
+    }
     code = codes.get(exc.status_code, f"http_{exc.status_code}")
     return problem_response(request, exc.status_code, code, str(exc.detail), headers=exc.headers)
 
@@ -177,7 +183,7 @@ async def _on_unexpected(request: Request, exc: Exception) -> JSONResponse:
     log.error("request.crash", request_id=request.scope.get("request_id"), exc_info=exc)
     detail = "Something went wrong on our side; the log has the details under the request id in 'instance'."
     standing: Sequence[tuple[bytes, bytes]] = request.scope.get("standing_headers", ())
-    headers = {name.decode(): value.decode("latin-1") for name, value in standing}
+    headers = {name.decode(): value.decode("latin-1") for name, value in standing} | {"Cache-Control": "no-store"}
     return problem_response(request, 500, "internal_error", detail, headers=headers)
 
 

@@ -51,8 +51,6 @@ SECURITY_HEADERS: Sequence[RawHeader] = (
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 STANDING_NAMES = frozenset({b"x-request-id", b"x-server-id", *(name for name, _ in SECURITY_HEADERS)})
-NOT_KEPT: RawHeader = (b"cache-control", b"no-cache, private")
-"""Of answers under ``/api/`` that say nothing else."""
 MAX_ETAG_BYTES = 4_194_304
 
 
@@ -200,10 +198,7 @@ class _Headed:
         standing = self._standing
         if not present.isdisjoint(STANDING_NAMES):
             standing = [header for header in standing if header[0] not in present]
-        headers = [*said, *self._scope.get(TOLD, ()), *standing]
-        if NOT_KEPT[0] not in present and self._scope["path"].startswith("/api/"):
-            headers.append(NOT_KEPT)
-        return headers
+        return [*said, *self._scope.get(TOLD, ()), *standing]
 
 
 class EntityTags:

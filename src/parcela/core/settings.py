@@ -33,6 +33,7 @@ from parcela.core.settings_limits import LimitSettings
 from parcela.core.settings_observe import ObserveSettings
 from parcela.core.settings_quotas import QuotaSettings
 from parcela.core.settings_retention import RetentionSettings
+from parcela.core.settings_sites import SiteSettings
 
 FOREIGN_NAMES = frozenset({"PARCELA_TOKEN", "PARCELA_URL", "PARCELA_CONFIG"})
 """``PARCELA_*`` variables that belong to the command-line client, not to the server."""
@@ -71,6 +72,7 @@ class Settings(
     DiskSettings,
     RetentionSettings,
     QuotaSettings,
+    SiteSettings,
 ):
     """Settings; units are in the names. Unknown ``PARCELA_*`` variables and bad values stop the start."""
 
@@ -103,19 +105,6 @@ class Settings(
         None,
         "mongodb:// address, with the database's name, for maintenance records and the activity log. Empty: tables of "
         "the relational database.",
-    )
-    server_id: str = _env(
-        "PARCELA_SERVER_ID",
-        "",
-        "Name of this replica in X-Server-Id and in metrics. Empty: the name of the machine in metrics, and an opaque id "
-        "in X-Server-Id, which strangers read too.",
-        pattern=r"^[A-Za-z0-9._-]{0,64}$",
-    )
-    public_url: str = _env(
-        "PARCELA_PUBLIC_URL",
-        "",
-        "Address under which people reach Parcela, such as https://lab.example; for links in mails (none are sent "
-        "without it) and for single sign-on (empty: what the request says).",
     )
     listen_host: str = _env("PARCELA_HOST", "127.0.0.1", "Address the server listens on.")
     listen_port: int = _env("PARCELA_PORT", 8000, "TCP port of the server.", ge=1, le=65535)

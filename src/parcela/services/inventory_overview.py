@@ -7,6 +7,7 @@ from datetime import date
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.permissions import Permission
 from parcela.core.settings import Settings
+from parcela.core.sites import own_site
 from parcela.repositories.maintenance.port import MonthCount, RecordFilter
 from parcela.repositories.maintenance_plans import PlanRow
 from parcela.repositories.uow import ReadUnitOfWork
@@ -64,7 +65,8 @@ class OverviewService:
         """An SVG with the QR code that leads to a machine's page; ``base_url`` counts when no public URL is set."""
         caller.require(Permission.MACHINE_READ)
         machine = await uow.machines.get(machine_id)
-        address = (self._settings.public_url or base_url).rstrip("/")
+        settings = self._settings
+        address = own_site(base_url, settings.public_url, (settings.listen_host, settings.listen_port))
         text = f"{address}/machines/{machine.code.replace(' ', '%20')}"
         return qr_svg(text, scale=LABEL_SCALE, title=machine.code, svgclass=None, lineclass=None)
 

@@ -78,7 +78,7 @@ def check_url(url: str, settings: Settings) -> None:
         reachable = may_reach_host(host, settings.webhook_allowed_networks)
     except ValueError as exc:
         raise _bad_url(
-            "The host of the address is neither a name nor an IP address; names of other scripts are written with 'xn--'."
+            "The host is neither a name nor an IP address; names in other scripts are written with 'xn--'."
         ) from exc
     if not reachable:
         text = "Webhooks reach public addresses only; an administrator can allow others."

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from parcela.web.assets import URL, Assets, ImmutableFiles
 from parcela.web.errors import install_error_pages
 from parcela.web.pages import (
+    api_documents,
     consoles,
     events,
     home,
@@ -36,6 +37,7 @@ PAGES = (
     events,
     machines,
     language,
+    api_documents,
 )
 
 

@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from mimetypes import guess_type
 from pathlib import Path
 
 import structlog
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -33,17 +36,36 @@ class Assets:
         """Whether there are any."""
         return bool(self._names)
 
+    def has(self, name: str) -> bool:
+        """Whether an asset was built."""
+        return name in self._names
+
     def url(self, name: str) -> str:
         """Address of an asset, e.g. of ``app.js``."""
         return f"{URL}/{self._names[name]}"
 
 
 class ImmutableFiles(StaticFiles):
-    """Serves files whose names change with their content."""
+    """Serves files whose names change with their content, compressed as the build left them."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Let browsers keep what is there; an error is kept by nobody."""
-        response = await super().get_response(path, scope)
+        response = await self._compressed(path, scope) or await super().get_response(path, scope)
         if response.status_code in {200, 206, 304}:
             response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+    async def _compressed(self, path: str, scope: Scope) -> Response | None:
+        """The file ``<path>.gz``, where there is one and the client takes it."""
+        headers = Headers(scope=scope)
+        if "gzip" not in headers.get("accept-encoding", "") or "range" in headers or path.endswith(".gz"):
+            return None
+        try:
+            response = await super().get_response(f"{path}.gz", scope)
+        except HTTPException:
+            return None
+        response.headers["Vary"] = "Accept-Encoding"
+        if response.status_code == 200:
+            response.headers["Content-Encoding"] = "gzip"
+            response.headers["Content-Type"] = guess_type(path)[0] or "application/octet-stream"
         return response

@@ -23,8 +23,15 @@ POLICY = {
     "form-action": "'self'",
     "frame-ancestors": "'none'",
 }
+
+
+def policy_text(policy: Mapping[str, str]) -> str:
+    """A policy as ``Content-Security-Policy`` has it."""
+    return "; ".join(f"{what} {where}" for what, where in policy.items())
+
+
 HEADERS = {
-    "Content-Security-Policy": "; ".join(f"{what} {where}" for what, where in POLICY.items()),
+    "Content-Security-Policy": policy_text(POLICY),
     "Cache-Control": "no-store",  # lab machines are shared: the back button must not show the person before
     "Vary": "Cookie, Accept-Language, HX-Request",
 }

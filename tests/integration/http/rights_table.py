@@ -18,9 +18,6 @@ CALLERS = ("anonymous", "stranger", "owner", "member", "manager", "admin", "read
 TABLE = """
 # route                                                                target               an. str own mem man adm rdr
 GET    /openapi.json                                                   -                    200 200 200 200 200 200 200
-GET    /docs                                                           -                    200 200 200 200 200 200 200
-GET    /docs/oauth2-redirect                                           -                    200 200 200 200 200 200 200
-GET    /redoc                                                          -                    200 200 200 200 200 200 200
 GET    /api/v1/system/health                                           -                    200 200 200 200 200 200 200
 
 POST   /api/v1/login                                                   -                    200 200 200 200 200 200 200
@@ -271,6 +268,9 @@ POST   /account/security/sessions/end-others                           fresh_log
 POST   /account/security/sessions/{session_id}/end                     session              303 404 303 404 404 404 303
 POST   /logout                                                         fresh_login          303 303 303 303 303 303 303
 GET    /language/{locale}                                              -                    303 303 303 303 303 303 303
+GET    /docs                                                           -                    200 200 200 200 200 200 200
+GET    /docs/oauth2-redirect                                           -                    200 200 200 200 200 200 200
+GET    /redoc                                                          -                    200 200 200 200 200 200 200
 GET    /events/stream                                                  -                    303 200 200 200 200 200 303
 GET    /templates/{template_id}                                        template             303 404 200 200 200 200 303
 POST   /templates/{template_id}/launch                                 template             303 404 303 303 303 303 303

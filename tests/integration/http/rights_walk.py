@@ -1,5 +1,6 @@
 """One request of the rights table, by one of its callers: the table is walked route by route, whoever asks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +29,11 @@ IN_PROJECT = {"member", "manager"}
 
 @dataclass(frozen=True)
 class Outcome:
-    """Status of an answer or close code of a WebSocket, and where a page sends the browser."""
+    """Status of an answer or close code of a WebSocket, where a page sends the browser, and who may keep the answer."""
 
     status: int
     location: str = ""
+    cache: str = ""
 
 
 class Walk:
@@ -101,14 +103,19 @@ class Walk:
             return Outcome(await socket_status(lab, path, who))
         if path.endswith("/stream"):
             async with open_stream(lab.app, path, headers=headers) as stream:
-                return Outcome(stream.status, stream.headers.get("location", ""))
+                return outcome_of(stream.status, stream.headers)
         method, path = ("GET", f"{path}/nothing.css") if rule.method == "MOUNT" else (rule.method, path)
         options: dict[str, Any] = {"data": FORMS.get(rule.path)}
         if not rule.page:
             options = await request_of(lab, rule.route, made)
         lab.http.cookies.clear()  # a session of before would make somebody of anonymous
         answer = await lab.http.request(method, path, headers=headers, **options)
-        return Outcome(answer.status_code, answer.headers.get("location", ""))
+        return outcome_of(answer.status_code, answer.headers)
+
+
+def outcome_of(status: int, headers: Mapping[str, str]) -> Outcome:
+    """What of an answer counts here."""
+    return Outcome(status, headers.get("location", ""), headers.get("cache-control", ""))
 
 
 async def browser_headers(lab: Lab, rule: Rule, person: Person | None) -> dict[str, str]:

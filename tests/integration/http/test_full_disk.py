@@ -187,4 +187,4 @@ async def test_a_start_on_a_full_disk_says_why_it_fails(schema: Path, disk: Smal
             pass
     disk.free()
     async with started(settings) as lab:
-        assert (await lab.http.get("/api/v1/system/health")).json()["status"] == "ok"
+        assert (await lab.http.get("/api/v1/system/health")).json()["status"] == "up"

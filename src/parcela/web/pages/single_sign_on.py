@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Query, Request, Response
 
 from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.core.sites import own_site
 from parcela.services.container import Services
 from parcela.web.dependencies.uow import AppServices
 from parcela.web.dependencies.view import StrangerView, View, see_other
@@ -61,5 +62,6 @@ async def _refused(request: Request, view: View, target: str, error: ParcelaErro
 
 def _callback_address(request: Request, services: Services) -> str:
     """Our address as the provider knows it; it sends nobody to one it does not know."""
-    site = services.settings.public_url.rstrip("/") or str(request.base_url).rstrip("/")
+    settings = services.settings
+    site = own_site(str(request.base_url), settings.public_url, (settings.listen_host, settings.listen_port))
     return f"{site}{OIDC_PATH}/callback"
