@@ -59,8 +59,6 @@ class ProjectRole(StrEnum):
 
 
 LAUNCHING = frozenset({ProjectRole.MEMBER, ProjectRole.MANAGER})
-OWN_THINGS = ("template", "slice", "vm", "image", "operation", "event", "project")
-"""Nouns of which everybody may have some; ``noun:read`` is a token scope for just looking at them."""
 
 ALL = "*"
 ADMIN_ROLE = "admin"
@@ -83,12 +81,6 @@ def grants(held: Iterable[str], wanted: str) -> bool:
 
 
 def is_known(right: str) -> bool:
-    """Whether a right may be put into a role or a token scope."""
+    """Whether a right may be put into a role."""
     nouns = {p.value.split(":", 1)[0] for p in Permission}
     return right == ALL or right in set(Permission) or (right.endswith(":*") and right[:-2] in nouns)
-
-
-def is_own_reading(right: str) -> bool:
-    """Whether a token scope just lets its holder look at their own things of a kind (``vm:read``)."""
-    noun, _, verb = right.partition(":")
-    return verb == "read" and noun in OWN_THINGS

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from parcela.core.errors import forbidden, not_found
+from parcela.core.errors import ParcelaError, forbidden, not_found
 from parcela.core.permissions import Permission, ProjectRole, grants
+from parcela.core.scopes import Scope, covers
 
 
 def _no_projects() -> Mapping[int, ProjectRole]:
@@ -48,31 +49,39 @@ class Caller:
         """Whether the user is a manager of a thing's project."""
         return project_id is not None and self.projects.get(project_id) is ProjectRole.MANAGER
 
+    def holds(self, permission: Permission) -> bool:
+        """Whether the user has a right by role or as superuser, whatever the scopes of the token say."""
+        return self.is_superuser or grants(self.permissions, permission)
+
     def can(self, permission: Permission) -> bool:
         """Whether the caller holds a right: by role or as superuser, and within the token's scopes."""
-        held = self.is_superuser or grants(self.permissions, permission)
-        return held and (self.scopes is None or grants(self.scopes, permission))
+        return self.holds(permission) and (self.scopes is None or grants(self.scopes, permission))
 
     def require(self, permission: Permission) -> None:
         """Raise ``forbidden`` when the right is missing, naming it."""
         if not self.can(permission):
             raise forbidden("permission_missing", f"This needs the permission '{permission.value}'.")
 
-    def in_scope(self, noun: str, *, write: bool) -> bool:
-        """Whether a scoped token reaches the owner's own things of this kind (``slice``, ``vm``, ``template`` ...).
-
-        Any scope of the noun allows reading; writing needs one that is more than reading.
-        """
+    def reaches(self, noun: str) -> bool:
+        """Whether a token may look at its user's own things of a kind (``slice``, ``vm`` ...): any scope of it does."""
         if self.scopes is None or "*" in self.scopes:
             return True
-        mine = {scope for scope in self.scopes if scope.split(":", 1)[0] == noun}
-        return bool(mine - {f"{noun}:read", f"{noun}:read_all"}) if write else bool(mine)
+        return any(scope.split(":", 1)[0] == noun for scope in self.scopes)
+
+    def in_scope(self, scope: Scope) -> bool:
+        """Whether the scopes of a token let it do this with its user's own things; a session is not limited."""
+        return self.scopes is None or covers(self.scopes, scope)
+
+    def require_scope(self, scope: Scope) -> None:
+        """Raise ``forbidden`` when the token lacks a scope, naming it."""
+        if not self.in_scope(scope):
+            raise scope_missing(scope)
 
     def sees(self, owner_id: int | None, read_all: Permission, project_id: int | None = None) -> bool:
         """Whether the caller may see a thing of this owner, in this project."""
         noun = read_all.value.split(":", 1)[0]
         mine = owner_id == self.user_id or self.manages(project_id)
-        return (mine and self.in_scope(noun, write=False)) or self.can(read_all)
+        return (mine and self.reaches(noun)) or self.can(read_all)
 
     def list_filter(self, read_all: Permission) -> int | None:
         """Owner to filter lists by: None when the caller sees everybody's.
@@ -82,9 +91,14 @@ class Caller:
         if self.can(read_all):
             return None
         noun = read_all.value.split(":", 1)[0]
-        if not self.in_scope(noun, write=False):
+        if not self.reaches(noun):
             raise forbidden("scope_missing", f"This token has no scope for '{noun}'.")
         return self.user_id
+
+
+def scope_missing(scope: str) -> ParcelaError:
+    """The refusal of a token whose user may do this, but which was not made for it."""
+    return forbidden("scope_missing", f"This token needs the scope '{scope}' for this.")
 
 
 def check_visible(
@@ -109,14 +123,16 @@ def check_writable(
     what: str,
     ident: object,
     *,
+    scope: Scope,
     project_id: int | None = None,
 ) -> None:
-    """Raise ``not_found`` to strangers and ``forbidden`` to those who may only look."""
-    noun = write_all.value.split(":", 1)[0]
+    """Raise ``not_found`` to strangers, and ``forbidden`` to those who may only look and tokens without the scope."""
     mine = owner_id == caller.user_id or caller.manages(project_id)
-    if (mine and caller.in_scope(noun, write=True)) or caller.can(write_all):
+    if (mine and caller.in_scope(scope)) or caller.can(write_all):
         return
     check_visible(caller, owner_id, read_all, what, ident, project_id=project_id)
+    if mine or caller.holds(write_all):
+        raise scope_missing(scope if mine else write_all)
     raise forbidden("not_yours", f"You may look at this {what} but not change it.")
 
 

@@ -12,7 +12,7 @@ from functools import partial
 
 from parcela.core.errors import ParcelaError, Problem, invalid, not_found, unauthenticated
 from parcela.core.origin import identify
-from parcela.core.permissions import is_own_reading
+from parcela.core.scopes import is_own
 from parcela.core.sealing import Sealer
 from parcela.core.tokens import PERSONAL_PREFIX, TokenSigner, hash_token, new_personal_token
 from parcela.models import ApiToken, User
@@ -32,7 +32,7 @@ from parcela.services.auth_rules import (
 from parcela.services.event_views import ENDING
 from parcela.services.guard import LoginGuard, lock_user
 from parcela.services.revoking import revoke_access
-from parcela.services.roles import check_known, check_within_rights
+from parcela.services.roles import check_scopes, check_within_rights
 from parcela.services.second_factor import SecondFactorService, code_required, wrong_code
 from parcela.services.sessions import Origin, SessionService, TokenPair
 from parcela.services.throttle import account_key, address_key, clean_identifier
@@ -294,11 +294,11 @@ class AuthService:
         """Make a personal token. Only a session may: a stolen token must not make itself a longer-lived sister.
 
         A scope is a ceiling. Wildcards (``*``, ``vm:*``) mean "what I may do" and follow the user's rights; a right
-        that is named must be held now. ``vm:read`` and the like, which are no rights, let it look at own things.
+        that is named must be held now. The verbs of ``core.scopes`` are no rights: they are about own things.
         """
         require_session(caller)
-        named = [scope for scope in scopes if not is_own_reading(scope)]
-        check_known(named, "scopes")
+        named = [scope for scope in scopes if not is_own(scope)]
+        check_scopes(scopes, "scopes")
         check_within_rights(caller, [scope for scope in named if not scope.endswith("*")], "The token")
         now = self._clock()
         if not scopes or (expires_at is not None and expires_at <= now):

@@ -5,15 +5,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from parcela.core.errors import ErrorKind, ParcelaError, conflict, forbidden, unauthenticated
-from parcela.core.lifecycle import VM_ON, VmState
-from parcela.core.permissions import Permission
+from parcela.core.errors import ErrorKind, ParcelaError, forbidden, unauthenticated
 from parcela.core.tokens import hash_token, new_secret
 from parcela.hypervisors.driver import ConsoleStream, SerialConsoles, VncConsoles
 from parcela.hypervisors.errors import DriverError
 from parcela.models import ConsoleTicket, VirtualMachine
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork, UnitOfWorkFactory
-from parcela.services.access import Caller, check_writable
+from parcela.services.access import Caller
+from parcela.services.allowed_compute import ALLOWED, CONSOLE, VmFacts
 from parcela.services.auth_rules import caller_of
 from parcela.services.drivers import HostDrivers
 from parcela.services.events import EventService
@@ -76,14 +75,17 @@ class ConsoleService:
         self._drivers = drivers
         self._events = events
 
+    async def check_right(self, uow: ReadUnitOfWork, caller: Caller, vm_id: int) -> None:
+        """Raise when the caller may not open consoles of a VM, on or off."""
+        ALLOWED.check_right(caller, VmFacts.of(await uow.vms.get(vm_id)), CONSOLE)
+
     async def ticket(self, uow: UnitOfWork, caller: Caller, vm_id: int, kind: ConsoleKind) -> Ticket:
         """A ticket for one opening of one console within 30 seconds.
 
         A console is full control of the guest, so it needs the right to write.
         """
         vm = await uow.vms.get(vm_id)
-        _check_right(caller, vm)
-        _check_on(vm)
+        ALLOWED.check(caller, VmFacts.of(vm), CONSOLE)
         secret = new_secret()
         now = uow.clock()
         expires_at = now + timedelta(seconds=TICKET_TTL_S)
@@ -125,9 +127,8 @@ class ConsoleService:
             if ticket.vm_id != vm_id or ticket.kind != kind.value:
                 raise forbidden("ticket_mismatch", "The ticket is for another console.")
             vm = await uow.vms.get(vm_id)
-            _check_on(vm)
             holder = Holder(ticket.user_id, ticket.token_id, ticket.family)
-            await _judge(uow, holder, vm)
+            await _judge(uow, holder, vm, to_open=True)
             provider, host_name = await uow.hosts.provider_of(vm.host_id or 0)
         try:
             stream = await self._open(provider, host_name, vm.uuid, kind)
@@ -158,23 +159,14 @@ class ConsoleService:
         raise ParcelaError(ErrorKind.UNSUPPORTED, "no_console", f"This host has no {kind.value} consoles.")
 
 
-async def _judge(uow: ReadUnitOfWork, holder: Holder, vm: VirtualMachine) -> datetime | None:
-    """When the session or token ends by itself; raises when it may not use the console of a VM now."""
+async def _judge(uow: ReadUnitOfWork, holder: Holder, vm: VirtualMachine, *, to_open: bool = False) -> datetime | None:
+    """When the session or token ends by itself; raises when it may not use the console of a VM now (or, open it)."""
     if holder.family:
         facts = await uow.tokens.facts_of_session(holder.user_id, holder.family)
     else:
         facts = await uow.tokens.facts_by_id(holder.token_id)
     if facts is None:
         raise unauthenticated("token_revoked", "The session was ended; log in again.")
-    _check_right(caller_of(facts, uow.clock()), vm)
+    caller = caller_of(facts, uow.clock())
+    (ALLOWED.check if to_open else ALLOWED.check_right)(caller, VmFacts.of(vm), CONSOLE)
     return facts.expires_at
-
-
-def _check_right(caller: Caller, vm: VirtualMachine) -> None:
-    read_all, write_all = Permission.VM_READ_ALL, Permission.VM_WRITE_ALL
-    check_writable(caller, vm.owner_id, read_all, write_all, "virtual machine", vm.id, project_id=vm.project_id)
-
-
-def _check_on(vm: VirtualMachine) -> None:
-    if VmState(vm.state) not in VM_ON | {VmState.STARTING}:
-        raise conflict("vm_is_off", f"The VM is {vm.state}; a console answers only while it is on.")

@@ -25,7 +25,7 @@ def doubted(record: EventRecord) -> int | None:
 
 def nouns_of(caller: Caller) -> frozenset[str] | None:
     """What a personal token is told of: things of its scopes. ``event:read`` is the scope for all of one's own."""
-    if caller.scopes is None or "*" in caller.scopes or caller.in_scope("event", write=False):
+    if caller.scopes is None or "*" in caller.scopes or caller.reaches("event"):
         return None
     return frozenset(scope.split(":", 1)[0] for scope in caller.scopes)
 

@@ -15,6 +15,7 @@ import structlog
 
 from parcela.core.errors import ParcelaError, Problem, conflict, forbidden, invalid, not_found
 from parcela.core.permissions import Permission
+from parcela.core.scopes import Scope
 from parcela.core.settings import Settings
 from parcela.hypervisors.spec import ImageFormat
 from parcela.models import Image
@@ -180,7 +181,7 @@ class ImageService:
         check: Callable[[Image], None] = lambda _: None,
     ) -> Image:
         """Change what is said of an image (fields of ``NewImage``); ``check`` sees the locked row first."""
-        image = _writable(caller, await uow.images.lock(image_id))
+        image = _writable(caller, await uow.images.lock(image_id), Scope.IMAGE_UPDATE)
         check(image)
         check_fields(Image, INVALID, changes)
         if changes.get("visibility", image.visibility) != image.visibility:
@@ -205,7 +206,7 @@ class ImageService:
         Raises:
             ParcelaError: ``conflict`` ``image_in_use``, with the VMs.
         """
-        image = _writable(caller, await uow.images.lock(image_id))
+        image = _writable(caller, await uow.images.lock(image_id), Scope.IMAGE_DELETE)
         check(image)
         problems = [
             Problem(f"vms[{vm_id}]", f"VM {name} was made from it.", "in_use")
@@ -306,14 +307,16 @@ def _seen(caller: Caller, image: Image) -> Image:
     return image
 
 
-def _writable(caller: Caller, image: Image) -> Image:
+def _writable(caller: Caller, image: Image, scope: Scope) -> Image:
     """Owners change what is still private; the rest needs ``catalogue:write``."""
     if caller.can(Permission.CATALOGUE_WRITE):
         return image
     _seen(caller, image)
-    mine = image.owner_id == caller.user_id and caller.in_scope("image", write=True)
-    if not mine or image.visibility == "public":
+    if image.visibility != "public" and not caller.reaches("image"):
+        raise not_found("image", image.id)  # as every other thing is to a token without any scope of its kind
+    if image.owner_id != caller.user_id or image.visibility == "public":
         raise forbidden("not_yours", "You may use this image but not change it.")
+    caller.require_scope(scope)
     return image
 
 

@@ -85,16 +85,22 @@ class MachineService:
         machine_id: int,
         changes: Mapping[str, Any],
         check: Callable[[MachineRow], None] = lambda _: None,
+        amend: Callable[[MachineRow], Mapping[str, Any]] = lambda _: {},
     ) -> MachineRow:
         """Change some of the fields of ``create``; ``reason`` says why the status changes.
+
+        ``check`` sees the locked machine first; ``amend`` makes more changes of it, where what is new depends on what
+        is there: read before the lock, that could be somebody else's change taken back.
 
         Raises:
             ParcelaError: ``conflict`` ``machine_status``, ``machine_archived``, ``machine_exists``.
         """
         caller.require(Permission.MACHINE_WRITE)
         machine = await uow.machines.lock(machine_id)
-        check(await _detail(uow, machine_id))
+        before = await _detail(uow, machine_id)
+        check(before)
         refuse_archived(machine)
+        changes = {**changes, **amend(before)}
         check_inventory(INVALID, changes)
         await _check_responsible(uow, changes)
         left = dict(changes)

@@ -6,12 +6,13 @@ from typing import Any
 
 from parcela.core.errors import Problem, conflict, forbidden, invalid, not_found
 from parcela.core.permissions import Permission, ProjectKind, ProjectRole
+from parcela.core.scopes import Scope
 from parcela.core.settings import Settings
 from parcela.models import Project, ProjectMember, Quota, User
 from parcela.models.projects import RESOURCES
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
-from parcela.services.access import Caller, check_visible
+from parcela.services.access import Caller, check_visible, scope_missing
 from parcela.services.reserving import NO_LIMITS, default_limits
 
 
@@ -44,7 +45,7 @@ class ProjectService:
     async def get(self, uow: ReadUnitOfWork, caller: Caller, project_id: int) -> Project:
         """A project the caller may see."""
         row = await uow.projects.get(project_id)
-        mine = project_id in caller.projects and caller.in_scope("project", write=False)
+        mine = project_id in caller.projects and caller.reaches("project")
         if not mine and not caller.can(Permission.PROJECT_READ_ALL):
             raise not_found("project", project_id)
         return row
@@ -77,7 +78,7 @@ class ProjectService:
         check: Callable[[Project], None],
     ) -> Project:
         """Change name, kind or description; ``check`` sees the locked row first."""
-        row = await self._writable(uow, caller, project_id)
+        row = await self._writable(uow, caller, project_id, Scope.PROJECT_UPDATE)
         check(row)
         for field, value in changes.items():
             if value is not None:
@@ -88,8 +89,10 @@ class ProjectService:
         _note(uow, "project.changed", caller, row)
         return row
 
-    async def delete(self, uow: UnitOfWork, caller: Caller, project_id: int) -> None:
-        """Remove a project in which nothing is left.
+    async def delete(
+        self, uow: UnitOfWork, caller: Caller, project_id: int, check: Callable[[Project], None] = lambda _: None
+    ) -> None:
+        """Remove a project in which nothing is left. ``check`` sees the locked row first.
 
         Raises:
             ParcelaError: ``conflict`` ``project_in_use``, with everything that stands in the way.
@@ -97,6 +100,7 @@ class ProjectService:
         await self.get(uow, caller, project_id)
         caller.require(Permission.PROJECT_WRITE_ALL)
         row = await uow.projects.lock(project_id)
+        check(row)
         await uow.projects.hold_members(project_id)  # nobody puts anything into it meanwhile
         things = await uow.projects.things_in(project_id)
         if things:
@@ -116,7 +120,7 @@ class ProjectService:
         self, uow: UnitOfWork, caller: Caller, project_id: int, *, user: str, role: ProjectRole
     ) -> Mapping[str, Any]:
         """Take somebody in, by e-mail address or username."""
-        row = await self._writable(uow, caller, project_id)
+        row = await self._writable(uow, caller, project_id, Scope.PROJECT_MEMBERS)
         found = await uow.users.by_identifier(user.strip().lower())
         if found is None:
             text = f"There is no user '{user}'."
@@ -133,7 +137,7 @@ class ProjectService:
         self, uow: UnitOfWork, caller: Caller, project_id: int, user_id: int, role: ProjectRole
     ) -> Mapping[str, Any]:
         """Give a member another role."""
-        row = await self._writable(uow, caller, project_id)
+        row = await self._writable(uow, caller, project_id, Scope.PROJECT_MEMBERS)
         membership = await uow.projects.member(project_id, user_id)
         if membership is None:
             raise not_found("member", user_id)
@@ -149,8 +153,10 @@ class ProjectService:
             ParcelaError: ``conflict`` ``member_owns_things`` while slices, VMs or templates of theirs are in it.
         """
         row = await self.get(uow, caller, project_id)
-        if user_id != caller.user_id or not caller.in_scope("project", write=True):
-            row = await self._writable(uow, caller, project_id)
+        if user_id == caller.user_id:
+            caller.require_scope(Scope.PROJECT_LEAVE)
+        else:
+            row = await self._writable(uow, caller, project_id, Scope.PROJECT_MEMBERS)
         membership = await uow.projects.member(project_id, user_id)
         if membership is None:
             raise not_found("member", user_id)
@@ -165,11 +171,13 @@ class ProjectService:
     async def _member(uow: UnitOfWork, project_id: int, user_id: int) -> Mapping[str, Any]:
         return next(row for row in await uow.projects.members(project_id) if row["user_id"] == user_id)
 
-    async def _writable(self, uow: UnitOfWork, caller: Caller, project_id: int) -> Project:
+    async def _writable(self, uow: UnitOfWork, caller: Caller, project_id: int, scope: Scope) -> Project:
         """The locked project, for its managers and holders of ``project:write_all``."""
         await self.get(uow, caller, project_id)
-        manages = caller.manages(project_id) and caller.in_scope("project", write=True)
-        if not manages and not caller.can(Permission.PROJECT_WRITE_ALL):
+        manages, write_all = caller.manages(project_id), Permission.PROJECT_WRITE_ALL
+        if not (manages and caller.in_scope(scope)) and not caller.can(write_all):
+            if manages or caller.holds(write_all):
+                raise scope_missing(scope if manages else write_all)
             raise forbidden("project_role", "Only managers of the project may do this.")
         return await uow.projects.lock(project_id)
 

@@ -1,15 +1,14 @@
 """Doing a failed or cancelled operation again: a new one of the same kind on the same thing."""
 
-from parcela.core.errors import conflict
+from parcela.core.errors import not_found
 from parcela.core.lifecycle import Action, OperationState
 from parcela.models import Operation
 from parcela.repositories.uow import UnitOfWork
 from parcela.services.access import Caller
+from parcela.services.allowed_compute import ALLOWED, RETRY, operation_facts, repeated
 from parcela.services.operations.requests import OperationService
 from parcela.services.slices import SliceService
 from parcela.services.vms import VmService
-
-AGAIN = {OperationState.FAILED.value, OperationState.CANCELLED.value}
 
 
 class RetryService:
@@ -21,19 +20,28 @@ class RetryService:
         self._slices = slices
         self._vms = vms
 
-    async def retry(self, uow: UnitOfWork, caller: Caller, operation_id: int) -> Operation:
+    async def retry(
+        self, uow: UnitOfWork, caller: Caller, operation_id: int, *, slice_id: int | None = None
+    ) -> Operation:
         """Open it again; a stuck one is taken up where it is.
+
+        Args:
+            uow: unit of work.
+            caller: who asks.
+            operation_id: which operation.
+            slice_id: the slice it must belong to, when the caller names one.
 
         Raises:
             ParcelaError: kind ``conflict`` when it has not failed.
         """
         operation, steps = await self._operations.get(uow, caller, operation_id)
+        if slice_id is not None and operation.slice_id != slice_id:
+            raise not_found("operation", operation_id)
+        ALLOWED.check(caller, await operation_facts(uow, operation), RETRY)
         if operation.state == OperationState.STUCK.value:
             await self._operations.reopen_stuck(uow, operation_id)
             return await uow.operations.lock(operation_id)
-        if operation.state not in AGAIN:
-            raise conflict("operation_not_failed", f"The operation is {operation.state}; there is nothing to repeat.")
-        action = Action(operation.kind.split(".", 1)[1])
+        action = repeated(operation.kind)
         if operation.vm_id is not None:
             return await self._vm(uow, caller, operation.vm_id, action)
         if action is Action.DEPLOY:
@@ -44,9 +52,7 @@ class RetryService:
     async def _vm(self, uow: UnitOfWork, caller: Caller, vm_id: int, action: Action) -> Operation:
         if action is Action.DESTROY:
             return await self._vms.destroy(uow, caller, vm_id)
-        if action is Action.UPDATE:
-            raise conflict("operation_not_repeatable", "Ask for the change again; it may name other values now.")
-        return await self._vms.act(uow, caller, vm_id, Action.START if action is Action.DEPLOY else action)
+        return await self._vms.act(uow, caller, vm_id, action)
 
     async def _slice(self, uow: UnitOfWork, caller: Caller, slice_id: int, action: Action) -> Operation:
         if action is Action.DESTROY:

@@ -1,11 +1,12 @@
 """Roles: named sets of rights. Nobody gives away rights they do not hold."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from parcela.core.errors import Problem, conflict, forbidden, invalid, not_found
 from parcela.core.permissions import Permission, grants, is_known
+from parcela.core.scopes import is_scope
 from parcela.models import Role
 from parcela.repositories.paging import PageRequest
 from parcela.repositories.roles import RolePage, RoleRecord
@@ -46,6 +47,17 @@ def check_known(rights: Sequence[str], where: str) -> None:
     ]
     if problems:
         raise invalid("unknown_permission", "Some of the permissions do not exist.", *problems)
+
+
+def check_scopes(scopes: Sequence[str], where: str) -> None:
+    """Raise ``invalid`` with a problem for every scope that does not exist."""
+    problems = [
+        Problem(f"{where}[{index}]", f"There is no scope '{scope}'; see GET /permissions.", "unknown_permission")
+        for index, scope in enumerate(scopes)
+        if not is_scope(scope)
+    ]
+    if problems:
+        raise invalid("unknown_permission", "Some of the scopes do not exist.", *problems)
 
 
 async def check_administrators_left(uow: UnitOfWork) -> None:
@@ -98,9 +110,19 @@ class RoleService:
         check_within_rights(caller, record.permissions, "The role")
         return record
 
-    async def update(self, uow: UnitOfWork, caller: Caller, role_id: int, changes: RoleChanges) -> RoleRecord:
-        """Change a custom role; its holders have the new rights from the next request on."""
-        await self.get_for_update(uow, caller, role_id)
+    async def update(
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        role_id: int,
+        changes: RoleChanges,
+        check: Callable[[RoleRecord], None] = lambda _: None,
+    ) -> RoleRecord:
+        """Change a custom role; its holders have the new rights from the next request on.
+
+        ``check`` sees the locked role first.
+        """
+        check(await self.get_for_update(uow, caller, role_id))
         role = await uow.roles.get(role_id)
         if changes.name is not None:
             role.name = changes.name
@@ -115,9 +137,11 @@ class RoleService:
         self._event(uow, caller, "role.updated", role, permissions=list(record.permissions))
         return record
 
-    async def delete(self, uow: UnitOfWork, caller: Caller, role_id: int) -> None:
-        """Remove a custom role that nobody holds."""
-        await self.get_for_update(uow, caller, role_id)
+    async def delete(
+        self, uow: UnitOfWork, caller: Caller, role_id: int, check: Callable[[RoleRecord], None] = lambda _: None
+    ) -> None:
+        """Remove a custom role that nobody holds. ``check`` sees the locked role first."""
+        check(await self.get_for_update(uow, caller, role_id))
         role = await uow.roles.get(role_id)
         holders = await uow.users.ids_with_role(role_id, limit=HOLDERS_SHOWN)
         if holders:

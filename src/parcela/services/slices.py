@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
-from parcela.core.errors import Problem, conflict, invalid, not_found
-from parcela.core.lifecycle import Action, CrashPolicy, DesiredState, SliceState, VmState, check_slice_action
+from parcela.core.errors import Problem, invalid, not_found
+from parcela.core.lifecycle import Action, CrashPolicy, DesiredState, SliceState, VmState
 from parcela.core.permissions import Permission
 from parcela.core.settings import Settings
 from parcela.core.topology.document import parse_document
@@ -15,8 +15,10 @@ from parcela.core.topology.expand import PlannedVm, expand
 from parcela.models import Operation, Slice, VirtualMachine
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
-from parcela.services.access import Caller, check_visible, check_writable
+from parcela.services.access import Caller, check_visible
+from parcela.services.allowed_compute import ALLOWED, EXTEND, SliceFacts, slice_facts
 from parcela.services.catalogue_snapshot import load_catalogue
+from parcela.services.checks import Check, unchecked
 from parcela.services.launching import check_launch
 from parcela.services.operations import plans
 from parcela.services.operations.planning import plan_vms
@@ -46,15 +48,13 @@ WANTED: Mapping[Action, DesiredState] = {
     Action.SUSPEND: DesiredState.PAUSED,
     Action.RESUME: DesiredState.RUNNING,
 }
-TOUCHED: Mapping[Action, frozenset[VmState]] = {
-    Action.START: frozenset({VmState.STOPPED, VmState.ERROR, VmState.RUNNING}),
-    Action.STOP: frozenset({VmState.RUNNING, VmState.PAUSED, VmState.ERROR, VmState.STOPPED}),
-    Action.REBOOT: frozenset({VmState.RUNNING}),
-    Action.SUSPEND: frozenset({VmState.RUNNING, VmState.PAUSED}),
-    Action.RESUME: frozenset({VmState.PAUSED, VmState.RUNNING}),
-    Action.RESET: frozenset({VmState.RUNNING, VmState.PAUSED, VmState.STOPPED, VmState.ERROR}),
-}
-"""VMs that an action on their slice acts on; the others are left as they are."""
+
+
+class _Begun(NamedTuple):
+    """A slice that is being changed."""
+
+    row: Slice
+    vms: list[VirtualMachine]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class SliceOrder:
 
 
 class SliceService:
-    """Business rules of slices."""
+    """Business rules of slices. A ``check`` sees the locked slice, as ``details`` gives it, before it is changed."""
 
     def __init__(self, settings: Settings, operations: OperationService, templates: TemplateService) -> None:
         """Take the collaborators."""
@@ -153,9 +153,10 @@ class SliceService:
         return row
 
     async def details(self, uow: ReadUnitOfWork, caller: Caller, slice_id: int) -> Mapping[str, Any]:
-        """A slice as a row of the list, with the names of owner, zone and template."""
-        await self.get(uow, caller, slice_id)
-        return (await uow.slices.page(PageRequest(limit=1), slice_id=slice_id, include_destroyed=True)).rows[0]
+        """A slice as a row of the list (names of owner, zone and template), with its ``allowed_actions``."""
+        allowed = await self.allowed(uow, caller, slice_id)
+        row = (await uow.slices.page(PageRequest(limit=1), slice_id=slice_id, include_destroyed=True)).rows[0]
+        return {**row, "allowed_actions": allowed}
 
     async def page(
         self,
@@ -179,24 +180,39 @@ class SliceService:
             name=name,
         )
 
-    async def _check_writable(self, uow: UnitOfWork, caller: Caller, slice_id: int) -> None:
+    async def allowed(self, uow: ReadUnitOfWork, caller: Caller, slice_id: int) -> tuple[str, ...]:
+        """What the caller may do with a slice now."""
+        return ALLOWED.of(caller, await slice_facts(uow, await self.get(uow, caller, slice_id)))
+
+    async def check(self, uow: ReadUnitOfWork, caller: Caller, slice_id: int, action: str) -> None:
+        """Raise what the caller would get who asked for an action now; nothing is changed or locked."""
+        ALLOWED.check(caller, await slice_facts(uow, await self.get(uow, caller, slice_id)), action)
+
+    @staticmethod
+    async def _check_right(uow: UnitOfWork, caller: Caller, slice_id: int, action: str) -> None:
+        """Whether the caller may do this in some state. Before the lock: strangers hold up nobody."""
         row = await uow.slices.get_or_none(slice_id)
         if row is None:
             raise not_found("slice", slice_id)
-        read_all, write_all = Permission.SLICE_READ_ALL, Permission.SLICE_WRITE_ALL
-        check_writable(caller, row.owner_id, read_all, write_all, "slice", slice_id, project_id=row.project_id)
+        ALLOWED.check_right(caller, SliceFacts.of(row), action)
 
-    async def _writable(self, uow: UnitOfWork, caller: Caller, slice_id: int) -> Slice:
-        await self._check_writable(uow, caller, slice_id)
-        return await uow.slices.lock(slice_id)
-
-    async def deploy(self, uow: UnitOfWork, caller: Caller, slice_id: int, *, paused: bool = False) -> Operation:
-        """Reserve capacity for all VMs of a draft and build it; a failure undoes everything."""
-        row = await self._writable(uow, caller, slice_id)
-        check_slice_action(Action.DEPLOY, SliceState(row.state))
+    async def _begin(
+        self, uow: UnitOfWork, caller: Caller, slice_id: int, action: str, check: Check = unchecked
+    ) -> _Begun:
+        """The locked slice and its VMs, once the action is allowed; nobody else changes either until the end."""
+        await self._check_right(uow, caller, slice_id, action)
+        row = await uow.slices.lock(slice_id)
+        if check is not unchecked:
+            check(await self.details(uow, caller, slice_id))
         vms = await uow.vms.of_slice(slice_id)
-        if not vms or any(vm.host_id is not None for vm in vms):
-            raise conflict("slice_half_destroyed", "Its destruction ended half-way; only 'destroy' is possible now.")
+        ALLOWED.check(caller, SliceFacts.of(row, vms), action)
+        return _Begun(row, vms)
+
+    async def deploy(
+        self, uow: UnitOfWork, caller: Caller, slice_id: int, *, paused: bool = False, check: Check = unchecked
+    ) -> Operation:
+        """Reserve capacity for all VMs of a draft and build it; a failure undoes everything."""
+        row, vms = await self._begin(uow, caller, slice_id, Action.DEPLOY.value, check)
         _, _, needs = await plan_vms(uow, vms)
         hosts = await place(uow, row.zone_id, vms, needs, limits_for(self._settings, caller, row.project_id))
         planned, names, _ = await plan_vms(uow, vms, hosts)
@@ -214,14 +230,13 @@ class SliceService:
             undo_on_failure=True,
         )
 
-    async def act(self, uow: UnitOfWork, caller: Caller, slice_id: int, action: Action) -> Operation:
+    async def act(
+        self, uow: UnitOfWork, caller: Caller, slice_id: int, action: Action, check: Check = unchecked
+    ) -> Operation:
         """Start, stop, reboot, suspend, resume or reset the VMs of a slice."""
-        row = await self._writable(uow, caller, slice_id)
-        check_slice_action(action, SliceState(row.state))
-        everyone = await uow.vms.of_slice(slice_id)
-        vms = [vm for vm in everyone if VmState(vm.state) in TOUCHED[action] and vm.host_id is not None]
-        if not vms:
-            raise conflict("slice_state", f"No VM of the slice is in a state in which '{action.value}' does anything.")
+        row, everyone = await self._begin(uow, caller, slice_id, action.value, check)
+        touched = {vm.id for vm in SliceFacts.of(row, everyone).touched(action)}
+        vms = [vm for vm in everyone if vm.id in touched]
         await uow.vms.update_fields([vm.id for vm in vms], desired=WANTED[action].value)
         planned, names, _ = await plan_vms(uow, vms)
         broken = {vm.id for vm in vms if vm.state == VmState.ERROR.value}
@@ -236,20 +251,18 @@ class SliceService:
             vms=vms,
         )
 
-    async def destroy(self, uow: UnitOfWork, caller: Caller, slice_id: int) -> Operation:
+    async def destroy(self, uow: UnitOfWork, caller: Caller, slice_id: int, check: Check = unchecked) -> Operation:
         """Remove everything of a slice from all hosts and give its capacity back.
 
         What is under way is cancelled, and the destruction begins when that has ended. Asked for again, the answer is
         the same operation.
         """
-        await self._check_writable(uow, caller, slice_id)
+        await self._check_right(uow, caller, slice_id, Action.DESTROY.value)
         await self._operations.make_way(uow, caller, slice_id=slice_id)
-        row = await uow.slices.lock(slice_id)
-        check_slice_action(Action.DESTROY, SliceState(row.state))
+        row, everyone = await self._begin(uow, caller, slice_id, Action.DESTROY.value, check)
         going_on = await uow.operations.destruction(slice_id=slice_id)
         if going_on is not None:
             return going_on
-        everyone = await uow.vms.of_slice(slice_id)
         if row.operation_id is not None or any(vm.operation_id is not None for vm in everyone):
             return await self._operations.open_waiting(uow, caller, slice_row=row)
         placed = [vm for vm in everyone if vm.host_id is not None]
@@ -266,11 +279,16 @@ class SliceService:
             vms=everyone,
         )
 
-    async def extend(self, uow: UnitOfWork, caller: Caller, slice_id: int, expires_in_s: int | None) -> Slice:
+    async def extend(
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        slice_id: int,
+        expires_in_s: int | None,
+        check: Check = unchecked,
+    ) -> Slice:
         """Set a new end of life, counted from now; None takes the default."""
-        row = await self._writable(uow, caller, slice_id)
-        if row.state in {SliceState.DESTROYED, SliceState.DESTROYING}:
-            raise conflict("slice_state", f"The slice is {row.state}; there is nothing to extend.")
+        row, _ = await self._begin(uow, caller, slice_id, EXTEND, check)
         row.expires_at = self._expiry(caller, expires_in_s, uow)
         row.updated_at = uow.clock()
         row.generation += 1

@@ -1,11 +1,11 @@
 """Templates: drawn topologies. Every change of the drawing is a new version; a version never changes."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from parcela.core.errors import ParcelaError, Problem, forbidden, invalid, not_found
+from parcela.core.errors import ParcelaError, Problem, invalid
 from parcela.core.permissions import Permission
 from parcela.core.settings import Settings
 from parcela.core.topology.cloud import from_cloud, to_cloud
@@ -15,6 +15,8 @@ from parcela.models import Template, TemplateVersion
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
+from parcela.services.allowed import TemplateFacts
+from parcela.services.allowed_compute import ALLOWED
 from parcela.services.catalogue_rules import check_fields
 from parcela.services.catalogue_snapshot import load_catalogue, load_image_aliases
 from parcela.services.launching import check_launch
@@ -123,8 +125,12 @@ class TemplateService:
     async def get(self, uow: ReadUnitOfWork, caller: Caller, template_id: int) -> TemplateRow:
         """One template with its newest document."""
         row = await uow.templates.detail(template_id)
-        _check_visible(caller, row["owner_id"], row["project_id"], row["visibility"], template_id)
+        _facts(row).check_visible(caller)
         return row
+
+    async def details(self, uow: ReadUnitOfWork, caller: Caller, template_id: int) -> TemplateRow:
+        """One template as ``get`` gives it, with its ``allowed_actions``."""
+        return with_allowed(caller, await self.get(uow, caller, template_id))
 
     async def create(self, uow: UnitOfWork, caller: Caller, draft: TemplateDraft) -> TemplateRow:
         """Save a new template as version 1.
@@ -152,22 +158,29 @@ class TemplateService:
         )
         await self._save(uow, caller, template, document)
         _note(uow, "template.created", caller, template)
-        return await uow.templates.detail(template.id)
+        return with_allowed(caller, await uow.templates.detail(template.id))
 
     async def update(
         self,
         uow: UnitOfWork,
         caller: Caller,
         template_id: int,
-        draft: TemplateDraft,
+        wanted: TemplateDraft | Callable[[TemplateRow], TemplateDraft],
         check: Callable[[TemplateRow], None] = lambda _: None,
     ) -> TemplateRow:
-        """Replace a template; another document makes a new version. ``check`` sees the locked one first."""
+        """Replace a template; another document makes a new version.
+
+        ``check`` sees the locked one first, and so does ``wanted`` where it keeps something of what is there.
+        """
         template = await uow.templates.lock(template_id)
         before = await uow.templates.detail(template_id)
-        _check_writable(caller, template)
+        ALLOWED.check(caller, _facts(template), "update")
+        before = with_allowed(caller, before)
         check(before)
+        draft = wanted(before) if callable(wanted) else wanted
         project_id = draft.project_after(template.project_id)
+        if (project_id, draft.visibility) != (template.project_id, template.visibility):
+            ALLOWED.check(caller, _facts(template), "share")
         if project_id != template.project_id:
             await check_launch(uow, caller, project_id)
         check_fields(Template, "template_invalid", draft.fields())
@@ -186,15 +199,15 @@ class TemplateService:
             await self._save(uow, caller, template, document)
         await uow.flush()  # the answer below is read from the row
         _note(uow, "template.updated", caller, template)
-        return await uow.templates.detail(template_id)
+        return with_allowed(caller, await uow.templates.detail(template_id))
 
     async def delete(
         self, uow: UnitOfWork, caller: Caller, template_id: int, check: Callable[[TemplateRow], None] = lambda _: None
     ) -> None:
         """Remove a template with its versions; slices made from it go on."""
         template = await uow.templates.lock(template_id)
-        _check_writable(caller, template)
-        check(await uow.templates.detail(template_id))
+        ALLOWED.check(caller, _facts(template), "delete")
+        check(with_allowed(caller, await uow.templates.detail(template_id)))
         _note(uow, "template.deleted", caller, template)
         await uow.templates.delete(template)
 
@@ -306,6 +319,11 @@ def size_of(document: dict[str, Any]) -> int:
     return len(json.dumps(document, ensure_ascii=False).encode())
 
 
+def with_allowed(caller: Caller, row: Mapping[str, Any]) -> TemplateRow:
+    """A row of a template with ``allowed_actions``: what the caller may do with it."""
+    return {**row, "allowed_actions": ALLOWED.of(caller, _facts(dict(row)))}
+
+
 def _text(raw: dict[str, Any], field: str) -> str:
     value = raw.get(field, "")
     if not isinstance(value, str):
@@ -320,20 +338,10 @@ def _refuse_unknown(raw: dict[str, Any]) -> None:
         raise template_invalid(problems)
 
 
-def _check_visible(caller: Caller, owner_id: int, project_id: int | None, visibility: str, template_id: int) -> None:
-    """Everybody sees public ones, members those of their projects, people their own."""
-    if visibility == "public" or caller.sees(owner_id, Permission.TEMPLATE_READ_ALL):
-        return
-    if project_id not in caller.projects or not caller.in_scope("template", write=False):
-        raise not_found("template", template_id)
-
-
-def _check_writable(caller: Caller, template: Template) -> None:
-    mine = template.owner_id == caller.user_id or caller.manages(template.project_id)
-    if (mine and caller.in_scope("template", write=True)) or caller.can(Permission.TEMPLATE_WRITE_ALL):
-        return
-    _check_visible(caller, template.owner_id, template.project_id, template.visibility, template.id)
-    raise forbidden("not_yours", "You may look at this template but not change it.")
+def _facts(template: Template | TemplateRow) -> TemplateFacts:
+    names = ("id", "owner_id", "project_id", "visibility")
+    row = template if isinstance(template, dict) else {name: getattr(template, name) for name in names}
+    return TemplateFacts(**{name: row[name] for name in names})
 
 
 def _note(uow: UnitOfWork, event_type: str, caller: Caller, template: Template) -> None:

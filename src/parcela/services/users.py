@@ -1,7 +1,7 @@
 """Users: who may log in, with which role. Nobody makes somebody more powerful than themselves."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from email_validator import EmailNotValidError, validate_email
 from parcela.core.errors import Problem, conflict, forbidden, invalid, not_found
 from parcela.core.passwords import PasswordHasher, PasswordPolicy
 from parcela.core.permissions import CLIENT_ROLE, Permission
+from parcela.core.scopes import Scope
 from parcela.models import Role, User
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
@@ -183,13 +184,20 @@ class UserService:
         check_within_rights(caller, await uow.roles.permissions(record.role_id), f"The user '{record.username}'")
         return record
 
-    async def update(self, uow: UnitOfWork, caller: Caller, user_id: int, changes: UserChanges) -> UserRecord:
-        """Change a user; their next request is judged by the new facts.
+    async def update(
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        user_id: int,
+        changes: UserChanges,
+        check: Callable[[UserRecord], None] = lambda _: None,
+    ) -> UserRecord:
+        """Change a user; their next request is judged by the new facts. ``check`` sees the locked user first.
 
         Another password, e-mail address or a change of ``is_active`` ends all their sessions and tokens. Role and
         superuser need not: every request, stream and console is judged by the rights of its moment.
         """
-        await self.get_for_update(uow, caller, user_id)
+        check(await self.get_for_update(uow, caller, user_id))
         if changes.is_superuser:
             _check_superuser(caller)
         values = await self._values(uow, caller, changes)
@@ -205,16 +213,21 @@ class UserService:
 
     async def me_for_update(self, uow: UnitOfWork, caller: Caller) -> UserRecord:
         """The caller's own user, locked."""
-        if not caller.in_scope("user", write=True):
-            raise forbidden("scope_missing", "This token has no scope to change users.")
+        caller.require_scope(Scope.USER_UPDATE)
         await uow.users.lock(caller.user_id)
         return await self._stored(uow, caller.user_id)
 
     async def update_me(
-        self, uow: UnitOfWork, caller: Caller, *, full_name: str | None = None, locale: str | None = None
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        *,
+        full_name: str | None = None,
+        locale: str | None = None,
+        check: Callable[[UserRecord], None] = lambda _: None,
     ) -> UserRecord:
-        """Change what everybody may change of themselves."""
-        await self.me_for_update(uow, caller)
+        """Change what everybody may change of themselves. ``check`` sees the locked user first."""
+        check(await self.me_for_update(uow, caller))
         user = await uow.users.get(caller.user_id)
         if full_name is not None:
             user.full_name = full_name
@@ -224,9 +237,11 @@ class UserService:
         self._event(uow, "user.updated", caller, user, changed=["profile"])
         return await self._stored(uow, caller.user_id)
 
-    async def delete(self, uow: UnitOfWork, caller: Caller, user_id: int) -> None:
+    async def delete(
+        self, uow: UnitOfWork, caller: Caller, user_id: int, check: Callable[[UserRecord], None] = lambda _: None
+    ) -> None:
         """Remove a user who owns nothing any more, with their tokens and the history of what they once owned."""
-        await self.get_for_update(uow, caller, user_id)
+        check(await self.get_for_update(uow, caller, user_id))
         if await uow.users.lock_administrators() == [user_id]:
             raise conflict("last_administrator", "This is the last active administrator; make another one first.")
         owned = await self._owned(uow, user_id)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from parcela.core.errors import ErrorKind, ParcelaError, Problem, conflict, invalid, not_found
-from parcela.core.lifecycle import Action, CrashPolicy, DesiredState, VmState, check_vm_action
+from parcela.core.lifecycle import Action, CrashPolicy, DesiredState, VmState
 from parcela.core.permissions import Permission
 from parcela.core.settings import Settings
 from parcela.core.topology.catalogue import Catalogue
@@ -15,8 +15,10 @@ from parcela.core.topology.expand import PlannedVm, expand
 from parcela.models import Nic, Operation, Segment, VirtualMachine
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
-from parcela.services.access import Caller, check_visible, check_writable
+from parcela.services.access import Caller, check_visible
+from parcela.services.allowed_compute import ALLOWED, VmFacts, vm_facts
 from parcela.services.catalogue_snapshot import load_catalogue
+from parcela.services.checks import Check, unchecked
 from parcela.services.launching import check_launch
 from parcela.services.operations import plans
 from parcela.services.operations.planning import plan_vms
@@ -84,7 +86,7 @@ STATUS_ACTIONS: Mapping[VmState, Action] = {VmState.RUNNING: Action.START, VmSta
 
 
 class VmService:
-    """Business rules of VMs."""
+    """Business rules of VMs. A ``check`` sees the locked VM, as ``details`` gives it, before it is changed."""
 
     def __init__(self, settings: Settings, operations: OperationService) -> None:
         """Take the collaborators."""
@@ -176,32 +178,50 @@ class VmService:
             host_id=host_id,
         )
 
-    async def _check_writable(self, uow: UnitOfWork, caller: Caller, vm_id: int) -> VirtualMachine:
+    async def allowed(self, uow: ReadUnitOfWork, caller: Caller, vm_id: int) -> tuple[str, ...]:
+        """What the caller may do with a VM now."""
+        return ALLOWED.of(caller, await vm_facts(uow, await uow.vms.get(vm_id)))
+
+    async def details(self, uow: ReadUnitOfWork, caller: Caller, vm_id: int) -> Mapping[str, Any]:
+        """A VM as ``get`` gives it, with its ``allowed_actions``."""
+        row = await self.get(uow, caller, vm_id)
+        return {**row, "allowed_actions": await self.allowed(uow, caller, vm_id)}
+
+    async def check(self, uow: ReadUnitOfWork, caller: Caller, vm_id: int, action: str) -> None:
+        """Raise what the caller would get who asked for an action now; nothing is changed or locked."""
+        ALLOWED.check(caller, await vm_facts(uow, await uow.vms.get(vm_id)), action)
+
+    @staticmethod
+    async def _check_right(uow: UnitOfWork, caller: Caller, vm_id: int, action: str) -> VirtualMachine:
+        """Whether the caller may do this in some state. Before the lock: strangers hold up nobody."""
         row = await uow.vms.get_or_none(vm_id)
-        if row is None or row.state == VmState.DELETED.value:
+        if row is None:
             raise not_found("virtual machine", vm_id)
-        read_all, write_all = Permission.VM_READ_ALL, Permission.VM_WRITE_ALL
-        what, project_id = "virtual machine", row.project_id
-        check_writable(caller, row.owner_id, read_all, write_all, what, vm_id, project_id=project_id)
+        ALLOWED.check_right(caller, VmFacts.of(row), action)
         return row
 
-    async def _writable(self, uow: UnitOfWork, caller: Caller, vm_id: int) -> VirtualMachine:
-        row = await self._check_writable(uow, caller, vm_id)
+    async def _lock(
+        self, uow: UnitOfWork, caller: Caller, vm_id: int, action: str, check: Check = unchecked
+    ) -> VirtualMachine:
+        """The VM, locked, for somebody with the right to change it so."""
+        row = await self._check_right(uow, caller, vm_id, action)
         if row.slice_id is not None:
-            await uow.slices.lock(
-                row.slice_id
-            )  # before its VMs, as operations on slices do: else they wait in a circle
-        return await uow.vms.lock(vm_id)
+            # Before its VMs, as operations on slices do: else they wait in a circle.
+            await uow.slices.lock(row.slice_id)
+        row = await uow.vms.lock(vm_id)
+        if check is not unchecked:
+            check(await self.details(uow, caller, vm_id))
+        return row
 
-    async def act(self, uow: UnitOfWork, caller: Caller, vm_id: int, action: Action) -> Operation:
+    async def act(
+        self, uow: UnitOfWork, caller: Caller, vm_id: int, action: Action, check: Check = unchecked
+    ) -> Operation:
         """Start, stop, reboot, suspend, resume or reset one VM."""
-        vm = await self._writable(uow, caller, vm_id)
-        if action is Action.START and vm.state == VmState.DEFINED.value and vm.slice_id is None:
-            _check_free(vm)
+        vm = await self._lock(uow, caller, vm_id, action.value, check)
+        ALLOWED.check(caller, await vm_facts(uow, vm), action.value)
+        if vm.state == VmState.DEFINED.value:  # it stands alone and is started for the first time
             await uow.vms.update_fields([vm.id], desired=DesiredState.RUNNING.value, error="")
             return await self._deploy(uow, caller, vm)
-        check_vm_action(action, VmState(vm.state))
-        _check_free(vm)
         await uow.vms.update_fields([vm.id], desired=WANTED[action].value)
         planned, names, _ = await plan_vms(uow, [vm])
         broken = {vm.id} if vm.state == VmState.ERROR.value else set()
@@ -209,9 +229,13 @@ class VmService:
         return await self._operations.open(uow, caller, f"vm.{action.value}", steps, owner_id=vm.owner_id, vms=[vm])
 
     async def update(
-        self, uow: UnitOfWork, caller: Caller, vm_id: int, change: VmChange
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        vm_id: int,
+        change: VmChange,
     ) -> tuple[VirtualMachine, Operation | None]:
-        """Change a VM: name and policy at any time, sizes only when it is off.
+        """Change a VM: its policy at any time, name and sizes only when it is off and free.
 
         Returns:
             (row, operation that changes the definition on the host, or None when there is nothing to do there).
@@ -219,13 +243,15 @@ class VmService:
         Raises:
             ParcelaError: kind ``conflict`` naming the fields that need a stop; ``no_capacity``.
         """
-        vm = await self._writable(uow, caller, vm_id)
+        vm = await self._lock(uow, caller, vm_id, Action.UPDATE.value)
         sizes = {"cores": change.cores, "memory_mib": change.ram, "disk_gib": change.disk}
         wanted: dict[str, int | str | None] = {**sizes, "name": change.name}
         changed = {key: value for key, value in wanted.items() if value is not None and value != getattr(vm, key)}
         if changed:
-            _check_free(vm)
-            _check_off(vm, changed)
+            facts = await vm_facts(uow, vm)
+            facts.check_free()
+            _check_off(vm, changed)  # the same as below, but it names the fields
+            ALLOWED.check(caller, facts, Action.UPDATE.value)
         image = await uow.images.get(vm.image_id)
         _check_disk(vm, change, image.min_disk_gib)
         policy = change.crash_policy.value if change.crash_policy else vm.crash_policy
@@ -244,12 +270,21 @@ class VmService:
         )
         return vm, operation
 
-    async def replace(self, uow: UnitOfWork, caller: Caller, vm_id: int, change: VmChange, sent: SentBack) -> None:
+    async def replace(
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        vm_id: int,
+        change: VmChange,
+        sent: SentBack,
+        check: Check = unchecked,
+    ) -> None:
         """Change a VM as ``update`` does; another ``status`` starts or stops it.
 
         Raises:
             ParcelaError: kind ``invalid`` for another os or owner, and for a status that nobody can ask for.
         """
+        await self._lock(uow, caller, vm_id, Action.UPDATE.value, check)
         seen = await self.get(uow, caller, vm_id)
         for field, value in (("os", sent.os), ("owner_id", sent.owner_id)):
             if value not in {None, seen[field]}:
@@ -277,18 +312,17 @@ class VmService:
             )
             raise _no_room(host.name, free)
 
-    async def destroy(self, uow: UnitOfWork, caller: Caller, vm_id: int) -> Operation:
+    async def destroy(self, uow: UnitOfWork, caller: Caller, vm_id: int, check: Check = unchecked) -> Operation:
         """Remove a stand-alone VM; VMs of slices go with their slice.
 
         What is under way is cancelled, and the destruction begins when that has ended. Asked for again, the answer is
         the same operation.
         """
-        seen = await self._check_writable(uow, caller, vm_id)
-        if seen.slice_id is not None:
-            raise conflict("vm_in_slice", f"The VM belongs to slice {seen.slice_id}; destroy the slice instead.")
+        seen = await self._check_right(uow, caller, vm_id, Action.DESTROY.value)
+        ALLOWED.check(caller, VmFacts.of(seen), Action.DESTROY.value)  # one of a slice keeps what works on it
         await self._operations.make_way(uow, caller, vm_id=vm_id)
-        vm = await uow.vms.lock(vm_id)
-        check_vm_action(Action.DESTROY, VmState(vm.state))
+        vm = await self._lock(uow, caller, vm_id, Action.DESTROY.value, check)
+        ALLOWED.check(caller, VmFacts.of(vm), Action.DESTROY.value)
         going_on = await uow.operations.destruction(vm_id=vm_id)
         if going_on is not None:
             return going_on
@@ -316,11 +350,6 @@ def _plan(order: VmOrder, catalogue: Catalogue) -> PlannedVm:
     }
     document = parse_document({"vms": [vm]})
     return expand(document, catalogue).vms[0]
-
-
-def _check_free(vm: VirtualMachine) -> None:
-    if vm.operation_id is not None:
-        raise conflict("busy", f"Operation {vm.operation_id} is working on this VM; wait for it or cancel it.")
 
 
 def _check_off(vm: VirtualMachine, changed: Mapping[str, object]) -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from parcela.core.errors import conflict, not_found
-from parcela.core.permissions import Permission
+from parcela.core.permissions import Permission, grants
+from parcela.core.scopes import Scope
 from parcela.core.settings import Settings
 from parcela.models import DeliveryState, Webhook, WebhookDelivery
 from parcela.repositories.paging import Page, PageRequest
@@ -89,8 +90,9 @@ class WebhookService:
         check: Callable[[Webhook], None] = lambda _: None,
     ) -> Webhook:
         """Change name, url, event_types or is_active. What happened while it was off is not delivered later."""
-        webhook = await self._writable(uow, caller, webhook_id)
+        webhook = await self._writable(uow, caller, webhook_id, Scope.WEBHOOK_UPDATE)
         check(webhook)
+        webhook.scopes = _narrowed(webhook.scopes, caller)
         if "url" in changes:
             check_url(changes["url"], self._settings)
         if changes.get("is_active") and not webhook.is_active:
@@ -106,14 +108,14 @@ class WebhookService:
         self, uow: UnitOfWork, caller: Caller, webhook_id: int, check: Callable[[Webhook], None] = lambda _: None
     ) -> None:
         """Remove a webhook with its deliveries."""
-        webhook = await self._writable(uow, caller, webhook_id)
+        webhook = await self._writable(uow, caller, webhook_id, Scope.WEBHOOK_DELETE)
         check(webhook)
         self._tell(uow, "webhook.deleted", caller, webhook)
         await uow.webhooks.delete(webhook)
 
     async def rotate(self, uow: UnitOfWork, caller: Caller, webhook_id: int) -> WebhookWithSecret:
         """Give it a new secret; for a day the old one signs too, so that receivers can change over."""
-        webhook = await self._writable(uow, caller, webhook_id)
+        webhook = await self._writable(uow, caller, webhook_id, Scope.WEBHOOK_ROTATE)
         now = uow.clock()
         webhook.previous_salt, webhook.previous_until = webhook.salt, now + OVERLAP
         webhook.salt = secrets.token_urlsafe(SALT_BYTES)
@@ -134,7 +136,7 @@ class WebhookService:
         Raises:
             ParcelaError: ``conflict`` ``webhook_inactive`` when the webhook is off.
         """
-        webhook = await self._writable(uow, caller, webhook_id)
+        webhook = await self._writable(uow, caller, webhook_id, Scope.WEBHOOK_RESEND)
         if not webhook.is_active:
             raise conflict("webhook_inactive", "The webhook is switched off; switch it on first.")
         delivery = await uow.webhook_deliveries.get_or_none(delivery_id)
@@ -145,14 +147,24 @@ class WebhookService:
         uow.note("webhook.resent", noun="webhook", noun_id=str(webhook.id), facts={"event_id": delivery.event_id})
         return delivery
 
-    async def _writable(self, uow: UnitOfWork, caller: Caller, webhook_id: int) -> Webhook:
+    async def _writable(self, uow: UnitOfWork, caller: Caller, webhook_id: int, scope: Scope) -> Webhook:
         found = await uow.webhooks.get_or_none(webhook_id)
         if found is None:
             raise not_found("webhook", webhook_id)
-        check_writable(caller, found.owner_id, READ_ALL, WRITE_ALL, "webhook", webhook_id)
+        check_writable(caller, found.owner_id, READ_ALL, WRITE_ALL, "webhook", webhook_id, scope=scope)
         return await uow.webhooks.lock(webhook_id)
 
     @staticmethod
     def _tell(uow: UnitOfWork, event_type: str, caller: Caller, webhook: Webhook) -> None:
         facts = {"id": webhook.id, "name": webhook.name}
         uow.add_event(event_type, actor_id=caller.user_id, owner_id=webhook.owner_id, data=facts)
+
+
+def _narrowed(scopes: list[str] | None, caller: Caller) -> list[str] | None:
+    """Scopes of a webhook that this caller has changed: a token must not redirect news that it may not read itself."""
+    if caller.scopes is None:
+        return scopes
+    if scopes is None:
+        return sorted(caller.scopes)
+    both = {scope for scope in scopes if grants(caller.scopes, scope)}
+    return sorted(both | {scope for scope in caller.scopes if grants(scopes, scope)})

@@ -5,17 +5,18 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import asyncpg
 import pytest
-from sqlalchemy import create_engine, inspect, make_url, text
+from sqlalchemy import create_engine, insert, inspect, make_url, select, text
 from sqlalchemy.engine import URL
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.db import migrate, schema
 from parcela.db.engine import make_engine
-from parcela.models import Base
+from parcela.models import ApiToken, Base, User
 
 SERVERS = {
     "postgresql": ("PARCELA_TEST_POSTGRES_URL", "PARCELA_TEST_POSTGRES_SKIP"),
@@ -161,3 +162,43 @@ def test_looking_at_a_database_that_is_not_there_makes_none(tmp_path: Path) -> N
     path = tmp_path / "none.db"
     assert not schema.is_current(f"sqlite:///{path}")
     assert not path.exists()
+
+
+def _give_tokens(url: str, *scopes: list[str]) -> None:
+    """Personal tokens of one user."""
+
+    async def run() -> None:
+        engine = make_engine(url)
+        then = datetime(2030, 1, 1, tzinfo=UTC)
+        async with engine.begin() as connection:
+            role_id = (await connection.execute(text("SELECT min(id) FROM roles"))).scalar_one()
+            user = {"email": "a@lab.example", "username": "a", "full_name": "", "password_hash": "", "locale": "en"}
+            flags = {"role_id": role_id, "is_superuser": False, "is_active": True, "created_at": then}
+            await connection.execute(insert(User).values(id=1, **user, **flags))
+            for number, held in enumerate(scopes, start=1):
+                facts = {"user_id": 1, "kind": "personal", "name": "t", "token_hash": str(number) * 64}
+                await connection.execute(insert(ApiToken).values(id=number, scopes=held, created_at=then, **facts))
+        await engine.dispose()
+
+    asyncio.run(run())
+
+
+def _scopes(url: str) -> list[list[str]]:
+    async def run() -> list[list[str]]:
+        engine = make_engine(url)
+        async with engine.connect() as connection:
+            rows = (await connection.execute(select(ApiToken.scopes).order_by(ApiToken.id))).scalars().all()
+        await engine.dispose()
+        return [list(row) for row in rows]
+
+    return asyncio.run(run())
+
+
+def test_an_older_version_does_not_take_a_new_verb_for_all_writing(url: str) -> None:
+    migrate.upgrade(url)
+    given = [["vm:power", "slice:create"], ["webhook:delete"], ["vm:*"], ["host:write", "project:leave"]]
+    _give_tokens(url, *given)
+    known = migrate.revisions()
+    migrate.downgrade(url, known[known.index("0010") - 1])
+    assert _scopes(url) == [["slice:create", "vm:read"], [], ["vm:*"], ["host:write", "project:read"]]
+    migrate.upgrade(url)

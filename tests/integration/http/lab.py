@@ -270,16 +270,20 @@ class Lab:
         await self.settle()
         return await self._read(f"/operations/{made['operation_id']}", by)
 
-    async def slice_operation(self, by: str = "owner") -> dict[str, Any]:
-        """The operation that makes a slice of one VM, held; its ``slice_id`` is told too."""
+    async def slice_operation(self, state: str = "held", by: str = "owner") -> dict[str, Any]:
+        """The operation that makes a slice of one VM, held or failed; its ``slice_id`` is told too."""
         name = self.unique("vm")
-        gate = self.world.faults.block("create_vm", vm=name)
+        gate = self.world.faults.block("create_vm", vm=name) if state == "held" else None
+        if state == "failed":
+            self.world.faults.fail("create_vm", vm=name, failure=Failure.FATAL)
         template = await self.template(by, document={"vms": [ONE_VM["vms"][0] | {"name": name}]})
         made = await self.make("/slices/", by, json={"template_id": template["id"]} | self.in_project)
         operation = await self.make(f"/slices/{made['id']}/deploy", by, 202)
-        async with asyncio.timeout(PATIENCE_S):
-            await gate.reached()
-        self.held[operation["id"]] = gate
+        if gate:
+            async with asyncio.timeout(PATIENCE_S):
+                await gate.reached()
+            self.held[operation["id"]] = gate
+        await self.settle()
         return await self._read(f"/operations/{operation['id']}", by)
 
     async def release(self, operation_id: int) -> None:

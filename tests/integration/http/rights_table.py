@@ -278,6 +278,7 @@ GET    /slices/{slice_id}                                              slice_run
 GET    /slices/{slice_id}/confirm/{action}                             slice_running        303 404 200 404 200 200 303
 POST   /slices/{slice_id}/extend                                       slice_running        303 404 303 404 303 303 303
 POST   /slices/{slice_id}/cancel/{operation_id}                        slice_operation_held 303 404 303 404 303 303 303
+POST   /slices/{slice_id}/retry/{operation_id}                         slice_op_failed      303 404 303 404 303 303 303
 POST   /slices/{slice_id}/{action}                                     slice_running        303 404 303 404 303 303 303
 GET    /vms/{vm_id}/confirm/reset                                      vm_running           303 404 200 404 200 200 303
 POST   /vms/{vm_id}/{action}                                           vm_running           303 404 303 404 303 303 303

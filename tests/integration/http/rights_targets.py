@@ -74,6 +74,7 @@ TARGETS: dict[str, Callable[[Lab], Awaitable[Made]]] = {
     "project": Lab.project,
     "operation": Lab.operation,
     "slice_operation_held": Lab.slice_operation,
+    "slice_op_failed": partial(Lab.slice_operation, state="failed"),
     **{f"operation_{state}": partial(Lab.operation, state=state) for state in ("held", "failed")},
     **{f"vm_{state}": partial(Lab.vm, state=state) for state in ("running", "stopped", "paused")},
     **{f"slice_{state}": partial(Lab.slice_, state=state) for state in ("draft", "running", "stopped", "paused")},

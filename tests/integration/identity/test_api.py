@@ -270,7 +270,9 @@ async def test_roles_over_http(client: Client) -> None:
 async def test_permissions(client: Client) -> None:
     problem(await client.call("GET", "/permissions"), 401, "token_missing")
     await client.login("admin")
-    assert (await client.call("GET", "/permissions")).json() == {"items": [right.value for right in Permission]}
+    answer = (await client.call("GET", "/permissions")).json()
+    assert answer["items"] == [right.value for right in Permission]
+    assert {*answer["items"], "vm:delete", "slice:power", "operation:retry"} <= set(answer["scopes"])
 
 
 async def test_tokens_over_http(client: Client) -> None:

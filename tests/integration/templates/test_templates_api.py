@@ -71,7 +71,8 @@ async def test_a_template_is_saved_and_read(lab: Lab, client: Client) -> None:
     read = await client.call("GET", made.headers["location"].removeprefix("/api/v1"))
     assert read.json() == body
     items = (await client.call("GET", "/templates/")).json()["items"]
-    assert items == [{key: value for key, value in body.items() if key != "document"}]
+    assert body["allowed_actions"] == ["launch", "update", "share", "delete"]
+    assert items == [{key: value for key, value in body.items() if key not in {"document", "allowed_actions"}}]
     async with lab.uows.read() as uow:
         events = await uow.events.since(0, limit=9)
     assert [(event.type, event.owner_id) for event in events] == [("template.created", ALICE_ID)]
@@ -240,7 +241,7 @@ async def test_strangers_see_nothing(client: Client) -> None:
 async def test_public_templates_are_read_by_all_and_written_by_owners(client: Client) -> None:
     template = await create(client, visibility="public")
     path = f"/templates/{template['id']}"
-    assert (await client.call("GET", path, BOB)).json() == template
+    assert (await client.call("GET", path, BOB)).json() == template | {"allowed_actions": ["launch"]}
     assert [item["id"] for item in (await client.call("GET", "/templates/")).json()["items"]] == [template["id"]]
     problem(await client.call("DELETE", path), 403, "not_yours")
     problem(await client.call("PUT", path, json={"name": "x", "document": ONE_VM}), 403, "not_yours")
@@ -256,7 +257,8 @@ async def test_scoped_tokens(client: Client) -> None:
     problem(await client.call("GET", "/templates/"), 403, "scope_missing")
     reader = _scoped(ALICE, "template:read_all")
     assert (await client.call("GET", path, reader)).status_code == 200
-    problem(await client.call("DELETE", path), 403, "not_yours")
+    refused = problem(await client.call("DELETE", path), 403, "scope_missing")
+    assert "'template:delete'" in refused["detail"]
 
 
 def _scoped(caller: Caller, *scopes: str) -> Caller:

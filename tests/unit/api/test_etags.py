@@ -31,6 +31,21 @@ def test_a_write_of_the_version_that_was_seen_goes() -> None:
     IfMatch(TAG).check(Thing(name="a"))
 
 
+def test_a_service_gets_a_check_that_reads_the_row_itself() -> None:
+    rows: list[str] = []
+
+    def read(name: str) -> Thing:
+        rows.append(name)
+        return Thing(name=name)
+
+    IfMatch(None).of(read)("b")
+    assert not rows, "nothing is built for a client that does not ask"
+    IfMatch(TAG).of(read)("a")
+    with pytest.raises(ParcelaError):
+        IfMatch(TAG).of(read)("b")
+    assert rows == ["a", "b"]
+
+
 def test_a_write_of_another_version_does_not() -> None:
     with pytest.raises(ParcelaError) as caught:
         IfMatch(TAG).check(Thing(name="b"))

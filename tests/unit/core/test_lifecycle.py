@@ -26,9 +26,10 @@ from parcela.core.lifecycle import (
     slice_transition,
     vm_transition,
 )
+from parcela.services.allowed_compute import TOUCHED
 from parcela.services.operations.journal import came_from
 from parcela.services.operations.steps import KINDS
-from parcela.services.slices import MEANWHILE, TOUCHED
+from parcela.services.slices import MEANWHILE
 
 S, V, A = SliceState, VmState, Action
 StateT = TypeVar("StateT")

@@ -64,9 +64,7 @@ async def update_flavour(
     precondition: Precondition,
 ) -> FlavourRead:
     """Change a flavour; VMs made with it keep their size."""
-    flavour = await services.flavours.update(
-        uow, caller, flavour_id, fields_set(body), lambda row: precondition.check(_read(row))
-    )
+    flavour = await services.flavours.update(uow, caller, flavour_id, fields_set(body), precondition.of(_read))
     return _read(flavour)
 
 
@@ -75,4 +73,4 @@ async def delete_flavour(
     flavour_id: RowId, services: AppServices, caller: Writer, uow: WriteUow, precondition: Precondition
 ) -> None:
     """Remove a flavour; VMs made with it keep their size."""
-    await services.flavours.delete(uow, caller, flavour_id, lambda row: precondition.check(_read(row)))
+    await services.flavours.delete(uow, caller, flavour_id, precondition.of(_read))

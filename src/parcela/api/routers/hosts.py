@@ -60,7 +60,7 @@ async def update_host(
 ) -> HostRead:
     """Change state or capacity; less than what is reserved is a conflict."""
     changes = body.model_dump(mode="json", exclude_unset=True)
-    row = await services.hosts.update(uow, caller, host_id, changes, lambda host: precondition.check(HostRead(**host)))
+    row = await services.hosts.update(uow, caller, host_id, changes, precondition.of(HostRead.model_validate))
     return HostRead(**row)
 
 
@@ -69,4 +69,4 @@ async def delete_host(
     host_id: RowId, services: AppServices, caller: Writer, uow: WriteUow, precondition: Precondition
 ) -> None:
     """Remove a host without VMs; `problems` lists those that are on it."""
-    await services.hosts.delete(uow, caller, host_id, lambda host: precondition.check(HostRead(**host)))
+    await services.hosts.delete(uow, caller, host_id, precondition.of(HostRead.model_validate))

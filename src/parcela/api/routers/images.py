@@ -133,9 +133,7 @@ async def update_image(
     precondition: Precondition,
 ) -> ImageRead:
     """Change what is said of an image; a public one needs `catalogue:write`."""
-    image = await services.images.update(
-        uow, caller, image_id, fields_set(body), lambda row: precondition.check(_read(row))
-    )
+    image = await services.images.update(uow, caller, image_id, fields_set(body), precondition.of(_read))
     return _read(image)
 
 
@@ -144,7 +142,7 @@ async def delete_image(
     image_id: RowId, services: AppServices, caller: CurrentCaller, uow: WriteUow, precondition: Precondition
 ) -> None:
     """Remove an image that no VM uses; `problems` lists those that do."""
-    await services.images.delete(uow, caller, image_id, lambda row: precondition.check(_read(row)))
+    await services.images.delete(uow, caller, image_id, precondition.of(_read))
 
 
 def _announced(request: Request) -> int | None:

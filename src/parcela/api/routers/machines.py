@@ -102,7 +102,7 @@ async def update_machine(
 ) -> MachineRead:
     """Change a machine; its status goes by the life cycle, and every change of it is remembered."""
     row = await services.inventory.machines.update(
-        uow, caller, machine_id, fields_set(body), lambda seen: precondition.check(MachineRead(**seen))
+        uow, caller, machine_id, fields_set(body), precondition.of(MachineRead.model_validate)
     )
     return MachineRead(**row)
 
@@ -112,9 +112,7 @@ async def delete_machine(
     machine_id: RowId, services: AppServices, caller: Writer, uow: WriteUow, precondition: Precondition
 ) -> None:
     """Remove a machine. One with a history has to be archived first; its history goes with it then."""
-    await services.inventory.machines.delete(
-        uow, caller, machine_id, lambda seen: precondition.check(MachineRead(**seen))
-    )
+    await services.inventory.machines.delete(uow, caller, machine_id, precondition.of(MachineRead.model_validate))
 
 
 @router.post("/{machine_id}/archive", responses=problem_responses(401, 403, 404, 409, 422))

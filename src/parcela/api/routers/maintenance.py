@@ -87,7 +87,7 @@ async def update_record(
 ) -> MaintenanceRead:
     """Change what is said of a maintenance record; `begin` and `finish` change its state."""
     view = await services.inventory.maintenance.update(
-        uow, caller, record_id, fields_set(body), lambda seen: precondition.check(MaintenanceRead.of_view(seen))
+        uow, caller, record_id, fields_set(body), precondition.of(MaintenanceRead.of_view)
     )
     return MaintenanceRead.of_view(view)
 
@@ -97,9 +97,7 @@ async def delete_record(
     record_id: RecordId, services: AppServices, caller: Writer, uow: WriteUow, precondition: Precondition
 ) -> None:
     """Remove a maintenance record; an open one is given up."""
-    await services.inventory.maintenance.delete(
-        uow, caller, record_id, lambda seen: precondition.check(MaintenanceRead.of_view(seen))
-    )
+    await services.inventory.maintenance.delete(uow, caller, record_id, precondition.of(MaintenanceRead.of_view))
 
 
 @router.post("/{record_id}/begin", responses=problem_responses(401, 403, 404, 409, 422, 503))

@@ -61,7 +61,7 @@ async def update_plan(
 ) -> PlanRead:
     """Change a plan, or call it off with `active`."""
     changed = await services.inventory.plans.update(
-        uow, caller, plan_id, fields_set(body), lambda row, host: precondition.check(PlanRead.of(row, host))
+        uow, caller, plan_id, fields_set(body), precondition.of(PlanRead.of)
     )
     return PlanRead.of(*changed)
 
@@ -71,9 +71,7 @@ async def delete_plan(
     plan_id: RowId, services: AppServices, caller: Writer, uow: WriteUow, precondition: Precondition
 ) -> None:
     """Remove a plan; records that were made for it stay."""
-    await services.inventory.plans.delete(
-        uow, caller, plan_id, lambda row, host: precondition.check(PlanRead.of(row, host))
-    )
+    await services.inventory.plans.delete(uow, caller, plan_id, precondition.of(PlanRead.of))
 
 
 @router.post("/{plan_id}/open", status_code=201, responses=problem_responses(401, 403, 404, 409, 422, 503))

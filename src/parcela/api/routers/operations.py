@@ -12,18 +12,12 @@ from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.operations import OperationDetail, OperationRead, StepRead
 from parcela.core.lifecycle import OperationState
-from parcela.models import Operation, OperationStep
+from parcela.models import Operation
 from parcela.services.catalogue_rules import TEXT_PATTERN
 
 router = v1_router("/operations", tags=["operations"])
 OperationId = Annotated[int, Path(ge=1, le=2**63 - 1)]
 RowFilter = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
-
-
-def detail(operation: Operation, steps: list[OperationStep]) -> OperationDetail:
-    """An operation with its steps."""
-    read = OperationRead.model_validate(operation)
-    return OperationDetail(**read.model_dump(), steps=[StepRead.model_validate(step) for step in steps])
 
 
 @router.get("/", summary="List operations", responses=problem_responses(401, 403, 422))
@@ -48,7 +42,12 @@ async def get_operation(
 ) -> OperationDetail:
     """An operation with its steps."""
     operation, steps = await services.operations.get(uow, caller, operation_id)
-    return detail(operation, steps)
+    allowed = await services.operations.allowed(uow, caller, operation)
+    return OperationDetail(
+        **OperationRead.model_validate(operation).model_dump(),
+        steps=[StepRead.model_validate(step) for step in steps],
+        allowed_actions=list(allowed),
+    )
 
 
 @router.post(

@@ -80,7 +80,7 @@ async def update_project(
 ) -> ProjectRead:
     """Managers and administrators."""
     row = await services.projects.update(
-        uow, caller, project_id, dict(body), lambda row: precondition.check(ProjectRead.model_validate(row))
+        uow, caller, project_id, dict(body), precondition.of(ProjectRead.model_validate)
     )
     return ProjectRead.model_validate(row)
 
@@ -89,11 +89,13 @@ async def update_project(
     "/projects/{project_id}",
     summary="Delete a project",
     status_code=204,
-    responses=problem_responses(401, 403, 404, 409, 413, 422),
+    responses=problem_responses(401, 403, 404, 409, 412, 413, 422),
 )
-async def delete_project(project_id: RowId, services: AppServices, caller: CurrentCaller, uow: WriteUow) -> None:
+async def delete_project(
+    project_id: RowId, services: AppServices, caller: CurrentCaller, uow: WriteUow, precondition: Precondition
+) -> None:
     """Only when no slice, VM or template is left in it; a 409 lists what is."""
-    await services.projects.delete(uow, caller, project_id)
+    await services.projects.delete(uow, caller, project_id, precondition.of(ProjectRead.model_validate))
 
 
 @router.get("/projects/{project_id}/members", summary="List members", responses=problem_responses(401, 404, 422))
@@ -167,7 +169,7 @@ async def set_project_quota(
 ) -> QuotaRead:
     """What runs already goes on, also above the new ceilings."""
     state = await services.projects.set_quota_of_project(
-        uow, caller, project_id, body.model_dump(), lambda state: precondition.check(QuotaRead.of(state))
+        uow, caller, project_id, body.model_dump(), precondition.of(QuotaRead.of)
     )
     return QuotaRead.of(state)
 
@@ -199,6 +201,6 @@ async def set_user_quota(
 ) -> QuotaRead:
     """Null is the default of the installation."""
     state = await services.projects.set_quota_of_user(
-        uow, caller, user_id, body.model_dump(), lambda state: precondition.check(QuotaRead.of(state))
+        uow, caller, user_id, body.model_dump(), precondition.of(QuotaRead.of)
     )
     return QuotaRead.of(state)

@@ -15,6 +15,7 @@ from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.flavours import RowId
 from parcela.api.schemas.roles import PermissionsRead, RoleCreate, RoleRead, RoleUpdate
 from parcela.core.permissions import Permission
+from parcela.core.scopes import all_scopes
 from parcela.services.access import Caller
 from parcela.services.roles import RoleChanges
 
@@ -26,7 +27,8 @@ RoleWriter = Annotated[Caller, Depends(Requires(Permission.ROLE_WRITE))]
 @router.get("/permissions", responses=problem_responses(401))
 async def list_permissions(_caller: CurrentCaller) -> PermissionsRead:
     """List every permission that roles and token scopes can hold."""
-    return PermissionsRead(items=[permission.value for permission in Permission])
+    items = [permission.value for permission in Permission]
+    return PermissionsRead(items=items, scopes=list(all_scopes()))
 
 
 @router.get("/roles/", responses=problem_responses(401, 403, 422))
@@ -66,9 +68,8 @@ async def update_role(
     precondition: Precondition,
 ) -> RoleRead:
     """Change a role; who has it has the new permissions from the next request on. Built-in roles stay as they are."""
-    current = await services.roles.get_for_update(uow, caller, role_id)
-    precondition.check(RoleRead.model_validate(current))
-    changed = await services.roles.update(uow, caller, role_id, RoleChanges(**body.model_dump()))
+    check = precondition.of(RoleRead.model_validate)
+    changed = await services.roles.update(uow, caller, role_id, RoleChanges(**body.model_dump()), check)
     return RoleRead.model_validate(changed)
 
 
@@ -77,6 +78,4 @@ async def delete_role(
     role_id: RowId, caller: RoleWriter, services: AppServices, uow: WriteUow, precondition: Precondition
 ) -> None:
     """Remove a role that nobody has."""
-    current = await services.roles.get_for_update(uow, caller, role_id)
-    precondition.check(RoleRead.model_validate(current))
-    await services.roles.delete(uow, caller, role_id)
+    await services.roles.delete(uow, caller, role_id, precondition.of(RoleRead.model_validate))

@@ -13,7 +13,7 @@ from parcela.api.etags import Precondition
 from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.operations import OperationRead
-from parcela.api.schemas.slices import SliceCreate, SliceDeploy, SliceExtend, SliceRead
+from parcela.api.schemas.slices import SliceCreate, SliceDeploy, SliceDetail, SliceExtend, SliceRead
 from parcela.api.schemas.vms import VmRead
 from parcela.core.lifecycle import Action, SliceState
 from parcela.models import Operation
@@ -23,7 +23,7 @@ from parcela.services.slices import SliceOrder
 
 router = v1_router("/slices", tags=["slices"])
 SliceId = Annotated[int, Path(ge=1, le=2**63 - 1)]
-CHANGING = problem_responses(401, 403, 404, 409, 413, 422, 503)
+CHANGING = problem_responses(401, 403, 404, 409, 412, 413, 422, 503)
 
 
 def accepted(response: Response, operation: Operation) -> Operation:
@@ -53,7 +53,7 @@ async def list_slices(
     "/",
     summary="Make a slice of a template",
     status_code=201,
-    response_model=SliceRead,
+    response_model=SliceDetail,
     responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 503),
 )
 async def create_slice(
@@ -64,13 +64,13 @@ async def create_slice(
         return replay
     row = await services.slices.create(uow, caller, SliceOrder(**body.model_dump()))
     details = await services.slices.details(uow, caller, row.id)
-    return await idem.keep(201, SliceRead.model_validate(details), f"/api/v1/slices/{row.id}")
+    return await idem.keep(201, SliceDetail.model_validate(details), f"/api/v1/slices/{row.id}")
 
 
 @router.get("/{slice_id}", summary="Show a slice", responses=problem_responses(401, 404, 422))
-async def get_slice(slice_id: SliceId, services: AppServices, caller: CurrentCaller, uow: ReadUow) -> SliceRead:
+async def get_slice(slice_id: SliceId, services: AppServices, caller: CurrentCaller, uow: ReadUow) -> SliceDetail:
     """One slice."""
-    return SliceRead.model_validate(await services.slices.details(uow, caller, slice_id))
+    return SliceDetail.model_validate(await services.slices.details(uow, caller, slice_id))
 
 
 @router.get("/{slice_id}/vms", summary="List the VMs of a slice", responses=problem_responses(401, 403, 404, 422))
@@ -94,11 +94,12 @@ async def deploy_slice(
     caller: CurrentCaller,
     uow: WriteUow,
     response: Response,
+    precondition: Precondition,
     body: SliceDeploy | None = None,
 ) -> Operation:
     """Reserve capacity and build it on real hypervisors. A failure undoes everything."""
-    paused = body.paused if body else False
-    return accepted(response, await services.slices.deploy(uow, caller, slice_id, paused=paused))
+    paused, check = body.paused if body else False, precondition.of(SliceDetail.model_validate)
+    return accepted(response, await services.slices.deploy(uow, caller, slice_id, paused=paused, check=check))
 
 
 @router.post(
@@ -113,32 +114,44 @@ async def extend_slice(
     caller: CurrentCaller,
     uow: WriteUow,
     precondition: Precondition,
-) -> SliceRead:
+) -> SliceDetail:
     """Set a new end of life, counted from now."""
-    precondition.check(SliceRead.model_validate(await services.slices.details(uow, caller, slice_id)))
-    await services.slices.extend(uow, caller, slice_id, body.expires_in_s)
-    return SliceRead.model_validate(await services.slices.details(uow, caller, slice_id))
+    check = precondition.of(SliceDetail.model_validate)
+    await services.slices.extend(uow, caller, slice_id, body.expires_in_s, check)
+    return SliceDetail.model_validate(await services.slices.details(uow, caller, slice_id))
 
 
 @router.delete(
     "/{slice_id}", summary="Destroy a slice", status_code=202, response_model=OperationRead, responses=CHANGING
 )
 async def destroy_slice(
-    slice_id: SliceId, services: AppServices, caller: CurrentCaller, uow: WriteUow, response: Response
+    slice_id: SliceId,
+    services: AppServices,
+    caller: CurrentCaller,
+    uow: WriteUow,
+    response: Response,
+    precondition: Precondition,
 ) -> Operation:
     """Remove everything of it from the hypervisors and give its capacity back.
 
     What is under way is cancelled; the answer is an operation that is `pending` until that has ended. Asked for again
     meanwhile, the answer is the same operation.
     """
-    return accepted(response, await services.slices.destroy(uow, caller, slice_id))
+    check = precondition.of(SliceDetail.model_validate)
+    return accepted(response, await services.slices.destroy(uow, caller, slice_id, check))
 
 
 def _add_action(action: Action, summary: str, text: str) -> None:
     async def act(
-        slice_id: SliceId, services: AppServices, caller: CurrentCaller, uow: WriteUow, response: Response
+        slice_id: SliceId,
+        services: AppServices,
+        caller: CurrentCaller,
+        uow: WriteUow,
+        response: Response,
+        precondition: Precondition,
     ) -> Operation:
-        return accepted(response, await services.slices.act(uow, caller, slice_id, action))
+        check = precondition.of(SliceDetail.model_validate)
+        return accepted(response, await services.slices.act(uow, caller, slice_id, action, check))
 
     router.add_api_route(
         f"/{{slice_id}}/{action.value}",

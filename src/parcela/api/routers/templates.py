@@ -112,7 +112,7 @@ async def validate_template(
 @router.get("/{template_id}", responses=problem_responses(401, 404, 422))
 async def get_template(template_id: RowId, services: AppServices, caller: CurrentCaller, uow: ReadUow) -> TemplateRead:
     """Read a template with its newest document."""
-    return TemplateRead(**await services.templates.get(uow, caller, template_id))
+    return TemplateRead(**await services.templates.details(uow, caller, template_id))
 
 
 @router.put("/{template_id}", responses=problem_responses(400, 401, 403, 404, 409, 412, 413, 422))
@@ -126,7 +126,7 @@ async def update_template(
 ) -> TemplateRead:
     """Replace a template; a changed document makes a new version, and slices keep theirs."""
     row = await services.templates.update(
-        uow, caller, template_id, body.to_draft(), lambda seen: precondition.check(TemplateRead(**seen))
+        uow, caller, template_id, body.to_draft(), precondition.of(TemplateRead.model_validate)
     )
     return TemplateRead(**row)
 
@@ -136,7 +136,7 @@ async def delete_template(
     template_id: RowId, services: AppServices, caller: CurrentCaller, uow: WriteUow, precondition: Precondition
 ) -> None:
     """Remove a template with its versions; slices made from it go on."""
-    await services.templates.delete(uow, caller, template_id, lambda seen: precondition.check(TemplateRead(**seen)))
+    await services.templates.delete(uow, caller, template_id, precondition.of(TemplateRead.model_validate))
 
 
 @router.get("/{template_id}/versions", responses=problem_responses(401, 404, 422))

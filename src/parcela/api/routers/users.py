@@ -1,5 +1,6 @@
 """Users."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Query, Response
@@ -99,8 +100,8 @@ async def update_me(
     body: MeUpdate, caller: CurrentCaller, services: AppServices, uow: WriteUow, precondition: Precondition
 ) -> MeRead:
     """Change your name or language."""
-    precondition.check(_me(caller, await services.users.me_for_update(uow, caller)))
-    return _me(caller, await services.users.update_me(uow, caller, **body.model_dump()))
+    check = precondition.of(partial(_me, caller))
+    return _me(caller, await services.users.update_me(uow, caller, **body.model_dump(), check=check))
 
 
 @router.post("/me/password", status_code=204, responses=problem_responses(400, 401, 403, 404, 413, 422, 429))
@@ -128,10 +129,9 @@ async def update_user(
     precondition: Precondition,
 ) -> UserRead:
     """Change a user that has no more permissions than you have. It works from the user's next request on."""
-    current = await services.users.get_for_update(uow, caller, user_id)
-    precondition.check(UserRead.model_validate(current))
     changes = UserChanges(**body.model_dump(exclude={"password"}), password_hash=password_hash)
-    return UserRead.model_validate(await services.users.update(uow, caller, user_id, changes))
+    check = precondition.of(UserRead.model_validate)
+    return UserRead.model_validate(await services.users.update(uow, caller, user_id, changes, check))
 
 
 @router.delete("/{user_id}", status_code=204, responses=problem_responses(401, 403, 404, 409, 412, 422))
@@ -139,9 +139,7 @@ async def delete_user(
     user_id: RowId, caller: UserWriter, services: AppServices, uow: WriteUow, precondition: Precondition
 ) -> None:
     """Remove a user who owns nothing any more; otherwise the answer lists what stands in the way."""
-    current = await services.users.get_for_update(uow, caller, user_id)
-    precondition.check(UserRead.model_validate(current))
-    await services.users.delete(uow, caller, user_id)
+    await services.users.delete(uow, caller, user_id, precondition.of(UserRead.model_validate))
 
 
 @router.delete("/{user_id}/second-factor", status_code=204, responses=problem_responses(401, 403, 404, 422))

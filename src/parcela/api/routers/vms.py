@@ -14,7 +14,7 @@ from parcela.api.routers.slices import CHANGING, accepted
 from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead, PageWriter
 from parcela.api.schemas.operations import OperationRead
-from parcela.api.schemas.vms import ConsoleRequest, ConsoleTicketRead, NicRead, VmCreate, VmRead, VmUpdate
+from parcela.api.schemas.vms import ConsoleRequest, ConsoleTicketRead, NicRead, VmCreate, VmDetail, VmRead, VmUpdate
 from parcela.core.lifecycle import Action, VmState
 from parcela.models import Operation
 from parcela.repositories.paging import PageRequest
@@ -60,7 +60,7 @@ async def list_vms(
     "/",
     summary="Make a stand-alone VM",
     status_code=201,
-    response_model=VmRead,
+    response_model=VmDetail,
     responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 503, 507),
 )
 async def create_vm(
@@ -72,14 +72,14 @@ async def create_vm(
     fields = body.model_dump()
     fields["ssh_keys"] = tuple(fields["ssh_keys"])
     vm, _ = await services.vms.create(uow, caller, VmOrder(**fields))
-    read = VmRead.model_validate(await services.vms.get(uow, caller, vm.id))
+    read = VmDetail.model_validate(await services.vms.details(uow, caller, vm.id))
     return await idem.keep(201, read, f"/api/v1/virtual-machines/{vm.id}")
 
 
 @router.get("/{vm_id}", summary="Show a VM", responses=problem_responses(401, 404, 422))
-async def get_vm(vm_id: VmId, services: AppServices, caller: CurrentCaller, uow: ReadUow) -> VmRead:
+async def get_vm(vm_id: VmId, services: AppServices, caller: CurrentCaller, uow: ReadUow) -> VmDetail:
     """One VM."""
-    return VmRead.model_validate(await services.vms.get(uow, caller, vm_id))
+    return VmDetail.model_validate(await services.vms.details(uow, caller, vm_id))
 
 
 @router.put(
@@ -94,28 +94,33 @@ async def update_vm(
     caller: CurrentCaller,
     uow: WriteUow,
     precondition: Precondition,
-) -> VmRead:
+) -> VmDetail:
     """Name and sizes can be changed while it is stopped (409 names the fields that need a stop).
 
     Another `status`, `running` or `stopped`, starts or stops it.
     """
-    precondition.check(VmRead.model_validate(await services.vms.get(uow, caller, vm_id)))
     sent = SentBack(os=body.os, owner_id=body.owner_id, status=body.status)
     change = VmChange(**body.model_dump(exclude={"os", "owner_id", "status"}))
-    await services.vms.replace(uow, caller, vm_id, change, sent)
-    return VmRead.model_validate(await services.vms.get(uow, caller, vm_id))
+    await services.vms.replace(uow, caller, vm_id, change, sent, precondition.of(VmDetail.model_validate))
+    return VmDetail.model_validate(await services.vms.details(uow, caller, vm_id))
 
 
 @router.delete("/{vm_id}", summary="Destroy a VM", status_code=202, response_model=OperationRead, responses=CHANGING)
 async def destroy_vm(
-    vm_id: VmId, services: AppServices, caller: CurrentCaller, uow: WriteUow, response: Response
+    vm_id: VmId,
+    services: AppServices,
+    caller: CurrentCaller,
+    uow: WriteUow,
+    response: Response,
+    precondition: Precondition,
 ) -> Operation:
     """Remove a stand-alone VM and everything of it.
 
     What is under way is cancelled; the answer is an operation that is `pending` until that has ended. Asked for again
     meanwhile, the answer is the same operation.
     """
-    return accepted(response, await services.vms.destroy(uow, caller, vm_id))
+    check = precondition.of(VmDetail.model_validate)
+    return accepted(response, await services.vms.destroy(uow, caller, vm_id, check))
 
 
 @router.get("/{vm_id}/nics", summary="List the network cards of a VM", responses=problem_responses(401, 404, 422))
@@ -152,9 +157,15 @@ async def console_ticket(
 
 def _add_action(action: Action, summary: str, text: str, *more: int) -> None:
     async def act(
-        vm_id: VmId, services: AppServices, caller: CurrentCaller, uow: WriteUow, response: Response
+        vm_id: VmId,
+        services: AppServices,
+        caller: CurrentCaller,
+        uow: WriteUow,
+        response: Response,
+        precondition: Precondition,
     ) -> Operation:
-        return accepted(response, await services.vms.act(uow, caller, vm_id, action))
+        check = precondition.of(VmDetail.model_validate)
+        return accepted(response, await services.vms.act(uow, caller, vm_id, action, check))
 
     router.add_api_route(
         f"/{{vm_id}}/{action.value}",

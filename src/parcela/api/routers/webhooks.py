@@ -64,9 +64,7 @@ async def update_webhook(
     precondition: Precondition,
 ) -> WebhookRead:
     """Change a webhook, or switch it off and on. Events of the time it was off are not delivered."""
-    row = await services.observing.webhooks.update(
-        uow, caller, webhook_id, fields_set(body), lambda found: precondition.check(_read(found))
-    )
+    row = await services.observing.webhooks.update(uow, caller, webhook_id, fields_set(body), precondition.of(_read))
     return _read(row)
 
 
@@ -76,7 +74,7 @@ async def delete_webhook(
 ) -> None:
     """Remove a webhook and its deliveries."""
     webhooks = services.observing.webhooks
-    await webhooks.delete(uow, caller, webhook_id, lambda found: precondition.check(_read(found)))
+    await webhooks.delete(uow, caller, webhook_id, precondition.of(_read))
 
 
 @router.post("/{webhook_id}/rotate-secret", responses=problem_responses(401, 403, 404, 422))

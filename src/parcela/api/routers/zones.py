@@ -63,9 +63,7 @@ async def update_zone(
     zone_id: RowId, body: ZoneUpdate, services: AppServices, caller: Writer, uow: WriteUow, precondition: Precondition
 ) -> ZoneRead:
     """Change name or description of a zone."""
-    zone = await services.zones.update(
-        uow, caller, zone_id, fields_set(body), lambda row: precondition.check(_read(row))
-    )
+    zone = await services.zones.update(uow, caller, zone_id, fields_set(body), precondition.of(_read))
     return _read(zone)
 
 
@@ -74,4 +72,4 @@ async def delete_zone(
     zone_id: RowId, services: AppServices, caller: Writer, uow: WriteUow, precondition: Precondition
 ) -> None:
     """Remove a zone without hosts that never had a slice or VM; `problems` lists what is in it."""
-    await services.zones.delete(uow, caller, zone_id, lambda row: precondition.check(_read(row)))
+    await services.zones.delete(uow, caller, zone_id, precondition.of(_read))

@@ -1,7 +1,7 @@
 """Shapes that several resources share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import to_json
@@ -19,6 +19,15 @@ class Body(BaseModel):
     """Base of request bodies: unknown fields are errors, so that a typing mistake is noticed."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+AllowedActions = Annotated[
+    list[str],
+    Field(
+        description="What you may do with it now: everything else is refused with 403, 404 or 409",
+        examples=[["stop", "destroy"]],
+    ),
+]
 
 
 class PageRead(BaseModel, Generic[ItemT]):

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from parcela.api.schemas.common import Schema
+from parcela.api.schemas.common import AllowedActions, Schema
 from parcela.core.lifecycle import OperationState, StepState
 
 
@@ -46,6 +46,7 @@ class OperationDetail(OperationRead):
     """An operation with its steps."""
 
     steps: list[StepRead]
+    allowed_actions: AllowedActions
 
 
 class EventRead(Schema):

@@ -53,3 +53,7 @@ class PermissionsRead(Schema):
     """Every right there is."""
 
     items: list[str] = Field(description="`noun:*` and `*` are possible besides these", examples=[["vm:create"]])
+    scopes: list[str] = Field(
+        description="What personal tokens can hold: the permissions, and the verbs for one's own things",
+        examples=[["vm:create", "vm:delete"]],
+    )

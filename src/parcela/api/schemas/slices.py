@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from parcela.api.schemas.common import Body, Schema
+from parcela.api.schemas.common import AllowedActions, Body, Schema
 from parcela.core.lifecycle import CrashPolicy, SliceState
 from parcela.services.catalogue_rules import TEXT_PATTERN
 
@@ -70,3 +70,9 @@ class SliceRead(Schema):
     expires_at: datetime | None
     created_at: datetime
     updated_at: datetime
+
+
+class SliceDetail(SliceRead):
+    """A slice, with what you may do with it."""
+
+    allowed_actions: AllowedActions

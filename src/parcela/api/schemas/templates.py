@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import Field
 
-from parcela.api.schemas.common import Body, Schema
+from parcela.api.schemas.common import AllowedActions, Body, Schema
 from parcela.api.schemas.flavours import Description
 from parcela.api.schemas.images import Visibility
 from parcela.core.topology.document import TopologyDocument, dump_document
@@ -71,6 +71,7 @@ class TemplateRead(TemplateItem):
     """A template with its newest document."""
 
     document: TopologyDocument
+    allowed_actions: AllowedActions
 
 
 class TemplateVersionItem(Schema):

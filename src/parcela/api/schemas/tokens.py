@@ -33,7 +33,8 @@ class PersonalTokenCreate(Body):
         Field(
             min_length=1,
             max_length=100,
-            description="What the token may do at most: permissions you hold, or the wildcards `*` and `noun:*`",
+            description="What the token may do at most: permissions you hold, verbs for your own things (`vm:delete`), "
+            "or the wildcards `*` and `noun:*`; see `GET /permissions`",
         ),
     ]
     expires_at: Moment | None = Field(default=None, description="With time zone; null for never")

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from parcela.api.schemas.common import Body, Schema
+from parcela.api.schemas.common import AllowedActions, Body, Schema
 from parcela.core.lifecycle import CrashPolicy, DesiredState, VmState
 from parcela.core.topology.document import MAX_USER_DATA_BYTES
 from parcela.services.catalogue_rules import TEXT_PATTERN
@@ -109,6 +109,12 @@ class VmRead(Schema):
     ready_at: datetime | None = Field(description="When the guest said that it is ready")
     created_at: datetime
     updated_at: datetime
+
+
+class VmDetail(VmRead):
+    """A virtual machine, with what you may do with it."""
+
+    allowed_actions: AllowedActions
 
 
 class NicRead(Schema):

@@ -9,7 +9,9 @@ from parcela.core.permissions import Permission
 from parcela.models import Operation, OperationStep, Slice, VirtualMachine
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
-from parcela.services.access import Caller, check_visible, check_writable
+from parcela.services.access import Caller, check_visible
+from parcela.services.allowed import busy
+from parcela.services.allowed_compute import ALLOWED, CANCEL, OperationFacts, operation_facts
 from parcela.services.operations.planning import step_rows
 from parcela.services.operations.plans import PlannedStep
 from parcela.services.signals import Signal
@@ -68,11 +70,11 @@ class OperationService:
         if slice_row is not None:
             old, new = SliceState(slice_row.state), slice_to or SliceState(slice_row.state)
             if not await uow.slices.claim(slice_row.id, operation.id, old, new):
-                raise _busy("slice", slice_row.name, slice_row.operation_id)
+                raise busy(f"the slice {slice_row.name}", slice_row.operation_id)
         elif single is not None and single.slice_id is not None and not await uow.slices.touch_if_free(single.slice_id):
-            raise _busy("slice of VM", single.name, None)
+            raise busy(f"the slice of VM {single.name}", None)
         if vms and await uow.vms.claim([vm.id for vm in vms], operation.id) != len(vms):
-            raise _busy("VM", ", ".join(vm.name for vm in vms if vm.operation_id) or vms[0].name, None)
+            raise busy("the VM " + (", ".join(vm.name for vm in vms if vm.operation_id) or vms[0].name), None)
         await uow.operations.add_steps(step_rows(operation.id, steps))
         self._announce(uow, operation, slice_row, slice_to)
         operation_id = operation.id
@@ -150,6 +152,10 @@ class OperationService:
         check_visible(caller, operation.owner_id, read_all, "operation", operation_id, project_id=project_id)
         return operation, await uow.operations.steps(operation_id)
 
+    async def allowed(self, uow: ReadUnitOfWork, caller: Caller, operation: Operation) -> tuple[str, ...]:
+        """What the caller may do with an operation now."""
+        return ALLOWED.of(caller, await operation_facts(uow, operation))
+
     async def page(
         self,
         uow: ReadUnitOfWork,
@@ -187,13 +193,10 @@ class OperationService:
             ParcelaError: kind ``conflict`` when it has ended, or is being undone already.
         """
         operation = await uow.operations.get(operation_id)
-        read_all, write_all = Permission.OPERATION_READ_ALL, Permission.OPERATION_WRITE_ALL
-        what, project_id = "operation", operation.project_id
-        check_writable(caller, operation.owner_id, read_all, write_all, what, operation_id, project_id=project_id)
+        ALLOWED.check_right(caller, OperationFacts.of(operation), CANCEL)
         if slice_id is not None and operation.slice_id != slice_id:
             raise not_found("operation", operation_id)
-        if operation.kind.endswith(".destroy"):
-            raise conflict("operation_not_cancellable", "A destruction cannot be cancelled: what is gone is gone.")
+        ALLOWED.check(caller, OperationFacts.of(operation), CANCEL)
         if not await uow.operations.request_cancel(operation_id):
             raise conflict("operation_ended", f"The operation is {operation.state}; there is nothing to cancel.")
         self._tell_cancel(uow, caller, operation)
@@ -222,8 +225,3 @@ class OperationService:
 def ended(operation: Operation) -> bool:
     """Whether nothing more will happen."""
     return OperationState(operation.state) in OPERATION_TERMINAL
-
-
-def _busy(what: str, name: str, operation_id: int | None) -> Exception:
-    which = f" (operation {operation_id})" if operation_id else ""
-    return conflict("busy", f"Another operation{which} is working on the {what} {name}; wait for it or cancel it.")

@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import Form, Path
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from parcela.core.lifecycle import VM_ON, VmState
+from parcela.core.lifecycle import VmState
+from parcela.services.allowed_compute import VM_OPEN
 from parcela.services.consoles import ConsoleKind
 from parcela.web.dependencies.caller import Reader, Writer
 from parcela.web.dependencies.uow import AppServices, ReadUow, WriteUow
@@ -26,10 +27,11 @@ async def console(
     kind: ConsoleKind = ConsoleKind.SERIAL,
 ) -> HTMLResponse:
     """A page that is all console, with the way to its sisters in the same slice."""
+    await services.consoles.check_right(uow, caller, vm_id)
     row = await services.vms.get(uow, caller, vm_id)
     slice_id = row["slice_id"]
     sisters = await services.slices.vms(uow, caller, slice_id) if slice_id else ()
-    is_on = VmState(row["state"]) in VM_ON | {VmState.STARTING}
+    is_on = VmState(row["state"]) in VM_OPEN
     return view.page("console.html", vm=row, kind=kind.value, sisters=sisters, is_on=is_on)
 
 

@@ -6,7 +6,8 @@ from fastapi import Query
 from fastapi.responses import HTMLResponse
 
 from parcela.core.permissions import Permission
-from parcela.repositories.paging import PageRequest
+from parcela.repositories.paging import Page, PageRequest
+from parcela.services.templates import with_allowed
 from parcela.web.dependencies.caller import Reader
 from parcela.web.dependencies.uow import AppServices, ReadUow
 from parcela.web.dependencies.view import ReaderView
@@ -34,8 +35,7 @@ async def home(
         "home.html",
         fragment="slices.html",
         slices=slices,
-        templates=templates,
+        templates=Page([with_allowed(caller, row) for row in templates.rows], templates.next_cursor),
         endings=endings,
         sees_all=caller.can(Permission.SLICE_READ_ALL) or bool(caller.managed),
-        can_launch=caller.can(Permission.SLICE_CREATE),
     )

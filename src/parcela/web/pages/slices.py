@@ -35,6 +35,7 @@ async def confirm(
     """Say what will be lost, and ask."""
     if action not in CONFIRMED:
         raise not_found("page", action)
+    await services.slices.check(uow, caller, slice_id, action.value)
     row = await services.slices.details(uow, caller, slice_id)
     return view.page(
         "confirm.html", what="slice", name=row["name"], action=action, back=f"/slices/{slice_id}", count=row["vm_count"]
@@ -60,6 +61,15 @@ async def cancel(
 ) -> RedirectResponse:
     """Ask the operation under way to stop."""
     await services.operations.cancel(uow, caller, operation_id, slice_id=slice_id)
+    return see_other(f"/slices/{slice_id}")
+
+
+@router.post("/slices/{slice_id}/retry/{operation_id}")
+async def retry(
+    slice_id: SliceId, operation_id: SliceId, services: AppServices, caller: Writer, uow: WriteUow
+) -> RedirectResponse:
+    """Do an operation that failed or was cancelled again."""
+    await services.retries.retry(uow, caller, operation_id, slice_id=slice_id)
     return see_other(f"/slices/{slice_id}")
 
 

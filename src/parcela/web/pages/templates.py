@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import Path
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from parcela.core.permissions import Permission
 from parcela.core.topology.document import parse_document
 from parcela.services.slices import SliceOrder
 from parcela.web.dependencies.caller import Reader, Writer
@@ -23,10 +22,9 @@ async def show_template(
     template_id: TemplateId, services: AppServices, caller: Reader, uow: ReadUow, view: ReaderView
 ) -> HTMLResponse:
     """The newest version, drawn and as tables."""
-    row = await services.templates.get(uow, caller, template_id)
+    row = await services.templates.details(uow, caller, template_id)
     document = parse_document(row["document"])
-    can_launch = caller.can(Permission.SLICE_CREATE)
-    return view.page("template.html", row=row, document=document, drawing=draw(document), can_launch=can_launch)
+    return view.page("template.html", row=row, document=document, drawing=draw(document))
 
 
 @router.post("/templates/{template_id}/launch")

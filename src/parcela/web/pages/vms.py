@@ -23,6 +23,7 @@ async def confirm_reset(
     vm_id: VmId, services: AppServices, caller: Reader, uow: ReadUow, view: ReaderView
 ) -> HTMLResponse:
     """Say what will be lost, and ask."""
+    await services.vms.check(uow, caller, vm_id, Action.RESET.value)
     row = await services.vms.get(uow, caller, vm_id)
     (action,) = CONFIRMED & {Action.RESET}
     return view.page(

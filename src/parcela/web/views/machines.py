@@ -3,16 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from parcela.core.lifecycle import VM_ON, Action, VmState
-from parcela.models import Nic, Segment, VirtualMachine
+from parcela.core.lifecycle import Action, VmState
+from parcela.models import Nic, Segment, Slice, VirtualMachine
+from parcela.services.access import Caller
+from parcela.services.allowed_compute import ALLOWED, CONSOLE, VM_OPEN, VmFacts
 
-OFFERED: Mapping[VmState, tuple[Action, ...]] = {
+USUAL: Mapping[VmState, tuple[Action, ...]] = {
     VmState.RUNNING: (Action.REBOOT, Action.STOP, Action.RESET),
     VmState.PAUSED: (Action.RESUME, Action.STOP, Action.RESET),
     VmState.STOPPED: (Action.START, Action.RESET),
     VmState.ERROR: (Action.START, Action.RESET),
+    VmState.DEFINED: (Action.START,),
 }
-"""What one may do with one machine; fewer than are allowed, because some would change nothing."""
+"""Buttons that stand first, by state. What is allowed beyond them would mostly change nothing, and is folded away."""
+BUTTONS = tuple(action.value for action in Action if action not in {Action.DEPLOY, Action.UPDATE, Action.DESTROY})
+"""What the page of a slice has buttons for, per machine."""
 CONFIRMED = frozenset({Action.RESET, Action.DESTROY})
 """What loses data: a page asks first."""
 
@@ -28,7 +33,13 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine; ``is_on`` means that its console answers."""
+    """A machine.
+
+    Attributes:
+        is_on: whether its console answers.
+        has_console: whether the reader may open it now.
+        actions: the usual ones of those that the reader may take now; ``more`` are the others.
+    """
 
     id: int
     name: str
@@ -38,32 +49,46 @@ class Machine:
     is_ready: bool
     size: tuple[int, int, int]
     ports: tuple[Port, ...]
-    actions: tuple[Action, ...]
+    has_console: bool
+    actions: tuple[str, ...]
+    more: tuple[str, ...]
 
 
 Wiring = Sequence[tuple[Nic, Segment | None]]
 
 
-def view_machines(vms: Sequence[VirtualMachine], wiring: Wiring, *, can_write: bool) -> tuple[Machine, ...]:
-    """Machines with their network cards; actions only where the reader may do them and nothing is under way."""
+def view_machines(
+    caller: Caller, slice_row: Slice, vms: Sequence[VirtualMachine], wiring: Wiring
+) -> tuple[Machine, ...]:
+    """Machines with their network cards, and with what the reader may do with each now."""
     ports: dict[int, list[Port]] = {}
     for nic, segment in wiring:
         port = Port(nic.leased_address or nic.address, segment.name if segment else "", nic.is_public)
         ports.setdefault(nic.vm_id, []).append(port)
-    return tuple(_machine(vm, tuple(ports.get(vm.id, ())), can_write=can_write) for vm in vms)
+    return tuple(_machine(vm, tuple(ports.get(vm.id, ())), ALLOWED.of(caller, VmFacts.of(vm, slice_row))) for vm in vms)
 
 
-def _machine(vm: VirtualMachine, ports: tuple[Port, ...], *, can_write: bool) -> Machine:
+def split(
+    allowed: Sequence[str], usual: Sequence[Action], buttons: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is allowed and has a button: the usual actions in their order, and the others. Nothing is left out."""
+    first = tuple(action.value for action in usual if action.value in allowed)
+    return first, tuple(action for action in buttons if action in allowed and action not in first)
+
+
+def _machine(vm: VirtualMachine, ports: tuple[Port, ...], allowed: Sequence[str]) -> Machine:
     state = VmState(vm.state)
-    free = can_write and vm.operation_id is None
+    actions, more = split(allowed, USUAL.get(state, ()), BUTTONS)
     return Machine(
         id=vm.id,
         name=vm.name,
         state=state,
         error=vm.error,
-        is_on=state in VM_ON | {VmState.STARTING} and vm.host_id is not None,
+        is_on=state in VM_OPEN and vm.host_id is not None,
         is_ready=vm.ready_at is not None,
         size=(vm.cores, vm.memory_mib, vm.disk_gib),
         ports=ports,
-        actions=OFFERED.get(state, ()) if free else (),
+        has_console=CONSOLE in allowed,
+        actions=actions,
+        more=more,
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from parcela.core.lifecycle import OPERATION_ACTIVE, STEP_ENDED, OperationState, StepState
 from parcela.models import Operation, OperationStep
+from parcela.services.allowed_compute import CANCEL, RETRY
 from parcela.web.i18n.catalogue import Translator
 
 FAILED_STEPS = frozenset({StepState.FAILED, StepState.UNDO_FAILED})
@@ -27,7 +28,8 @@ class OperationView:
         title: what is being done, in the reader's language.
         ended_steps: how many steps need nothing more.
         is_active: whether something still happens.
-        can_cancel: whether asking it to stop makes sense.
+        can_cancel: whether the reader may ask it to stop.
+        can_retry: whether the reader may do it again.
         waits: whether it is a destruction that waits for something else to end.
     """
 
@@ -39,6 +41,7 @@ class OperationView:
     ended_steps: int
     is_active: bool
     can_cancel: bool
+    can_retry: bool
     cancel_requested: bool
     waits: bool
 
@@ -52,8 +55,8 @@ def view_operation(
     t: Translator,
     operation: Operation,
     steps: Sequence[OperationStep],
-    vm_names: Mapping[int, str],
-    segment_names: Mapping[int, str],
+    allowed: Sequence[str],
+    names: tuple[Mapping[int, str], Mapping[int, str]],
 ) -> OperationView:
     """Put an operation into words.
 
@@ -61,13 +64,13 @@ def view_operation(
         t: the reader's language.
         operation: row.
         steps: its rows, in plan order.
-        vm_names: of the VMs the steps are about, by id.
-        segment_names: of the networks the steps are about, by id.
+        allowed: what the reader may do with it now.
+        names: of the VMs and of the networks that the steps are about, by id.
     """
     state = OperationState(operation.state)
     active = state in OPERATION_ACTIVE or state is OperationState.STUCK
     destroys = operation.kind.endswith(".destroy")
-    cancellable = state in {OperationState.PENDING, OperationState.RUNNING} and not destroys
+    vm_names, segment_names = names
     return OperationView(
         id=operation.id,
         title=t.either(f"operation.{operation.kind}", "operation.other"),
@@ -76,7 +79,8 @@ def view_operation(
         steps=tuple(_step(t, step, vm_names, segment_names) for step in steps),
         ended_steps=sum(StepState(step.state) in STEP_ENDED for step in steps),
         is_active=active,
-        can_cancel=cancellable and not operation.cancel_requested,
+        can_cancel=CANCEL in allowed,
+        can_retry=RETRY in allowed,
         cancel_requested=operation.cancel_requested and active,
         waits=state is OperationState.PENDING and destroys and not steps,
     )

@@ -8,7 +8,6 @@ from typing import Any
 
 from parcela.core.errors import ParcelaError
 from parcela.core.lifecycle import Action, SliceState, VmState
-from parcela.core.permissions import Permission
 from parcela.core.topology.document import (
     NetworkEnd,
     TemplateEdge,
@@ -22,23 +21,27 @@ from parcela.models import VirtualMachine
 from parcela.repositories.paging import PageRequest
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
+from parcela.services.allowed_compute import EXTEND
 from parcela.services.container import Services
 from parcela.web.i18n.catalogue import Translator
 from parcela.web.rendering import duration
 from parcela.web.views.drawing import Drawing, draw
-from parcela.web.views.machines import Machine, Wiring, view_machines
+from parcela.web.views.machines import Machine, Wiring, split, view_machines
 from parcela.web.views.operations import OperationView, view_operation
 
-OFFERED: Mapping[SliceState, tuple[Action, ...]] = {
+USUAL: Mapping[SliceState, tuple[Action, ...]] = {
     SliceState.DRAFT: (Action.DEPLOY, Action.DESTROY),
+    SliceState.DEPLOYING: (Action.DESTROY,),
     SliceState.RUNNING: (Action.REBOOT, Action.SUSPEND, Action.STOP, Action.RESET, Action.DESTROY),
     SliceState.DEGRADED: (Action.START, Action.REBOOT, Action.STOP, Action.RESET, Action.DESTROY),
+    SliceState.STOPPING: (Action.DESTROY,),
     SliceState.STOPPED: (Action.START, Action.RESET, Action.DESTROY),
+    SliceState.STARTING: (Action.DESTROY,),
     SliceState.PAUSED: (Action.RESUME, Action.STOP, Action.RESET, Action.DESTROY),
     SliceState.ERROR: (Action.DEPLOY, Action.DESTROY),
 }
-"""Buttons by state; fewer than are allowed, because some would change nothing."""
-LEAVING = frozenset({SliceState.DESTROYING, SliceState.DESTROYED})
+"""Buttons that stand first, by state. What is allowed beyond them would mostly change nothing, and is folded away."""
+BUTTONS = tuple(action.value for action in Action if action is not Action.UPDATE)
 EXTENSIONS_H = (1, 4, 8, 24, 72)
 
 
@@ -49,6 +52,8 @@ class SliceView:
     Attributes:
         row: columns of the slice, with ``owner``, ``zone`` and ``template``.
         ends_in: time left in words; None when it never ends.
+        can_extend: whether the reader may set another end now.
+        actions: the usual ones of those that the reader may take now; ``more`` are the others.
         operation: the one under way, else the last one that failed; None when there is nothing to tell.
         drawing: None when nothing is left of it.
     """
@@ -56,8 +61,9 @@ class SliceView:
     row: Mapping[str, Any]
     state: SliceState
     ends_in: str | None
-    can_write: bool
-    actions: tuple[Action, ...]
+    can_extend: bool
+    actions: tuple[str, ...]
+    more: tuple[str, ...]
     machines: tuple[Machine, ...]
     operation: OperationView | None
     drawing: Drawing | None
@@ -78,29 +84,23 @@ async def slice_view(
 ) -> SliceView:
     """Gather it; ``not_found`` for strangers."""
     row = await services.slices.details(uow, caller, slice_id)
-    vms = await services.slices.vms(uow, caller, slice_id)
+    slice_row = await services.slices.get(uow, caller, slice_id)
+    vms = await uow.vms.of_slice(slice_id)
     wiring = await uow.segments.nics_of([vm.id for vm in vms])
     state = SliceState(row["state"])
-    can_write = caller.user_id == row["owner_id"] or caller.can(Permission.SLICE_WRITE_ALL)
+    actions, more = split(row["allowed_actions"], USUAL.get(state, ()), BUTTONS)
     operation = await _operation(services, uow, caller, t, slice_id, vms, wiring)
-    free = row["operation_id"] is None and not any(vm.operation_id for vm in vms)
     return SliceView(
         row=row,
         state=state,
         ends_in=ends_in(t, row["expires_at"], uow.clock()),
-        can_write=can_write,
-        actions=offered(state, free=free) if can_write else (),
-        machines=view_machines(vms, wiring, can_write=can_write and row["operation_id"] is None),
+        can_extend=EXTEND in row["allowed_actions"],
+        actions=actions,
+        more=more,
+        machines=view_machines(caller, slice_row, vms, wiring),
         operation=operation,
         drawing=draw(await _document(services, uow, caller, row, vms, wiring)) if vms else None,
     )
-
-
-def offered(state: SliceState, *, free: bool) -> tuple[Action, ...]:
-    """What is offered; of what something works on, only its destruction: that cancels it."""
-    if free:
-        return OFFERED.get(state, ())
-    return () if state in LEAVING else (Action.DESTROY,)
 
 
 def ends_in(t: Translator, expires_at: datetime | None, now: datetime) -> str | None:
@@ -121,9 +121,10 @@ async def _operation(
     if not page.rows:
         return None
     operation, steps = await services.operations.get(uow, caller, page.rows[0]["id"])
+    allowed = await services.operations.allowed(uow, caller, operation)
     vm_names = {vm.id: vm.name for vm in vms}
     segment_names = {segment.id: segment.name for _, segment in wiring if segment is not None}
-    return view_operation(t, operation, steps, vm_names, segment_names)
+    return view_operation(t, operation, steps, allowed, (vm_names, segment_names))
 
 
 async def _document(

@@ -100,8 +100,11 @@ async def update_template(
     before = await services.templates.get(uow, caller, template_id)
     name = body.nombre or before["name"]
     draft = await services.templates.import_draft(uow, caller, body.document(), form=CLOUD, name=name)
-    description = before["description"] if body.descripcion is None else body.descripcion
-    wanted = TemplateDraft(name, draft.document, description, before["visibility"])
+
+    def wanted(row: TemplateRow) -> TemplateDraft:
+        description = row["description"] if body.descripcion is None else body.descripcion
+        return TemplateDraft(body.nombre or row["name"], draft.document, description, row["visibility"])
+
     return _read(await services.templates.update(uow, caller, template_id, wanted, _refuse_loss))
 
 

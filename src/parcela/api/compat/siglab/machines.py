@@ -1,5 +1,6 @@
 """``/api/maquinas``: the lab's machines."""
 
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
@@ -97,7 +98,7 @@ async def tablero(services: AppServices, caller: Reader, uow: ReadUow) -> Tabler
 @router.post("/agregar", responses=errors(400, 401, 403, 409, 413, 422))
 async def agregar(body: MaquinaNueva, services: AppServices, caller: Writer, uow: WriteUow) -> Hecho:
     """Register a machine."""
-    fields = body.fields() | await _user_fields(uow, body.usuario, {})
+    fields = body.fields() | dict((await _user_fields(uow, body.usuario))({"custom_fields": {}}))
     made = await services.inventory.machines.create(uow, caller, fields)
     return Hecho(mensaje="Máquina guardada", codigo=made["code"])
 
@@ -156,19 +157,24 @@ async def _remove(services: Services, uow: UnitOfWork, caller: Caller, code: str
 
 async def _update(services: Services, uow: UnitOfWork, caller: Caller, code: str, body: CambiosMaquina) -> Hecho:
     machine = await services.inventory.machines.by_code(uow, caller, code)
-    changes = body.fields() | await _user_fields(uow, body.usuario, machine["custom_fields"] or {})
-    changed = await services.inventory.machines.update(uow, caller, machine["id"], changes)
+    amend = await _user_fields(uow, body.usuario)
+    changed = await services.inventory.machines.update(uow, caller, machine["id"], body.fields(), amend=amend)
     return Hecho(mensaje="Máquina actualizada", codigo=changed["code"])
 
 
-async def _user_fields(uow: UnitOfWork, name: str | None, custom: dict[str, Any]) -> dict[str, Any]:
-    """What ``usuario`` becomes: the responsible user, or a note where nobody is called so."""
-    if name is None:
-        return {}
-    user = await uow.users.by_identifier(name.strip().lower()) if name.strip() else None
-    others = {key: value for key, value in custom.items() if key != OWN_USER}
-    kept = others if user or not name.strip() else others | {OWN_USER: name.strip()}
-    return {"responsible_id": user.id if user else None, "custom_fields": kept}
+async def _user_fields(uow: UnitOfWork, name: str | None) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """What ``usuario`` makes of a machine: the responsible user, or a note where nobody is called so."""
+    written = (name or "").strip()
+    user = await uow.users.by_identifier(written.lower()) if written else None
+
+    def amend(machine: Mapping[str, Any]) -> Mapping[str, Any]:
+        if name is None:
+            return {}
+        others = {key: value for key, value in (machine["custom_fields"] or {}).items() if key != OWN_USER}
+        kept = others if user or not written else others | {OWN_USER: written}
+        return {"responsible_id": user.id if user else None, "custom_fields": kept}
+
+    return amend
 
 
 async def _machines(
