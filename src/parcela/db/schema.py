@@ -19,13 +19,24 @@ _AFTER = re.compile(r'^down_revision\b[^=\n]*= *"(\w+)"', re.MULTILINE)
 
 def newest_revision(folder: Path = VERSIONS) -> str | None:
     """The revision after which none comes; None when that is not exactly one."""
-    found, followed = set(), set()
+    found, followed = _read(folder)
+    ends = found - followed
+    return ends.pop() if len(ends) == 1 else None
+
+
+def known_revisions(folder: Path = VERSIONS) -> frozenset[str]:
+    """Every revision that this version of Parcela brings. Their numbers need not be in their order."""
+    return frozenset(_read(folder)[0])
+
+
+def _read(folder: Path) -> tuple[set[str], set[str]]:
+    """The revisions, and those of them that another one follows."""
+    found, followed = set[str](), set[str]()
     for path in folder.glob("*.py"):
         script = path.read_text(encoding="utf-8")
         found.update(_REVISION.findall(script))
         followed.update(_AFTER.findall(script))
-    ends = found - followed
-    return ends.pop() if len(ends) == 1 else None
+    return found, followed
 
 
 def is_current(url: str) -> bool:

@@ -19,6 +19,7 @@ from parcela.cli.doctor.virtualisation import VIRTUALISATION
 from parcela.core.settings import Settings, env_name
 from parcela.db.database import ProcessLock
 from parcela.db.migrate import upgrade
+from parcela.db.schema import newest_revision
 from tests.lab.service import free_port
 from tests.unit.cli import support
 
@@ -116,10 +117,10 @@ def test_bad_settings_are_one_finding(folder: Path, monkeypatch: pytest.MonkeyPa
 def test_the_database(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "will be made" in examine("database").text
     upgrade(f"sqlite:///{folder / 'parcela.db'}")
-    assert f"up to date ({basics.newest_revision()})" in examine("database").text
+    assert f"up to date ({newest_revision()})" in examine("database").text
     monkeypatch.setattr(basics, "newest_revision", lambda: "9999")
     assert (examine("database").verdict, "migrate" in examine("database").mend) == (Verdict.WARN, True)
-    monkeypatch.setattr(basics, "newest_revision", lambda: "0000")
+    monkeypatch.setattr(basics, "known_revisions", frozenset)
     assert examine("database").verdict is Verdict.FAIL
 
 

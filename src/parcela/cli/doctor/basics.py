@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import json
 import os
-import re
 import shutil
 import socket
 import sys
@@ -15,11 +14,11 @@ from typing import Any
 from parcela.cli.doctor.report import Check, Finding, Patient, fail, ok, warn
 from parcela.core.errors import ParcelaError
 from parcela.db.database import Database, ProcessLock
+from parcela.db.schema import known_revisions, newest_revision
 
 MIN_PYTHON = (3, 11)
 LITTLE_DISK_GIB, TOO_LITTLE_DISK_GIB = 20, 2
 DATABASE_TIMEOUT_S = 10
-_VERSIONS = Path(__file__).parents[2] / "db" / "migrations" / "versions"
 
 
 def python_version(_patient: Patient) -> Finding:
@@ -70,14 +69,6 @@ def free_disk(patient: Patient) -> Finding:
     return warn(text, mend) if free_gib < LITTLE_DISK_GIB else ok(text)
 
 
-def newest_revision() -> str:
-    """Newest migration that this version of Parcela brings (they are numbered)."""
-    found = (
-        re.search(r'^revision(?:: str)? = "([^"]+)"', path.read_text(), re.MULTILINE) for path in _VERSIONS.glob("*.py")
-    )
-    return max(match[1] for match in found if match)
-
-
 async def _revision(url: str) -> str | None:
     """Revision of a database, None when it has no tables of ours yet."""
     database = Database(url)
@@ -111,10 +102,10 @@ def database_state(patient: Patient) -> Finding:
     newest = newest_revision()
     if current is None:
         return ok(f"{kind} answers; its tables will be made at the first start.")
-    if current < newest:
+    if current != newest and current in known_revisions():
         text = f"{kind} answers; its tables are at {current}, this version needs {newest}."
         return warn(text, "'parcela migrate' brings them up to date, and 'parcela serve' does so by itself.")
-    if current > newest:
+    if current != newest:
         text = f"{kind} answers, but its tables ({current}) are newer than this version of Parcela ({newest})."
         return fail(text, "Run the version that made them, or a newer one.")
     return ok(f"{kind} answers; its tables are up to date ({current}).")
