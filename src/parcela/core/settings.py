@@ -30,6 +30,7 @@ from parcela.core.settings_fields import networks, split
 from parcela.core.settings_fields import setting as _env
 from parcela.core.settings_identity import IdentitySettings
 from parcela.core.settings_limits import LimitSettings
+from parcela.core.settings_network import NetworkSettings
 from parcela.core.settings_observe import ObserveSettings
 from parcela.core.settings_quotas import QuotaSettings
 from parcela.core.settings_retention import RetentionSettings
@@ -73,6 +74,7 @@ class Settings(
     RetentionSettings,
     QuotaSettings,
     SiteSettings,
+    NetworkSettings,
 ):
     """Settings; units are in the names. Unknown ``PARCELA_*`` variables and bad values stop the start."""
 
@@ -132,16 +134,6 @@ class Settings(
     guest_dir: Path = _env("PARCELA_GUEST_DIR", lambda: Path(".cache/guest"), "Folder with the built bundled guest.")
     simulated_hosts: int = _env(
         "PARCELA_SIMULATED_HOSTS", 3, "Number of hosts of the simulated provider.", ge=1, le=1000
-    )
-    nat_prefixes: Annotated[tuple[str, ...], NoDecode] = _env(
-        "PARCELA_NAT_PREFIXES",
-        lambda: ("10.231.0.0/22", "10.232.0.0/22", "172.29.0.0/22"),
-        "Candidates for the subnet of VMs with public access, comma-separated; the first free one is taken.",
-    )
-    nat_blocked: Annotated[tuple[str, ...], NoDecode] = _env(
-        "PARCELA_NAT_BLOCKED",
-        tuple,
-        "IPv4 prefixes that VMs with public access may not reach, such as the management network, comma-separated.",
     )
     access_token_ttl_s: int = _env(
         "PARCELA_ACCESS_TOKEN_TTL_S", 3600, "Life of an access token in seconds.", ge=60, le=86400
@@ -245,7 +237,7 @@ class Settings(
         del settings_cls, file_secret_settings
         return init_settings, env_settings, dotenv_settings
 
-    @field_validator("nat_prefixes", "nat_blocked", "cors_origins", "trusted_proxies", mode="before")
+    @field_validator("cors_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return split(value)
@@ -257,7 +249,7 @@ class Settings(
             raise _bad("must be an address that begins with sqlite://, postgresql://, mysql:// or mariadb://")
         return value
 
-    @field_validator("nat_prefixes", "trusted_proxies")
+    @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return networks(value)

@@ -1,6 +1,7 @@
 """What a caller may use, as the pure rules of ``core.topology`` want it."""
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 
 from parcela.core.topology.catalogue import Catalogue, FlavourInfo, ImageInfo
 from parcela.hypervisors.spec import ImageFormat
@@ -10,8 +11,14 @@ from parcela.services.image_files import ImageFacts
 from parcela.services.images import least_disk_gib, visible_to
 
 
-async def load_catalogue(uow: ReadUnitOfWork, caller: Caller) -> Catalogue:
-    """All flavours, and the images that the caller may see, as they are now."""
+async def load_catalogue(uow: ReadUnitOfWork, caller: Caller, nat_networks: tuple[IPv4Network, ...] = ()) -> Catalogue:
+    """All flavours, and the images that the caller may see, as they are now.
+
+    Args:
+        uow: where to read.
+        caller: who asks.
+        nat_networks: ranges that no address of a template may be from.
+    """
     flavours = {
         row.name: FlavourInfo(row.id, row.name, row.vcpus, row.memory_mib, row.disk_gib)
         for row in await uow.flavours.all()
@@ -28,7 +35,7 @@ async def load_catalogue(uow: ReadUnitOfWork, caller: Caller) -> Catalogue:
         )
         for row in await uow.images.visible(visible_to(caller))
     }
-    return Catalogue(flavours=flavours, images=images)
+    return Catalogue(flavours=flavours, images=images, nat_networks=nat_networks)
 
 
 async def load_image_aliases(uow: ReadUnitOfWork, caller: Caller) -> Mapping[str, str]:

@@ -27,7 +27,7 @@ from parcela.services.placing import place, resolve_zone
 from parcela.services.quota_rules import ceiling, require_room
 from parcela.services.reserving import limits_for
 from parcela.services.templates import TemplateService
-from parcela.services.wiring import lay_segments, plug
+from parcela.services.wiring import check_nat_overlap, lay_segments, plug
 
 MAX_TTL_S = 30 * 86400
 """Longest life of a slice of a non-administrator, in seconds from now."""
@@ -99,7 +99,7 @@ class SliceService:
         version = await self._templates.version(uow, caller, order.template_id, number)
         document = parse_document(version["document"])
         zone = await resolve_zone(uow, order.zone)
-        plan = expand(document, await load_catalogue(uow, caller))
+        plan = expand(document, await load_catalogue(uow, caller, self._settings.nat_networks))
         now = uow.clock()
         row = await uow.slices.add(
             Slice(
@@ -213,6 +213,7 @@ class SliceService:
     ) -> Operation:
         """Reserve capacity for all VMs of a draft and build it; a failure undoes everything."""
         row, vms = await self._begin(uow, caller, slice_id, Action.DEPLOY.value, check)
+        await check_nat_overlap(uow, [vm.id for vm in vms], self._settings.nat_networks)
         _, _, needs = await plan_vms(uow, vms)
         hosts = await place(uow, row.zone_id, vms, needs, limits_for(self._settings, caller, row.project_id))
         planned, names, _ = await plan_vms(uow, vms, hosts)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from typing import Any, Self
 
 from parcela.core.errors import ParcelaError, Problem, invalid
@@ -96,9 +97,10 @@ NO_LIMITS = TemplateLimits()
 class TemplateService:
     """Owners and holders of ``template:write_all`` write; public templates are read by everybody."""
 
-    def __init__(self, limits: TemplateLimits = NO_LIMITS) -> None:
-        """Take how many versions are kept, and the quotas."""
+    def __init__(self, limits: TemplateLimits = NO_LIMITS, nat_networks: tuple[IPv4Network, ...] = ()) -> None:
+        """Take how many versions are kept, the quotas, and the ranges that no address of a template may be from."""
         self._limits = limits
+        self._nat_networks = nat_networks
 
     async def page(
         self,
@@ -227,7 +229,7 @@ class TemplateService:
             parsed = parse_document(document)
         except ParcelaError as error:
             return error.problems
-        return validate(parsed, await load_catalogue(uow, caller))
+        return validate(parsed, await load_catalogue(uow, caller, self._nat_networks))
 
     async def export(
         self,
@@ -283,7 +285,7 @@ class TemplateService:
 
     async def _checked(self, uow: ReadUnitOfWork, caller: Caller, raw: object) -> dict[str, Any]:
         document: TopologyDocument = parse_document(raw)
-        problems = validate(document, await load_catalogue(uow, caller))
+        problems = validate(document, await load_catalogue(uow, caller, self._nat_networks))
         if problems:
             raise template_invalid(problems)
         return dump_document(document)

@@ -2,8 +2,11 @@
 
 import secrets
 from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network
 from uuid import UUID, uuid4, uuid5
 
+from parcela.core.errors import conflict
+from parcela.core.topology.addressing import nat_overlap
 from parcela.core.topology.expand import PlannedVm, SlicePlan
 from parcela.models import Nic, Segment, VirtualMachine
 from parcela.repositories.uow import UnitOfWork
@@ -80,3 +83,16 @@ async def plug(uow: UnitOfWork, vms: Sequence[tuple[VirtualMachine, PlannedVm]],
                 )
             )
     await uow.segments.add_nics(rows)
+
+
+async def check_nat_overlap(uow: UnitOfWork, vm_ids: Sequence[int], nat_networks: Sequence[IPv4Network]) -> None:
+    """Raise ``conflict`` when a card of a draft has an address of the NAT network.
+
+    New templates cannot have one; a draft may be older than that rule, or than the ranges that are set now.
+    """
+    nics = [nic for nic, _segment in await uow.segments.nics_of(vm_ids)]
+    public = any(nic.is_public for nic in nics)
+    for nic in nics:
+        what = nat_overlap(nic.address, nat_networks, public=public)
+        if what is not None:
+            raise conflict("overlaps_nat_network", f"A network card of this slice cannot be built: {what}")

@@ -95,7 +95,7 @@ def build_services(
     uows.publish_to(to_all(identity.auth.on_events, listen, observing.metrics.on_events, hub.publish))
     operations = OperationService(engine)
     folder = DataFolder(settings)
-    templates = TemplateService(TemplateLimits.of(settings))
+    templates = TemplateService(TemplateLimits.of(settings), settings.nat_networks)
     slices = SliceService(settings, operations, templates)
     vms = VmService(settings, operations)
     return Services(

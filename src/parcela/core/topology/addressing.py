@@ -1,12 +1,17 @@
 """Rules about addresses, gateways and routes of a template."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from parcela.core.errors import Problem
 from parcela.core.topology.addresses import is_host_of, read_address, read_interface, read_network
 from parcela.core.topology.document import TemplateVm, TopologyDocument
 from parcela.core.topology.wiring import wires
+
+_NAT_REASON = (
+    ", a range that VMs with public access get their addresses from. Take another subnet, e.g. of 192.168.0.0/16."
+)
 
 
 def address_problems(document: TopologyDocument) -> Iterator[Problem]:
@@ -42,6 +47,41 @@ def route_problems(document: TopologyDocument) -> Iterator[Problem]:
         interfaces.setdefault(wire.vm, []).append(interface)
     for index, vm in enumerate(document.vms):
         yield from _vm_route_problems(f"vms[{index}]", vm, interfaces.get(vm.name, []))
+
+
+def nat_problems(document: TopologyDocument, nat_networks: Sequence[IPv4Network]) -> Iterator[Problem]:
+    """Find NICs and routes whose addresses overlap the network of VMs with public access."""
+    public = any(vm.public_access for vm in document.vms)
+    for wire in wires(document):
+        what = nat_overlap(wire.address, nat_networks, public=public)
+        if what is not None:
+            yield Problem(f"{wire.where}.address", what, "overlaps_nat_network")
+    for index, vm in enumerate(document.vms):
+        for number, route in enumerate(vm.routes):
+            with suppress(ValueError):  # said by route_problems
+                target = read_network(route.to)
+                nat = next((nat for nat in nat_networks if target.subnet_of(nat)), None)
+                if nat is not None:
+                    where = f"vms[{index}].routes[{number}].to"
+                    yield Problem(where, f"{target} is part of {nat}{_NAT_REASON}", "overlaps_nat_network")
+
+
+def nat_overlap(address: str | None, nat_networks: Sequence[IPv4Network], *, public: bool) -> str | None:
+    """Why a NIC cannot have an address, as a sentence; None when it can, or when it is none.
+
+    Args:
+        address: with its prefix.
+        nat_networks: ranges of the NAT network.
+        public: a VM of the slice has public access, so that a subnet around a range is in the way too.
+    """
+    try:
+        interface = read_interface(address or "")
+    except ValueError:
+        return None
+    for nat in nat_networks:
+        if interface.ip in nat or (public and interface.network.overlaps(nat)):
+            return f"{interface} overlaps {nat}{_NAT_REASON}"
+    return None
 
 
 def _vm_route_problems(where: str, vm: TemplateVm, interfaces: list[IPv4Interface]) -> Iterator[Problem]:

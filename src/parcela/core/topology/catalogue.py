@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,15 @@ class ImageInfo:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """Flavours and images *this caller* may use, keyed by their exact name."""
+    """What *this caller* may use.
+
+    Attributes:
+        flavours: by their exact name.
+        images: by their exact name.
+        nat_networks: ranges from which a host takes the network of ``public_access``; all count, because which one a
+            host has is known only there.
+    """
 
     flavours: Mapping[str, FlavourInfo] = field(default_factory=dict)
     images: Mapping[str, ImageInfo] = field(default_factory=dict)
+    nat_networks: tuple[IPv4Network, ...] = ()

@@ -10,6 +10,9 @@ Decisions:
   never a larger one, which the segment could not carry.
 - Gateways and next hops must lie on a subnet drawn in the document. The NAT network of ``public_access`` does not
   count: its numbers belong to the host and DHCP brings its route.
+- No NIC and no route has an address of the NAT network, nor of any range that it may be made of: a guest with public
+  access would send there what is meant for its segment, or the other way round. A subnet that only contains such a
+  range (10.0.0.0/8) is fine as long as no VM of the document has public access.
 - The two ends of an edge may be on different subnets: that too is an exercise.
 """
 
@@ -17,7 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from parcela.core.errors import Problem
-from parcela.core.topology.addressing import address_problems, route_problems
+from parcela.core.topology.addressing import address_problems, nat_problems, route_problems
 from parcela.core.topology.catalogue import Catalogue, ImageInfo
 from parcela.core.topology.document import NetworkEnd, TemplateEdge, TemplateVm, TopologyDocument, VmEnd
 from parcela.core.topology.names import MAX_NAME, is_label, is_printable_name
@@ -51,6 +54,7 @@ def validate(document: TopologyDocument, catalogue: Catalogue) -> tuple[Problem,
         *_edge_problems(document),
         *address_problems(document),
         *route_problems(document),
+        *nat_problems(document, catalogue.nat_networks),
     )
 
 

@@ -1,4 +1,6 @@
 import sys
+from dataclasses import replace
+from ipaddress import IPv4Network
 from types import FrameType
 from typing import Any
 
@@ -204,6 +206,50 @@ def test_gateways_and_routes() -> None:
         "vms[1].gateway": "next_hop_unreachable",
         "vms[2].gateway": "next_hop_unreachable",
     }
+
+
+NAT = (IPv4Network("10.231.0.0/22"), IPv4Network("172.29.0.0/22"))
+
+
+@pytest.mark.parametrize(
+    ("address", "public", "refused"),
+    [
+        ("10.231.0.5/24", False, True),
+        ("10.231.3.254/30", True, True),
+        ("10.231.3.9/16", False, True),
+        ("172.29.1.1/32", False, True),  # a range that this host may not have taken: another one has
+        ("10.231.4.1/24", True, False),
+        ("10.231.4.1/16", False, False),  # a subnet around the range hurts only beside the range itself
+        ("10.231.4.1/16", True, True),
+        ("10.0.0.1/8", False, False),
+        ("10.0.0.1/8", True, True),
+        ("192.168.1.1/24", True, False),
+        ("here", True, False),  # no address at all; said by another rule
+    ],
+)
+def test_no_segment_has_addresses_of_the_nat_network(address: str, public: bool, refused: bool) -> None:
+    # The VM with public access is another one: its routes lead over the others.
+    drawn = {
+        "vms": [vm("a"), vm("b"), vm("c", public_access=public)],
+        "networks": [{"name": "lan"}],
+        "edges": [edge(("a", address), "b"), edge(("b", address), LAN), edge("c", LAN)],
+    }
+    problems = validate(parse_document(drawn), replace(CATALOGUE, nat_networks=NAT))
+    found = {problem.where: problem.what for problem in problems if problem.code == "overlaps_nat_network"}
+    assert set(found) == ({"edges[0].a.address", "edges[1].a.address"} if refused else set())
+    assert all("public access" in what and what.endswith(".") for what in found.values())
+    assert not [p for p in validate(parse_document(drawn), CATALOGUE) if p.code == "overlaps_nat_network"]
+
+
+@pytest.mark.parametrize(
+    ("target", "refused"),
+    [("10.231.1.0/24", True), ("10.231.0.0/22", True), ("10.0.0.0/8", False), ("0.0.0.0/0", False)],
+)
+def test_no_route_leads_into_the_nat_network(target: str, refused: bool) -> None:
+    routes = [{"to": target, "via": "10.0.1.2"}]
+    drawn = {"vms": [vm("a", routes=routes), vm("b")], "edges": [edge(("a", "10.0.1.1/24"), ("b", "10.0.1.2/24"))]}
+    problems = validate(parse_document(drawn), replace(CATALOGUE, nat_networks=NAT))
+    assert [(p.where, p.code) for p in problems] == [("vms[0].routes[0].to", "overlaps_nat_network")] * refused
 
 
 def test_all_problems_come_at_once() -> None:
