@@ -104,7 +104,7 @@ async def running(
         await stores.open(installation)
         drivers = HostDrivers(registry_factory(settings, installation))
         stack.push_async_callback(drivers.aclose)
-        hasher = PasswordHasher()
+        hasher = PasswordHasher(strangers_waiting=settings.strangers_waiting)
         stack.callback(hasher.close)
         signal = Signal()
         services = build_services(

@@ -34,6 +34,7 @@ from parcela.core.settings_network import NetworkSettings
 from parcela.core.settings_observe import ObserveSettings
 from parcela.core.settings_quotas import QuotaSettings
 from parcela.core.settings_retention import RetentionSettings
+from parcela.core.settings_sign_in import SignInSettings
 from parcela.core.settings_sites import SiteSettings
 
 FOREIGN_NAMES = frozenset({"PARCELA_TOKEN", "PARCELA_URL", "PARCELA_CONFIG"})
@@ -68,6 +69,7 @@ def default_data_dir() -> Path:
 
 class Settings(
     IdentitySettings,
+    SignInSettings,
     ObserveSettings,
     LimitSettings,
     DiskSettings,
@@ -141,17 +143,6 @@ class Settings(
     refresh_token_ttl_s: int = _env(
         "PARCELA_REFRESH_TOKEN_TTL_S", 1209600, "Life of a refresh token in seconds.", ge=300, le=7776000
     )
-    login_attempts: int = _env(
-        "PARCELA_LOGIN_ATTEMPTS", 5, "Failed logins per account before it is locked for a while.", ge=1, le=100
-    )
-    login_attempts_per_address: int = _env(
-        "PARCELA_LOGIN_ATTEMPTS_PER_ADDRESS",
-        30,
-        "Failed logins per client address before it is locked for a while.",
-        ge=1,
-        le=10000,
-    )
-    login_lock_s: int = _env("PARCELA_LOGIN_LOCK_S", 300, "Length of that lock in seconds.", ge=1, le=86400)
     self_registration: bool | None = _env(
         "PARCELA_SELF_REGISTRATION",
         None,

@@ -6,7 +6,7 @@ tokens are opaque and live until they expire or are revoked.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -20,12 +20,15 @@ from parcela.repositories.events import EventRecord
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
+from parcela.services.attempts import Attempt, own_key
 from parcela.services.auth_cache import KEPT_FOR, CallerCache, Housekeeper
 from parcela.services.auth_rules import (
     account_disabled,
     bad_credentials,
     caller_of,
+    check_session,
     checked_token,
+    mark_of,
     require_session,
     unknown_token,
 )
@@ -34,8 +37,7 @@ from parcela.services.guard import LoginGuard, lock_user
 from parcela.services.revoking import revoke_access
 from parcela.services.roles import check_scopes, check_within_rights
 from parcela.services.second_factor import SecondFactorService, code_required, wrong_code
-from parcela.services.sessions import Origin, SessionService, TokenPair
-from parcela.services.throttle import account_key, address_key, clean_identifier
+from parcela.services.sessions import NOWHERE, Origin, SessionService, TokenPair
 
 CHALLENGE_S = 300
 FORGETTING = ENDING | {"project.member_added", "project.member_changed", "project.member_removed"}
@@ -60,8 +62,8 @@ class Challenge:
 class Opening:
     """An attempt to open a session."""
 
+    attempt: Attempt
     user: User
-    keys: Sequence[str]
     origin: Origin
     code: str = ""
 
@@ -102,11 +104,12 @@ class AuthService:
         self._sealer = sealer
         self._clock = guard.uows.clock
         self._cache = CallerCache()
-        self._housekeeper = Housekeeper(guard.uows, guard.throttles)
+        self.cache_counts = self._cache.counts
+        self._housekeeper = Housekeeper(guard)
         sessions.on_end = self.forget_user
 
     async def login(
-        self, identifier: str, password: str, address: str, *, code: str = "", agent: str = ""
+        self, identifier: str, password: str, address: str, *, code: str = "", agent: str = "", device: str = ""
     ) -> TokenPair:
         """Open a session for an e-mail address or username (case does not matter).
 
@@ -116,25 +119,28 @@ class AuthService:
             address: of the client.
             code: of the authenticator app, or a recovery code, when the account has a second factor.
             agent: what the client calls itself.
+            device: the device cookie of a browser; "" without.
 
         Raises:
             ParcelaError: ``unauthenticated`` (the same for a wrong password and an unknown account; ``totp_required``
                 when a code is missing, ``bad_code`` when it is wrong), or ``rate_limited`` with code
                 ``too_many_attempts``.
         """
-        outcome = await self.begin(identifier, password, Origin(address, agent), code=code)
+        return await self.login_from(identifier, password, Origin(address, agent, device=device), code=code)
+
+    async def login_from(self, identifier: str, password: str, origin: Origin, *, code: str = "") -> TokenPair:
+        """As ``login``, with all that is known of the client."""
+        outcome = await self.begin(identifier, password, origin, code=code)
         if isinstance(outcome, Challenge):
             raise code_required()
         return outcome
 
     async def begin(self, identifier: str, password: str, origin: Origin, *, code: str = "") -> TokenPair | Challenge:
         """As ``login``, but a missing code gives a challenge for ``finish``."""
-        name = clean_identifier(identifier)
-        keys = [account_key(identifier), address_key(origin.address)]
-        user = await self._guard.verify(keys, lambda uow: uow.users.by_identifier(name), password, origin.address)
-        if user is None:
+        attempt = await self._guard.verify(identifier, password, origin)
+        if attempt is None or attempt.user is None:
             raise bad_credentials()
-        return await self._opened(Opening(user, keys, origin, code))
+        return await self._opened(Opening(attempt, attempt.user, origin, code))
 
     async def finish(self, box: str, code: str, origin: Origin) -> TokenPair:
         """Open the session of a challenge with its code.
@@ -145,17 +151,19 @@ class AuthService:
         user_id, mark = self._sealer.open(box) or (0, "")
         async with self._uows.read() as uow:
             user = await uow.users.get_or_none(user_id)
-        if user is None or _mark_of(user) != mark:
+            attempt = await self._guard.origins.attempt(uow, user, "", origin)
+        if user is None or mark_of(user) != mark:
             raise unauthenticated("challenge_expired", "This sign-in took too long; begin again.")
-        keys = [account_key(user.username), address_key(origin.address)]
-        outcome = await self._opened(Opening(user, keys, origin, code or "-"))
+        outcome = await self._opened(Opening(replace(attempt, keys=()), user, origin, code or "-"))
         if isinstance(outcome, Challenge):
             raise code_required()
         return outcome
 
     async def enter(self, user: User, origin: Origin) -> TokenPair | Challenge:
         """Open a session for somebody whom an identity provider has vouched for."""
-        return await self._opened(Opening(user, [], origin))
+        async with self._uows.read() as uow:
+            attempt = await self._guard.origins.attempt(uow, user, "", origin)
+        return await self._opened(Opening(replace(attempt, keys=()), user, origin))
 
     async def _opened(self, opening: Opening) -> TokenPair | Challenge:
         outcome = await self._guard.repeat(partial(self._open_session, opening))
@@ -164,25 +172,24 @@ class AuthService:
         return outcome
 
     async def _open_session(self, opening: Opening, uow: UnitOfWork) -> TokenPair | Challenge | ParcelaError:
-        user, keys, origin, code = opening.user, opening.keys, opening.origin, opening.code
+        attempt, user, origin, code = opening.attempt, opening.user, opening.origin, opening.code
         coded = await self._second_factors.required(uow, user.id)
         if coded and code:
-            # Under both names, so that an account has one allowance of guesses and not two.
-            keys = sorted({*keys, account_key(user.username), account_key(user.email)})
-            await self._guard.throttles.begin(uow, keys)
+            await self._guard.throttles.begin(uow, sorted({*attempt.keys, *attempt.factor_keys}))
         else:
-            await self._guard.throttles.check_locked(uow, keys)
+            await self._guard.throttles.check_locked(uow, attempt.keys)
         fresh = await lock_user(uow, user.id)
-        if fresh is None or _mark_of(fresh) != _mark_of(user):
+        if fresh is None or mark_of(fresh) != mark_of(user):
             raise bad_credentials()
         if not fresh.is_active:
             raise account_disabled()
         if await self._second_factors.required(uow, user.id):
             if not code:
-                return Challenge(self._sealer.seal([fresh.id, _mark_of(fresh)], CHALLENGE_S))
+                return Challenge(self._sealer.seal([fresh.id, mark_of(fresh)], CHALLENGE_S))
             if not await self._second_factors.spend(uow, fresh, code):
-                return await self._guard.write_failure(keys, user, origin.address, uow) or wrong_code()
-        await uow.tokens.clear_throttles([account_key(fresh.email), account_key(fresh.username)])
+                return await self._guard.write_failure(attempt.factor_keys, user, origin.address, uow) or wrong_code()
+        await uow.tokens.clear_throttles(attempt.cleared)
+        device = await self._guard.origins.remember(uow, fresh, origin)
         fresh.last_login_at = self._clock()
         uow.add_event(
             "auth.logged_in",
@@ -190,7 +197,7 @@ class AuthService:
             owner_id=fresh.id,
             data={"user_id": fresh.id, "username": fresh.username, "address": origin.address},
         )
-        return await self._sessions.issue(uow, fresh, origin)
+        return replace(await self._sessions.issue(uow, fresh, origin), device=device)
 
     async def refresh(self, refresh_token: str, address: str) -> TokenPair:
         """Exchange a refresh token for a new pair. A spent one, used again, ends the whole session: it was stolen."""
@@ -261,8 +268,13 @@ class AuthService:
         _is_behind_this(caller, self._sessions)
         return caller
 
-    async def change_password(self, caller: Caller, old: str, new: str, *, keep_personal: bool = False) -> None:
+    async def change_password(
+        self, caller: Caller, old: str, new: str, origin: Origin = NOWHERE, *, keep_personal: bool = False
+    ) -> str:
         """Change the caller's own password; end their other sessions, and personal tokens unless they are to be kept.
+
+        Returns:
+            The new value of the browser's device cookie: the old one is worth nothing any more.
 
         Raises:
             ParcelaError: ``invalid`` (code ``wrong_password``) when the old one does not fit; counts as a failed login.
@@ -271,22 +283,24 @@ class AuthService:
         async with self._uows.read() as uow:
             own = await uow.users.get(caller.user_id)
         self._guard.policy.check(new, "new_password", [own.email, own.username, own.full_name])
-        user = await self._guard.verify_own(caller.user_id, old, "old_password", "The old password is wrong.")
+        user = await self._guard.verify_own(caller, old, "old_password", "The old password is wrong.")
         new_hash = await self._guard.hasher.hash(new)
-        keys = [account_key(user.username)]
+        keys = [own_key("own", caller)]
 
-        async def work(uow: UnitOfWork) -> None:
+        async def work(uow: UnitOfWork) -> str:
             await self._guard.throttles.check_locked(uow, keys)
             fresh = await lock_user(uow, user.id)
-            if fresh is None or _mark_of(fresh) != _mark_of(user):
+            if fresh is None or mark_of(fresh) != mark_of(user):
                 raise bad_credentials()
             fresh.password_hash = new_hash
             await revoke_access(uow, fresh, keep_personal=keep_personal, except_family=caller.token_family)
             facts = {"user_id": user.id, "username": user.username}
             uow.add_event("user.password_changed", actor_id=user.id, owner_id=user.id, data=facts)
+            return await self._guard.origins.remember(uow, fresh, origin)
 
-        await self._guard.repeat(work)
+        device = await self._guard.repeat(work)
         self.forget_user(caller.user_id)
+        return device
 
     async def create_token(
         self, uow: UnitOfWork, caller: Caller, *, name: str, scopes: Sequence[str], expires_at: datetime | None
@@ -305,7 +319,7 @@ class AuthService:
             where = "expires_at" if scopes else "scopes"
             text = "The end of a token lies in the future." if scopes else "A token has at least one scope."
             raise invalid("token_useless", text, Problem(where, text, "token_useless"))
-        await _check_session(uow, caller)
+        await check_session(uow, caller)
         await self._sessions.check_personal(uow, caller)
         secret = new_personal_token()
         row = await uow.tokens.add(
@@ -354,10 +368,6 @@ class AuthService:
         """Look everybody's tokens up again on their next use."""
         self._cache.forget_all()
 
-    def cache_counts(self) -> tuple[int, int]:
-        """Hits and misses of the cache of tokens."""
-        return self._cache.hits, self._cache.misses
-
     async def purge(self) -> int:
         """Remove expired tokens and old login counters; how many rows. Done by itself once an hour."""
         return await self._housekeeper.purge()
@@ -367,30 +377,11 @@ class AuthService:
         await self._housekeeper.settle()
 
 
-def _mark_of(user: User) -> str:
-    """Changes with the password and with every revocation, and tells nothing about them."""
-    return hash_token(f"{user.credential_version}:{user.password_hash}")
-
-
 def _is_behind_this(caller: Caller, sessions: SessionService) -> None:
     """Tell the audit trail and the log who the present request comes from, and that they were seen."""
     identify(user_id=caller.user_id, username=caller.username, role=caller.role, token_id=caller.token_id)
     if sessions.presence is not None:
         sessions.presence.touch(caller.user_id)
-
-
-async def _check_session(uow: UnitOfWork, caller: Caller) -> None:
-    """Raise when the caller's session has ended since it was looked up; no revocation happens until the commit.
-
-    Otherwise a request that runs beside a revocation would leave a valid token behind.
-    """
-    await uow.users.lock(caller.user_id)
-    if not caller.token_id:
-        return  # an internal caller
-    facts = await uow.tokens.facts_by_id(caller.token_id)
-    if facts is None:
-        raise unknown_token()
-    caller_of(facts, uow.clock())
 
 
 def _token_event(uow: UnitOfWork, event_type: str, caller: Caller, token_id: int, **data: object) -> None:

@@ -7,9 +7,8 @@ import structlog
 
 from parcela.core.disks import is_storage_trouble
 from parcela.core.origin import detach
-from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.access import Caller
-from parcela.services.throttle import LoginThrottles
+from parcela.services.guard import LoginGuard
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +31,10 @@ class CallerCache:
         self._max_entries = max_entries
         self._entries: dict[str, tuple[Caller, datetime]] = {}
         self._by_user: dict[int, set[str]] = {}
+
+    def counts(self) -> tuple[int, int]:
+        """Hits and misses."""
+        return self.hits, self.misses
 
     def get(self, key: str, now: datetime) -> Caller | None:
         """The caller, while the entry is good."""
@@ -85,10 +88,11 @@ class Housekeeper:
     Never inside a request: on SQLite the request may hold the one writer lock already. A failure is logged, no more.
     """
 
-    def __init__(self, uows: UnitOfWorkFactory, throttles: LoginThrottles) -> None:
+    def __init__(self, guard: LoginGuard) -> None:
         """Nothing runs until the first use is noted."""
-        self._uows = uows
-        self._throttles = throttles
+        self._uows = guard.uows
+        self._throttles = guard.throttles
+        self._origins = guard.origins
         self._uses: dict[int, tuple[datetime, str]] = {}
         self._purged_at: datetime | None = None
         self._task: asyncio.Task[None] | None = None
@@ -108,9 +112,10 @@ class Housekeeper:
             await self._task
 
     async def purge(self) -> int:
-        """Remove expired tokens and counters without meaning; how many rows."""
+        """Remove expired tokens, counters without meaning and addresses that were not used for long; how many rows."""
         async with self._uows.write() as uow:
             removed = await uow.tokens.purge() + await self._throttles.purge(uow)
+            removed += await uow.known_addresses.purge(uow.clock() - self._origins.kept_for)
             await uow.commit()
         return removed
 

@@ -1,9 +1,12 @@
-"""The rules of authentication that need nothing but facts, and its errors."""
+"""The rules of authentication, and its errors."""
 
 from datetime import datetime
 
 from parcela.core.errors import ParcelaError, forbidden, unauthenticated
+from parcela.core.tokens import hash_token
+from parcela.models import User
 from parcela.repositories.tokens import TokenFacts
+from parcela.repositories.uow import UnitOfWork
 from parcela.services.access import Caller
 
 MAX_TOKEN_CHARS = 4096
@@ -57,3 +60,22 @@ def account_disabled() -> ParcelaError:
 def unknown_token() -> ParcelaError:
     """Forged, cut, of the wrong kind, or removed."""
     return unauthenticated("token_invalid", "The token is not one of ours.")
+
+
+def mark_of(user: User) -> str:
+    """Changes with the password and with every revocation, and tells nothing about them."""
+    return hash_token(f"{user.credential_version}:{user.password_hash}")
+
+
+async def check_session(uow: UnitOfWork, caller: Caller) -> None:
+    """Raise when the caller's session has ended since it was looked up; no revocation happens until the commit.
+
+    Otherwise a request that runs beside a revocation would leave a valid token behind.
+    """
+    await uow.users.lock(caller.user_id)
+    if not caller.token_id:
+        return  # an internal caller
+    facts = await uow.tokens.facts_by_id(caller.token_id)
+    if facts is None:
+        raise unknown_token()
+    caller_of(facts, uow.clock())

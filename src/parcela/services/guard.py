@@ -1,17 +1,19 @@
 """What every check of a secret goes through: limits on guessing, hashing off the loop, transactions that repeat."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
 from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid
-from parcela.core.passwords import PasswordHasher, PasswordPolicy
+from parcela.core.passwords import Lane, PasswordHasher, PasswordPolicy
 from parcela.core.settings import Settings
 from parcela.db.constraints import is_transient
 from parcela.models import User
-from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork, UnitOfWorkFactory
-from parcela.services.throttle import ACCOUNT, LoginThrottles, account_key
+from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
+from parcela.services.access import Caller
+from parcela.services.attempts import Attempt, KnownOrigins, own_key
+from parcela.services.sessions import Origin
+from parcela.services.throttle import ADDRESS, LoginThrottles, clean_identifier
 
 ResultT = TypeVar("ResultT")
 REPEATS = 4
@@ -24,56 +26,66 @@ class LoginGuard:
     held while hashing, and a failure must be counted although the answer is an error.
     """
 
-    def __init__(self, uows: UnitOfWorkFactory, hasher: PasswordHasher, settings: Settings) -> None:
+    def __init__(
+        self, uows: UnitOfWorkFactory, hasher: PasswordHasher, origins: KnownOrigins, settings: Settings
+    ) -> None:
         """Take the collaborators and the limits."""
         self.uows = uows
         self.hasher = hasher
+        self.origins = origins
         self.policy = PasswordPolicy(settings.password_min_chars)
         self.throttles = LoginThrottles(settings)
-        # Whoever waits here has cost nothing yet and sees the locks that were set meanwhile, so a flood of guesses
-        # costs a few hashes at most. One more than threads: none of them idles while another asks the database.
-        self._slots = asyncio.Semaphore(hasher.threads + 1)
 
-    async def verify(
-        self,
-        keys: Sequence[str],
-        load: Callable[[ReadUnitOfWork], Awaitable[User | None]],
-        password: str,
-        address: str,
-    ) -> User | None:
-        """The user that ``load`` finds when the password fits, else None; a failure is counted.
+    async def verify(self, identifier: str, password: str, origin: Origin) -> Attempt | None:
+        """The attempt of somebody whose password fits, else None; a failure is counted.
 
-        Takes the same time when there is no user.
+        Takes the same time when there is no such account.
 
         Raises:
-            ParcelaError: ``rate_limited`` when one of the keys is locked.
+            ParcelaError: ``rate_limited`` while attempts like this one are delayed, or when too many wait.
         """
-        async with self._slots:
-            async with self.uows.read() as uow:
-                await self.throttles.check(uow, keys)
-                user = await load(uow)
-            if await self.hasher.verify(password, user.password_hash if user else None):
-                return user
-            await self._count_failure(keys, user, address)
-            return None
-
-    async def verify_own(self, user_id: int, password: str, where: str, text: str) -> User:
-        """The user, when the password is theirs; whoever has none (single sign-on only) needs none.
-
-        Raises:
-            ParcelaError: ``invalid`` with code ``wrong_password``; counts as a failed login.
-        """
+        name = clean_identifier(identifier)
         async with self.uows.read() as uow:
-            known = await uow.users.get(user_id)
-        if not known.password_hash:
-            return known
-        user = await self.verify([account_key(known.username)], lambda uow: uow.users.get(user_id), password, "")
-        if user is None:
-            raise invalid("wrong_password", text, Problem(where, text, "wrong_password"))
-        return user
+            user = await uow.users.by_identifier(name)
+            attempt = await self.origins.attempt(uow, user, identifier, origin)
+            await self.throttles.check(uow, attempt.keys)
+        fits = await self._fits(password, user, attempt.keys, attempt.lane, origin.address)
+        return attempt if fits else None
+
+    async def verify_own(self, caller: Caller, password: str, where: str, text: str) -> User:
+        """The caller's account, when the password is theirs; an account without one (single sign-on only) needs none.
+
+        Failures are counted for this session alone: nobody else can use its attempts up.
+
+        Raises:
+            ParcelaError: ``invalid`` with code ``wrong_password``; ``rate_limited`` while further ones are delayed.
+        """
+        keys = [own_key("own", caller)]
+        async with self.uows.read() as uow:
+            user = await uow.users.get(caller.user_id)
+            await self.throttles.check(uow, keys)
+        if not user.password_hash or await self._fits(password, user, keys, Lane.KNOWN, ""):
+            return user
+        raise invalid("wrong_password", text, Problem(where, text, "wrong_password"))
+
+    async def hash_for_stranger(self, password: str) -> str:
+        """Hash of a new password of somebody who is not signed in, when it is their turn."""
+        async with self.hasher.turn(Lane.STRANGERS):
+            return await self.hasher.hash(password, Lane.STRANGERS)
+
+    async def _fits(self, password: str, user: User | None, keys: Sequence[str], lane: Lane, address: str) -> bool:
+        """Whether the password is the user's. A failure is counted before somebody else has the turn."""
+        async with self.hasher.turn(lane) as has_waited:
+            if has_waited:  # others have failed meanwhile
+                async with self.uows.read() as uow:
+                    await self.throttles.check(uow, keys)
+            if await self.hasher.verify(password, user.password_hash if user else None, lane):
+                return True
+            await self._count_failure(keys, user, address)
+            return False
 
     async def _count_failure(self, keys: Sequence[str], user: User | None, address: str) -> None:
-        """Count a failure; raises when attempts at the same time had locked the account or address before."""
+        """Count a failure; raises when attempts at the same time had begun a delay before."""
         refusal = await self.repeat(partial(self.write_failure, keys, user, address))
         if refusal is not None:
             raise refusal
@@ -82,12 +94,12 @@ class LoginGuard:
         self, keys: Sequence[str], user: User | None, address: str, uow: UnitOfWork
     ) -> ParcelaError | None:
         """The same inside a unit of work, which must be committed; the error is returned."""
-        locked, refusal = await self.throttles.count_failure(uow, keys)
+        delayed, refusal = await self.throttles.count_failure(uow, keys)
         # What was typed as a name is not kept: now and then it is somebody's password.
         known = {"noun_id": str(user.id), "noun_name": user.username} if user else {}
         uow.note("auth.refused", outcome="refused", noun="user", **known)
-        for key in locked:
-            by = "account" if key.startswith(ACCOUNT) else "address"
+        for key in delayed:
+            by = "address" if ADDRESS in key else "account"
             facts = {"by": by, "address": address, "user_id": user.id if user else None}
             uow.add_event("auth.locked", owner_id=None, data=facts)
         return refusal

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from parcela.core.passwords import PasswordHasher
-from parcela.core.sealing import Sealer
+from parcela.core.sealing import SALT, Sealer, derived_key
 from parcela.core.settings import Settings
 from parcela.core.tokens import TokenSigner
 from parcela.repositories.uow import UnitOfWorkFactory
+from parcela.services.attempts import KnownOrigins
 from parcela.services.auth import AuthService
 from parcela.services.guard import LoginGuard
 from parcela.services.mail import MailService
@@ -44,7 +45,8 @@ def build_identity(
     def sealer(purpose: str) -> Sealer:
         return Sealer(secret, purpose, uows.clock)
 
-    guard = LoginGuard(uows, hasher, settings)
+    origins = KnownOrigins(sealer("device"), derived_key(secret.encode(), SALT, b"known origins"), settings)
+    guard = LoginGuard(uows, hasher, origins, settings)
     users = UserService(hasher, guard.policy)
     signer = TokenSigner(secret, uows.clock)
     sessions = SessionService(signer, settings)

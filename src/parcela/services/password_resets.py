@@ -15,7 +15,8 @@ from parcela.services.guard import LoginGuard, lock_user
 from parcela.services.mail import Mail, MailService
 from parcela.services.mail_texts import mail_text
 from parcela.services.revoking import revoke_access
-from parcela.services.throttle import RESET, account_key, address_key, clean_identifier
+from parcela.services.sessions import NOWHERE, Origin
+from parcela.services.throttle import address_keys, clean_identifier
 
 GOOD_FOR = timedelta(minutes=30)
 PAGE = "/password/reset"
@@ -35,23 +36,31 @@ class PasswordResetService:
         """Whether mails can be sent here."""
         return self._mail.configured
 
-    async def request(self, identifier: str, address: str) -> None:
+    async def request(self, identifier: str, address: str, *, device: str = "") -> None:
         """Mail a link to the account of an e-mail address or username, if there is one that has a password.
 
+        An account gets three mails within a quarter of an hour for one address of a client, and six within half an hour
+        for all strangers together; then a request has no effect, and the newest link stays good. That is told to
+        nobody, because who is told so has learnt that there is an account.
+
         Raises:
-            ParcelaError: ``unsupported`` where no mails are sent; ``rate_limited`` after three wishes for one account
-                within the time of ``PARCELA_LOGIN_LOCK_S``, whether it exists or not.
+            ParcelaError: ``unsupported`` where no mails are sent; ``rate_limited`` after too many requests of an
+                address for whatever accounts.
         """
         if not self.available:
             text = "This installation sends no mails (PARCELA_SMTP_HOST, PARCELA_PUBLIC_URL); ask an administrator."
             raise ParcelaError(ErrorKind.UNSUPPORTED, "mail_not_configured", text)
-        keys = [RESET + account_key(identifier), RESET + address_key(address)]
-        await self._guard.repeat(partial(self._write_wish, clean_identifier(identifier), keys, address))
+        await self._guard.repeat(partial(self._write_request, identifier, Origin(address, device=device)))
 
-    async def _write_wish(self, name: str, keys: list[str], address: str, uow: UnitOfWork) -> None:
-        await self._guard.throttles.begin(uow, keys)
-        await self._guard.throttles.count_failure(uow, keys)
-        user = await uow.users.by_identifier(name)
+    async def _write_request(self, identifier: str, origin: Origin, uow: UnitOfWork) -> None:
+        address, throttles = origin.address, self._guard.throttles
+        user = await uow.users.by_identifier(clean_identifier(identifier))
+        attempt = await self._guard.origins.attempt(uow, user, identifier, origin)
+        around = [f"reset-{key}" for key in address_keys(address)]
+        await throttles.begin(uow, around)
+        await throttles.count_failure(uow, around)
+        if not await throttles.take(uow, attempt.reset_keys):
+            user = None
         # Without a password of ours there is none to reset: those people sign in at their provider.
         known = user if user is not None and user.is_active and user.password_hash else None
         token, now = new_secret(), uow.clock()
@@ -91,10 +100,16 @@ class PasswordResetService:
             reset = await uow.password_resets.good(hash_token(token))
             return await uow.users.get_or_none(reset.user_id) if reset and reset.user_id else None
 
-    async def complete(self, token: str, new_password: str, *, keep_personal: bool = False) -> None:
+    async def complete(
+        self, token: str, new_password: str, origin: Origin = NOWHERE, *, keep_personal: bool = False
+    ) -> str:
         """Set the password behind a token, once; end all sessions and, unless they are to be kept, personal tokens.
 
-        A second factor stays as it is.
+        A second factor stays as it is. Where this comes from is known afterwards, so that the person gets in even while
+        strangers keep failing at the account.
+
+        Returns:
+            The new value of the browser's device cookie.
 
         Raises:
             ParcelaError: ``invalid`` with code ``reset_token_invalid``, or a broken rule of passwords (the token stays
@@ -104,18 +119,20 @@ class PasswordResetService:
         if user is None:
             raise _bad_token()
         self._guard.policy.check(new_password, "new_password", [user.email, user.username, user.full_name])
-        new_hash = await self._guard.hasher.hash(new_password)
-        await self._guard.repeat(partial(self._set_password, user.id, hash_token(token), new_hash, keep_personal))
+        new_hash = await self._guard.hash_for_stranger(new_password)
 
-    async def _set_password(
-        self, user_id: int, token_hash: str, new_hash: str, keep_personal: bool, uow: UnitOfWork
-    ) -> None:
-        user = await lock_user(uow, user_id)
-        if user is None or not user.is_active or not await uow.password_resets.spend(token_hash):
-            raise _bad_token()
+        async def work(uow: UnitOfWork) -> str:
+            fresh = await lock_user(uow, user.id)
+            if fresh is None or not fresh.is_active or not await uow.password_resets.spend(hash_token(token)):
+                raise _bad_token()
+            await self._set_password(uow, fresh, new_hash, keep_personal=keep_personal)
+            return await self._guard.origins.remember(uow, fresh, origin)
+
+        return await self._guard.repeat(work)
+
+    async def _set_password(self, uow: UnitOfWork, user: User, new_hash: str, *, keep_personal: bool) -> None:
         user.password_hash = new_hash
         await revoke_access(uow, user, keep_personal=keep_personal)
-        await uow.tokens.clear_throttles([account_key(user.email), account_key(user.username)])
         facts = {"user_id": user.id, "username": user.username, "by": "reset"}
         uow.add_event("user.password_changed", actor_id=user.id, owner_id=user.id, data=facts)
         named = {"name": user.full_name or user.username, "username": user.username, "site": self._mail.site}

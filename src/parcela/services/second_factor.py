@@ -1,7 +1,8 @@
 """The second factor: codes of an authenticator app (TOTP, RFC 6238), and recovery codes for the day it is lost.
 
 A code is good for its time step of 30 seconds and for one step before and after, and only once: the step of the last
-code that was taken is kept, and nothing at or before it is taken again. Wrong codes are counted like wrong passwords.
+code that was taken is kept, and nothing at or before it is taken again. Wrong codes are counted apart from wrong
+passwords, and those of a login apart from those of a session that is open.
 """
 
 import hashlib
@@ -21,11 +22,11 @@ from parcela.core.sealing import Sealer
 from parcela.models import SecondFactor, User
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
+from parcela.services.attempts import own_key
 from parcela.services.auth_rules import bad_credentials, require_session
 from parcela.services.guard import LoginGuard, lock_user
 from parcela.services.qr_codes import qr_svg
 from parcela.services.revoking import revoke_access
-from parcela.services.throttle import account_key
 from parcela.services.users import UserService
 
 log = structlog.get_logger(__name__)
@@ -115,7 +116,7 @@ class SecondFactorService:
             ParcelaError: ``wrong_password``; ``conflict`` when there is one already.
         """
         require_session(caller)
-        user = await self._guard.verify_own(caller.user_id, password, "password", "The password is wrong.")
+        user = await self._guard.verify_own(caller, password, "password", "The password is wrong.")
         secret = pyotp.random_base32()
         sealed = self._sealer.seal([user.id, secret])
 
@@ -170,7 +171,7 @@ class SecondFactorService:
     async def disable(self, caller: Caller, password: str, code: str) -> None:
         """Turn it off. Needs password and code; wrong ones are counted."""
         require_session(caller)
-        await self._guard.verify_own(caller.user_id, password, "password", "The password is wrong.")
+        await self._guard.verify_own(caller, password, "password", "The password is wrong.")
 
         async def work(uow: UnitOfWork, user: User) -> list[str]:
             await uow.second_factors.remove(user.id)
@@ -223,7 +224,7 @@ class SecondFactorService:
         return outcome
 
     async def _checked(self, caller: Caller, code: str, work: Work, uow: UnitOfWork) -> list[str] | ParcelaError:
-        keys = [account_key(caller.username)]
+        keys = [own_key("factor-own", caller)]
         await self._guard.throttles.begin(uow, keys)
         user = await lock_user(uow, caller.user_id)
         if user is None or not await self.required(uow, user.id):

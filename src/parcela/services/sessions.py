@@ -32,12 +32,14 @@ class TokenPair:
     Attributes:
         access_token: for ``Authorization: Bearer``; ends after ``expires_in_s`` seconds.
         refresh_token: good for one ``refresh``.
+        device: value of the browser's device cookie after a login; "" otherwise.
     """
 
     access_token: str
     refresh_token: str
     expires_in_s: int
     token_type: str = "bearer"  # noqa: S105 (a word of RFC 6750)
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,18 @@ class Origin:
         agent: what the program calls itself (``User-Agent``).
         family: of a session that goes on; "" for a new one.
         started_at: of the login; None for now.
+        device: the device cookie of a browser; "" without.
     """
 
     address: str
     agent: str = ""
     family: str = ""
     started_at: datetime | None = None
+    device: str = ""
+
+
+NOWHERE = Origin("")
+"""Of work without a client."""
 
 
 class SessionService:

@@ -15,6 +15,7 @@ from fastapi import Request, Response
 
 from parcela.core import cookies
 from parcela.core.errors import forbidden
+from parcela.core.settings import Settings
 from parcela.core.tokens import hash_token
 from parcela.services.sessions import TokenPair
 
@@ -45,12 +46,19 @@ def local_path(text: str | None) -> str:
     return "/" if path in {LOGIN_PATH, "/logout"} else text
 
 
-def keep_session(request: Request, response: Response, pair: TokenPair, refresh_ttl_s: int) -> None:
-    """Give the browser its tokens."""
+def keep_session(request: Request, response: Response, pair: TokenPair, settings: Settings) -> None:
+    """Give the browser its tokens, and after a login the cookie by which it is known at the next one."""
     _set(request, response, SESSION_COOKIE, pair.access_token, "/", pair.expires_in_s)
-    _set(request, response, REFRESH_COOKIE, pair.refresh_token, LOGIN_PATH, refresh_ttl_s)
+    _set(request, response, REFRESH_COOKIE, pair.refresh_token, LOGIN_PATH, settings.refresh_token_ttl_s)
+    keep_device(request, response, pair.device, settings)
     response.delete_cookie(LOGIN_COOKIE, path=LOGIN_PATH)
     response.delete_cookie(CHALLENGE_COOKIE, path=LOGIN_PATH)
+
+
+def keep_device(request: Request, response: Response, device: str, settings: Settings) -> None:
+    """Let the browser be known from now on; ``device`` is the value of its cookie, "" for none."""
+    if device:
+        _set(request, response, cookies.DEVICE_COOKIE, device, "/", settings.known_device_days * 86400)
 
 
 def keep_challenge(request: Request, response: Response, box: str) -> None:

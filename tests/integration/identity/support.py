@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from parcela.api.errors import ProblemDetails, install_error_handlers
 from parcela.api.routers import auth, password_resets, roles, second_factor, sessions, tokens, users
-from parcela.core.passwords import PasswordHasher
+from parcela.core.passwords import Lane, PasswordHasher
 from parcela.core.settings import Settings
 from parcela.core.tokens import TokenSigner
 from parcela.db.database import Database
@@ -60,9 +60,9 @@ class CountingHasher(PasswordHasher):
         super().__init__(rounds=4)
         self.verified: list[str | None] = []
 
-    async def verify(self, password: str, hashed: str | None) -> bool:
+    async def verify(self, password: str, hashed: str | None, lane: Lane = Lane.KNOWN) -> bool:
         self.verified.append(hashed)
-        return await super().verify(password, hashed)
+        return await super().verify(password, hashed, lane)
 
 
 @dataclass

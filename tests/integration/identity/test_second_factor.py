@@ -126,7 +126,7 @@ async def test_guesses_lock_the_account_under_both_names(identity: Identity) -> 
 async def test_parallel_guesses_slip_nothing_through(anywhere: Identity) -> None:
     await enrol(anywhere)
     outcomes = await together(
-        *(anywhere.auth.login("admin", PASSWORD, f"192.0.2.{n}", code=f"{n:06}") for n in range(20))
+        *(anywhere.auth.login("admin", PASSWORD, f"198.51.100.{n}", code=f"{n:06}") for n in range(20))
     )
     codes = [outcome.code for outcome in outcomes]
     assert (codes.count("bad_code"), codes.count("too_many_attempts")) == (5, 15)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.core.passwords import MAX_PASSWORD_BYTES, PasswordHasher, PasswordPolicy, check_password_rules
+from parcela.core.passwords import MAX_PASSWORD_BYTES, Lane, PasswordHasher, PasswordPolicy, check_password_rules
 
 pytestmark = pytest.mark.anyio
 
@@ -163,5 +163,53 @@ async def test_hashing_gives_way_to_everything_else(hasher: PasswordHasher) -> N
 
     mine = niceness()
     assert await hasher.verify("x", None) is False
-    assert hasher._pool.submit(niceness).result() == min(19, mine + 10)
+    for lane, added in ((Lane.KNOWN, 10), (Lane.STRANGERS, 15)):
+        assert hasher._lines[lane].pool.submit(niceness).result() == min(19, mine + added)
     assert niceness() == mine
+
+
+async def fill(hasher: PasswordHasher, lane: Lane, gate: threading.Event) -> list[asyncio.Task[bool]]:
+    """Occupy every place of a lane until the gate opens."""
+    entered = asyncio.Semaphore(0)
+
+    async def occupy() -> bool:
+        async with hasher.turn(lane):
+            entered.release()
+            await asyncio.get_running_loop().run_in_executor(hasher._lines[lane].pool, gate.wait)
+            return True
+
+    tasks = [asyncio.create_task(occupy()) for _ in range(hasher.threads + 1)]
+    for _ in tasks:
+        await entered.acquire()
+    return tasks
+
+
+async def test_strangers_never_take_the_last_thread_from_known_people(hasher: PasswordHasher) -> None:
+    gate = threading.Event()
+    busy = await fill(hasher, Lane.STRANGERS, gate)
+    try:
+        async with hasher.turn(Lane.KNOWN) as has_waited:
+            assert not has_waited
+            assert await hasher.verify("x", None) is False, "and it was answered while all strangers' threads are busy"
+    finally:
+        gate.set()
+        await asyncio.gather(*busy)
+
+
+async def test_a_full_lane_says_when_to_come_back() -> None:
+    hasher, gate = PasswordHasher(rounds=4, strangers_waiting=2), threading.Event()
+    busy = await fill(hasher, Lane.STRANGERS, gate)
+
+    async def wait() -> bool:
+        async with hasher.turn(Lane.STRANGERS) as has_waited:
+            return has_waited
+
+    waiting = [asyncio.create_task(wait()) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(ParcelaError) as caught:
+        await wait()
+    assert (caught.value.kind, caught.value.code, caught.value.retry_after_s) == ("rate_limited", "sign_in_busy", 5)
+    gate.set()
+    await asyncio.gather(*busy)
+    assert await asyncio.gather(*waiting) == [True, True]
+    hasher.close()

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Form, Request, Response
 
 from parcela.api.dependencies.caller import CurrentCaller, client_address
+from parcela.api.dependencies.origins import keep_device, origin_of
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.errors import problem_responses
 from parcela.api.forms import FormRoute
@@ -19,10 +20,8 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 async def _open(body: LoginRequest, request: Request, response: Response, services: Services) -> TokenPairRead:
     response.headers.update(NO_STORE)
-    agent = request.headers.get("user-agent", "")
-    pair = await services.auth.login(
-        body.identifier, body.password, client_address(request), code=body.totp_code, agent=agent
-    )
+    pair = await services.auth.login_from(body.identifier, body.password, origin_of(request), code=body.totp_code)
+    keep_device(request, response, services, pair.device)
     return TokenPairRead.model_validate(pair)
 
 

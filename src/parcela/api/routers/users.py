@@ -3,9 +3,10 @@
 from functools import partial
 from typing import Annotated
 
-from fastapi import Depends, Query, Response
+from fastapi import Depends, Query, Request, Response
 
 from parcela.api.dependencies.caller import CurrentCaller, Requires
+from parcela.api.dependencies.origins import keep_device, origin_of
 from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
@@ -105,11 +106,14 @@ async def update_me(
 
 
 @router.post("/me/password", status_code=204, responses=problem_responses(400, 401, 403, 404, 413, 422, 429))
-async def change_password(body: PasswordChange, caller: CurrentCaller, services: AppServices) -> None:
+async def change_password(
+    body: PasswordChange, caller: CurrentCaller, request: Request, response: Response, services: AppServices
+) -> None:
     """Change your password; your other sessions end, and your personal tokens unless `keep_personal_tokens` is true."""
-    await services.auth.change_password(
-        caller, body.old_password, body.new_password, keep_personal=body.keep_personal_tokens
+    device = await services.auth.change_password(
+        caller, body.old_password, body.new_password, origin_of(request), keep_personal=body.keep_personal_tokens
     )
+    keep_device(request, response, services, device)
 
 
 @router.get("/{user_id}", responses=problem_responses(401, 404, 422))

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from fastapi import Form, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
+from parcela.core.cookies import DEVICE_COOKIE
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.services.auth import Challenge
 from parcela.services.container import Services
@@ -56,7 +57,7 @@ async def _renewed(request: Request, services: Services, target: str) -> Respons
     except ParcelaError:
         return None
     response = see_other(target)
-    keep_session(request, response, pair, services.settings.refresh_token_ttl_s)
+    keep_session(request, response, pair, services.settings)
     return response
 
 
@@ -111,7 +112,8 @@ async def login(
 
 def origin_of(request: Request) -> Origin:
     """Where a session comes from."""
-    return Origin(client_address(request), request.headers.get("user-agent", ""))
+    agent = request.headers.get("user-agent", "")
+    return Origin(client_address(request), agent, device=request.cookies.get(DEVICE_COOKIE, ""))
 
 
 def admit(request: Request, services: Services, outcome: TokenPair | Challenge, target: str) -> Response:
@@ -121,7 +123,7 @@ def admit(request: Request, services: Services, outcome: TokenPair | Challenge, 
         keep_challenge(request, response, outcome.box)
         return response
     response = see_other(target)
-    keep_session(request, response, outcome, services.settings.refresh_token_ttl_s)
+    keep_session(request, response, outcome, services.settings)
     return response
 
 

@@ -13,6 +13,7 @@ from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid
 from parcela.web.dependencies.uow import AppServices
 from parcela.web.dependencies.view import StrangerView, View, see_other
 from parcela.web.errors import words_of
+from parcela.web.pages.login import origin_of
 from parcela.web.rendering import NOTICE_COOKIE
 from parcela.web.routes import web_router
 from parcela.web.session import (
@@ -24,8 +25,9 @@ from parcela.web.session import (
     check_csrf,
     csrf_token,
     keep_box,
+    keep_device,
 )
-from parcela.web.site import client_address, site_of
+from parcela.web.site import site_of
 
 router = web_router()
 RESET_S = 1800
@@ -80,7 +82,8 @@ async def forgot(
     """Mail the link; the page says the same whether there is such an account or not."""
     check_csrf(request.cookies.get(FORM_COOKIE, ""), token)
     try:
-        await services.password_resets.request(identifier, client_address(request))
+        origin = origin_of(request)
+        await services.password_resets.request(identifier, origin.address, device=origin.device)
     except ParcelaError as exc:
         return await _again(request, view, "password_forgot.html", exc)
     return _form(request, view, "password_forgot.html", done=True)
@@ -116,12 +119,13 @@ async def reset(
     check_csrf(request.cookies.get(FORM_COOKIE, ""), token)
     try:
         check_same(password, again)
-        await services.password_resets.complete(
-            request.cookies.get(RESET_COOKIE, ""), password, keep_personal=keep_tokens
+        device = await services.password_resets.complete(
+            request.cookies.get(RESET_COOKIE, ""), password, origin_of(request), keep_personal=keep_tokens
         )
     except ParcelaError as exc:
         return await _again(request, view, "password_reset.html", exc)
     response = see_other(LOGIN_PATH)
+    keep_device(request, response, device, services.settings)
     response.delete_cookie(RESET_COOKIE, path=PASSWORD_PATH)
     response.set_cookie(NOTICE_COOKIE, "password_changed", max_age=60, httponly=True, samesite="lax")
     return response

@@ -10,9 +10,11 @@ from parcela.web.dependencies.caller import Reader, Writer
 from parcela.web.dependencies.uow import AppServices, WriteUow
 from parcela.web.dependencies.view import ReaderView, View, see_other
 from parcela.web.errors import words_of
+from parcela.web.pages.login import origin_of
 from parcela.web.pages.password import KeepTokens, check_same
 from parcela.web.rendering import NOTICE_COOKIE
 from parcela.web.routes import web_router
+from parcela.web.session import keep_device
 from parcela.web.site import site_of
 
 router = web_router()
@@ -90,10 +92,14 @@ async def change_password(
     """Set a new password; the other sessions end, and the personal tokens unless they are to be kept."""
     try:
         check_same(password, again)
-        await account.services.auth.change_password(caller, old, password, keep_personal=keep_tokens)
+        device = await account.services.auth.change_password(
+            caller, old, password, origin_of(account.request), keep_personal=keep_tokens
+        )
     except ParcelaError as exc:
         return await account.page(exc)
-    return _done("password_changed")
+    response = _done("password_changed")
+    keep_device(account.request, response, device, account.services.settings)
+    return response
 
 
 @router.post("/account/security/totp")

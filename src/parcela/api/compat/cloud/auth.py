@@ -10,6 +10,7 @@ from parcela.api.compat.cloud.origin import refuse_foreign_origin
 from parcela.api.compat.cloud.schemas import Account, Entered, Left
 from parcela.api.compat.negotiation import accepts_html
 from parcela.api.dependencies.caller import client_address
+from parcela.api.dependencies.origins import keep_device, origin_of
 from parcela.api.dependencies.uow import AppServices, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.routing import json_router
@@ -67,10 +68,8 @@ async def login(
     totp_code: Annotated[str, Form(max_length=64, description="Where the account has a second factor")] = "",
 ) -> Response:
     """Log in; the token of the session goes into an HTTP-only cookie, its hash into the table of tokens."""
-    address = client_address(request)
-    agent = request.headers.get("user-agent", "")
-    pair = await services.auth.login(email, password, address, code=totp_code, agent=agent)
-    caller = await services.auth.authenticate(pair.access_token, address)
+    pair = await services.auth.login_from(email, password, origin_of(request), code=totp_code)
+    caller = await services.auth.authenticate(pair.access_token, client_address(request))
     async with services.uows.read() as uow:
         user = _account(await services.users.get(uow, caller, caller.user_id))
     response: Response = JSONResponse(Entered(message="Logged in.", user=user).model_dump(), headers=NO_STORE)
@@ -80,6 +79,7 @@ async def login(
     response.set_cookie(
         SESSION_COOKIE, pair.access_token, pair.expires_in_s, secure=secure, httponly=True, samesite="lax"
     )
+    keep_device(request, response, services, pair.device)
     return response
 
 

@@ -17,6 +17,7 @@ from parcela.api.compat.siglab.schemas import (
 )
 from parcela.api.compat.siglab.words import ROLE_NAMES
 from parcela.api.dependencies.caller import OptionalCaller, Requires, client_address
+from parcela.api.dependencies.origins import keep_device, origin_of
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.routing import json_router
 from parcela.core.permissions import Permission
@@ -34,10 +35,9 @@ NOWHERE = "siglab.invalid"
 async def entrar(body: Acceso, request: Request, response: Response, services: AppServices) -> Sesion:
     """Log in with a username and a password."""
     response.headers["Cache-Control"] = "no-store"
-    address = client_address(request)
-    agent = request.headers.get("user-agent", "")
-    pair = await services.auth.login(body.username, body.password, address, code=body.codigo_totp, agent=agent)
-    caller = await services.auth.authenticate(pair.access_token, address)
+    pair = await services.auth.login_from(body.username, body.password, origin_of(request), code=body.codigo_totp)
+    keep_device(request, response, services, pair.device)
+    caller = await services.auth.authenticate(pair.access_token, client_address(request))
     async with services.uows.read() as uow:
         user = _usuario(await services.users.get(uow, caller, caller.user_id))
     return Sesion(

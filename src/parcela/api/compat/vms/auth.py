@@ -4,7 +4,7 @@ from fastapi import Request, Response
 
 from parcela.api.compat.vms.errors import SharedVmsRoute, errors
 from parcela.api.compat.vms.schemas import Login, Session
-from parcela.api.dependencies.caller import client_address
+from parcela.api.dependencies.origins import keep_device, origin_of
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.routing import json_router
 
@@ -15,9 +15,8 @@ router = json_router(tags=["vms"], route_class=SharedVmsRoute)
 async def login(body: Login, request: Request, response: Response, services: AppServices) -> Session:
     """Log in with an e-mail address and a password."""
     response.headers["Cache-Control"] = "no-store"
-    agent = request.headers.get("user-agent", "")
-    address = client_address(request)
-    pair = await services.auth.login(body.email, body.password, address, code=body.totp_code, agent=agent)
+    pair = await services.auth.login_from(body.email, body.password, origin_of(request), code=body.totp_code)
+    keep_device(request, response, services, pair.device)
     return Session(
         token=pair.access_token,
         access_token=pair.access_token,
