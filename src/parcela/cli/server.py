@@ -104,6 +104,8 @@ def serve(
 ) -> None:
     """Bring the schema up to date and serve the API, until Ctrl-C."""
     del as_json  # where errors are printed, the whole command line is looked at
+    if host:
+        os.environ["PARCELA_HOST"] = host  # the application reads it too, to know who can reach it
     settings = configured()
     host, port = host or settings.listen_host, port or settings.listen_port
     check_port(host, port)

@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Mapping
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -142,12 +143,6 @@ class Settings(
     )
     refresh_token_ttl_s: int = _env(
         "PARCELA_REFRESH_TOKEN_TTL_S", 1209600, "Life of a refresh token in seconds.", ge=300, le=7776000
-    )
-    self_registration: bool | None = _env(
-        "PARCELA_SELF_REGISTRATION",
-        None,
-        "Whether anybody may make an account of their own, always with the role client, by the older APIs. Empty: yes, "
-        "unless PARCELA_PRODUCTION is on.",
     )
     report_timeout_s: int = _env(
         "PARCELA_REPORT_TIMEOUT_S", 60, "Seconds that writing a report as a file may take.", ge=1, le=600
@@ -287,12 +282,25 @@ class Settings(
     @property
     def registration_open(self) -> bool:
         """Whether people may register themselves."""
-        return not self.production if self.self_registration is None else self.self_registration
+        return not self.is_exposed if self.self_registration is None else self.self_registration
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others than this machine can reach the server, as far as the settings tell."""
+        is_local = self.listen_host == "localhost" or _is_loopback(self.listen_host)
+        return self.production or not is_local or bool(self.trusted_proxies or self.public_url)
 
     @property
     def resolved_libvirt_uri(self) -> str:
         """The libvirt URI with the default filled in."""
         return self.libvirt_uri or ("qemu:///system" if os.geteuid() == 0 else "qemu:///session")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def env_name(field_name: str) -> str:

@@ -52,13 +52,20 @@ class SignInSettings(BaseSettings):
         ge=1,
         le=10000,
     )
+    self_registration: bool | None = _env(
+        "PARCELA_SELF_REGISTRATION",
+        None,
+        "Whether anybody may make an account of their own, always with the role client, by the older APIs. Empty: only "
+        "while nobody but this machine can reach the server (PARCELA_HOST is a loopback address, and neither "
+        "PARCELA_TRUSTED_PROXIES nor PARCELA_PUBLIC_URL nor PARCELA_PRODUCTION is set).",
+    )
     registrations_per_address: int = _env(
         "PARCELA_REGISTRATIONS_PER_ADDRESS",
-        20,
+        60,
         "Accounts that strangers may make for themselves from one address in an hour (IPv6 as above).",
         ge=1,
         le=100000,
     )
     registrations_per_hour: int = _env(
-        "PARCELA_REGISTRATIONS_PER_HOUR", 200, "The same from all addresses together.", ge=1, le=100000
+        "PARCELA_REGISTRATIONS_PER_HOUR", 300, "The same from all addresses together.", ge=1, le=100000
     )

@@ -11,6 +11,7 @@ from parcela.core.lifecycle import OPERATION_TERMINAL, SLICE_TERMINAL, VM_TERMIN
 from parcela.core.permissions import ALL
 from parcela.models import (
     ConsoleTicket,
+    ExternalIdentity,
     Image,
     Operation,
     Role,
@@ -88,6 +89,18 @@ class UserRepository(Repository[User]):
         statement = select(User).where(or_(User.email == identifier, User.username == identifier))
         rows = (await self._session.scalars(statement, execution_options={"populate_existing": True})).all()
         return next((row for row in rows if identifier in {row.email, row.username}), None)
+
+    async def unfinished(self, before: datetime, limit: int = 100) -> list[int]:
+        """Ids of accounts that registered before a time and were never entered: no password, login or identity."""
+        linked = select(ExternalIdentity.id).where(ExternalIdentity.user_id == User.id)
+        statement = select(User.id).where(
+            User.self_registered.is_(True),
+            User.password_hash == "",
+            User.last_login_at.is_(None),
+            User.created_at < before,
+            ~linked.exists(),
+        )
+        return list((await self._session.scalars(statement.order_by(User.id).limit(limit))).all())
 
     async def count(self) -> int:
         """Number of users."""

@@ -63,7 +63,7 @@ def build_identity(
             guard, _provider(settings, uows), auth, users, sealer("single sign-on"), settings
         ),
         users=users,
-        registration=RegistrationService(settings, users),
+        registration=RegistrationService(settings, users, guard, mail),
         roles=RoleService(),
     )
 

@@ -73,6 +73,62 @@ eligió en el formulario.
 Si no fuiste tú, avisa enseguida a quien administra el laboratorio.
 """,
     ),
+    ("registered", "en"): (
+        "Your account for Parcela",
+        """Hello {name},
+
+somebody, hopefully you, registered this address at
+{site}
+
+Your username is "{username}". Open this address within {hours} hours to choose the
+password of your account; the one typed at the registration does not count:
+
+{link}
+
+If it was not you, do nothing: the account is removed unless its password is chosen.
+""",
+    ),
+    ("registered", "es"): (
+        "Tu cuenta de Parcela",
+        """Hola, {name}:
+
+Alguien, ojalá que tú, registró esta dirección en
+{site}
+
+Tu nombre de usuario es "{username}". Abre esta dirección dentro de {hours} horas para
+elegir la contraseña de tu cuenta; la que se escribió al registrarse no cuenta:
+
+{link}
+
+Si no fuiste tú, no hagas nada: la cuenta se elimina si nadie elige su contraseña.
+""",
+    ),
+    ("registered_before", "en"): (
+        "You have an account for Parcela already",
+        """Hello {name},
+
+somebody, hopefully you, registered this address again at
+{site}
+
+There is an account with it already, "{username}", and nothing has changed. If you forgot
+its password, ask for a new one on the page where you sign in.
+
+If it was not you, do nothing.
+""",
+    ),
+    ("registered_before", "es"): (
+        "Ya tienes una cuenta de Parcela",
+        """Hola, {name}:
+
+Alguien, ojalá que tú, volvió a registrar esta dirección en
+{site}
+
+Ya hay una cuenta con ella, "{username}", y nada ha cambiado. Si olvidaste su
+contraseña, pide una nueva en la página donde inicias sesión.
+
+Si no fuiste tú, no hagas nada.
+""",
+    ),
 }
 
 

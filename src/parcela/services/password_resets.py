@@ -132,6 +132,7 @@ class PasswordResetService:
 
     async def _set_password(self, uow: UnitOfWork, user: User, new_hash: str, *, keep_personal: bool) -> None:
         user.password_hash = new_hash
+        user.self_registered = False  # the link came to the address, so the address is theirs
         await revoke_access(uow, user, keep_personal=keep_personal)
         facts = {"user_id": user.id, "username": user.username, "by": "reset"}
         uow.add_event("user.password_changed", actor_id=user.id, owner_id=user.id, data=facts)

@@ -199,10 +199,11 @@ class SingleSignOnService:
             return await self._made(claims, email, uow)
         locked = await uow.users.lock(user.id)
         role = (await uow.roles.get(locked.role_id)).name
-        if self._settings.registration_open and role == CLIENT_ROLE and not locked.is_superuser:
+        is_own = locked.self_registered or self._settings.registration_open
+        if is_own and role == CLIENT_ROLE and not locked.is_superuser:
             # Anybody can register with an address of somebody else. Its owner stands here now, so nothing of whoever
             # that was may stay: neither the password nor an open session. Others were made by an administrator.
-            locked.password_hash = ""
+            locked.password_hash, locked.self_registered = "", False
             await uow.second_factors.remove(user.id)
             await revoke_access(uow, locked)
             facts = {"user_id": user.id, "username": user.username, "by": "identity provider"}

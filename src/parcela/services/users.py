@@ -41,6 +41,7 @@ class NewUser:
     is_superuser: bool = False
     is_active: bool = True
     locale: str = "en"
+    self_registered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +159,7 @@ class UserService:
                 is_superuser=new.is_superuser,
                 is_active=new.is_active,
                 locale=_clean_locale(new.locale),
+                self_registered=new.self_registered,
                 created_at=uow.clock(),
             )
         )

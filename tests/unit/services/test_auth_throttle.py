@@ -91,4 +91,4 @@ def test_every_key_has_its_own_rule(throttles: LoginThrottles) -> None:
             "register-all",
         )
     }
-    assert list(free.values()) == [5, 20, 30, 120, 480, 300, 20, 320, 200]
+    assert list(free.values()) == [5, 20, 30, 120, 480, 300, 60, 960, 300]

@@ -5,11 +5,9 @@ from typing import Any
 import pytest
 
 from parcela.core.errors import ParcelaError
-from parcela.core.passwords import PasswordHasher
 from parcela.core.settings import Settings
 from parcela.services.access import Caller
 from parcela.services.registration import RegistrationService
-from parcela.services.users import UserService
 
 CLERK = Caller(1, "clerk", "clerk", frozenset({"user:write"}))
 CLIENT = Caller(2, "ana", "client", frozenset())
@@ -17,9 +15,8 @@ CLIENT = Caller(2, "ana", "client", frozenset())
 
 def service(**values: Any) -> RegistrationService:
     settings = Settings(_env_file=None, **values)
-    hasher = PasswordHasher(4)
-    hasher.close()
-    return RegistrationService(settings, UserService(hasher))
+    nothing: Any = None  # who may is decided before anything else is needed
+    return RegistrationService(settings, nothing, nothing, nothing)
 
 
 def refusal(registration: RegistrationService, caller: Caller | None, role: str) -> str | None:
@@ -42,13 +39,24 @@ def test_anybody_becomes_a_client_and_nothing_more(caller: Caller | None) -> Non
     [
         {"PARCELA_SELF_REGISTRATION": False},
         {"PARCELA_PRODUCTION": True, "PARCELA_SECRET_KEY": "k" * 40},
+        {"PARCELA_HOST": "0.0.0.0"},  # noqa: S104 (nothing listens)
+        {"PARCELA_HOST": "::"},
+        {"PARCELA_HOST": "192.0.2.1"},
+        {"PARCELA_HOST": "lab.example"},
+        {"PARCELA_TRUSTED_PROXIES": "127.0.0.1"},
+        {"PARCELA_PUBLIC_URL": "https://lab.example"},
     ],
 )
-def test_it_can_be_closed_and_is_in_production(values: dict[str, Any]) -> None:
+def test_it_can_be_closed_and_is_where_others_can_reach_the_server(values: dict[str, Any]) -> None:
     registration = service(**values)
     assert refusal(registration, None, "client") == "registration_closed"
     assert refusal(registration, CLIENT, "client") == "registration_closed"
     assert refusal(registration, CLERK, "admin") is None  # whose rights are judged when the user is made
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_it_is_open_to_the_local_machine(host: str) -> None:
+    assert refusal(service(PARCELA_HOST=host), None, "client") is None
 
 
 def test_it_can_be_open_in_production() -> None:

@@ -11,16 +11,14 @@ from parcela.api.compat.cloud.schemas import Account, Entered, Left
 from parcela.api.compat.negotiation import accepts_html
 from parcela.api.dependencies.caller import client_address
 from parcela.api.dependencies.origins import keep_device, origin_of
-from parcela.api.dependencies.uow import AppServices, WriteUow
+from parcela.api.dependencies.uow import AppServices
 from parcela.api.errors import problem_responses
 from parcela.api.routing import json_router
 from parcela.api.schemas.users import EmailText, FullName, Password
 from parcela.core.cookies import SESSION_COOKIE
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.core.permissions import CLIENT_ROLE
 from parcela.repositories.users import UserRecord
-from parcela.services.usernames import username_for
-from parcela.services.users import NewUser
+from parcela.services.registration import Applicant
 
 # Before everything else: a page of another site must not even log somebody in, as somebody else.
 router = json_router("/auth", tags=["cloud"], dependencies=[Depends(refuse_foreign_origin)])
@@ -28,28 +26,27 @@ NO_STORE = {"Cache-Control": "no-store"}
 HOME, LOGIN = "/", "/login"
 
 
-async def _hashed(password: Annotated[Password, Form()], services: AppServices) -> str:
-    services.registration.check(None, CLIENT_ROLE)
-    return await services.users.hash_password(password)
-
-
 @router.post(
     "/register",
     summary="Register (cloud)",
     status_code=201,
-    responses=problem_responses(400, 403, 409, 413, 422),
+    responses=problem_responses(400, 403, 409, 413, 422, 429)
+    | {202: {"model": Entered, "description": "Where mails are sent: a mail says how to go on"}},
 )
 async def register(
     email: Annotated[EmailText, Form()],
     full_name: Annotated[FullName, Form()],
-    password_hash: Annotated[str, Depends(_hashed)],
+    password: Annotated[Password, Form()],
+    request: Request,
+    response: Response,
     services: AppServices,
-    uow: WriteUow,
 ) -> Entered:
     """Make an account of one's own, role `client`, where registration is open."""
-    username = await username_for(uow, email)
-    new = NewUser(email=email, username=username, password_hash=password_hash, full_name=full_name)
-    user = await services.registration.register(uow, None, new)
+    applicant = Applicant(email=email, password=password, full_name=full_name)
+    user = await services.registration.register(None, applicant, origin_of(request))
+    if user is None:
+        response.status_code = 202
+        return Entered(message="Look into your mail: it says how to go on.", user=None)
     return Entered(message="Registered.", user=_account(user))
 
 

@@ -185,7 +185,7 @@ class Entered(BaseModel):
     """The answer to a login or registration; the token is in the cookie only."""
 
     message: str
-    user: Account
+    user: Account | None
 
 
 class Left(BaseModel):

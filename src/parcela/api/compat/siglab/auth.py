@@ -18,12 +18,12 @@ from parcela.api.compat.siglab.schemas import (
 from parcela.api.compat.siglab.words import ROLE_NAMES
 from parcela.api.dependencies.caller import OptionalCaller, Requires, client_address
 from parcela.api.dependencies.origins import keep_device, origin_of
-from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
+from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.api.routing import json_router
 from parcela.core.permissions import Permission
 from parcela.repositories.users import UserRecord
 from parcela.services.access import Caller
-from parcela.services.users import NewUser
+from parcela.services.registration import Applicant
 
 router = json_router("/api/auth", tags=["siglab"], route_class=SiglabRoute, responses=errors(429))
 UserReader = Annotated[Caller, Depends(Requires(Permission.USER_READ))]
@@ -50,29 +50,24 @@ async def entrar(body: Acceso, request: Request, response: Response, services: A
     )
 
 
-async def _hashed(body: Registro, caller: OptionalCaller, services: AppServices) -> str:
-    services.registration.check(caller, body.rol)
-    return await services.users.hash_password(body.password)
-
-
 @router.post("/register", responses=errors(400, 401, 403, 409, 413, 422))
-async def registrar(
-    body: Registro,
-    caller: OptionalCaller,
-    password_hash: Annotated[str, Depends(_hashed)],
-    services: AppServices,
-    uow: WriteUow,
-) -> Registrado:
-    """Make an account: one's own (role `cliente`, where registration is open), or with `user:write` any."""
-    new = NewUser(
+async def registrar(body: Registro, caller: OptionalCaller, request: Request, services: AppServices) -> Registrado:
+    """Make an account: one's own (role `cliente`, where registration is open), or with `user:write` any.
+
+    Where mails are sent, an account of one's own with an `email` comes by mail: `usuario` is null then.
+    """
+    applicant = Applicant(
         email=body.email or f"{secrets.token_hex(8)}@{NOWHERE}",
         username=body.username,
-        password_hash=password_hash,
+        password=body.password,
         full_name=body.nombre_completo,
         role=body.rol,
         locale="es",
+        reachable=body.email is not None,
     )
-    user = await services.registration.register(uow, caller, new)
+    user = await services.registration.register(caller, applicant, origin_of(request))
+    if user is None:
+        return Registrado(mensaje="Revise su correo: le dice cómo seguir", usuario=None)
     return Registrado(mensaje="Usuario registrado", usuario=_usuario(user))
 
 

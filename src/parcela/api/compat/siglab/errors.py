@@ -32,6 +32,7 @@ BY_CODE: Mapping[str, str] = {
     "report_too_slow": "El informe no estuvo listo a tiempo; pida menos registros o use CSV.",
     "request_invalid": "Hay datos que no son válidos; vea 'errores'.",
     "route_not_found": "Esta dirección no existe.",
+    "sign_in_busy": "Demasiadas personas inician sesión ahora; inténtelo dentro de un momento.",
     "storage_failed": "No se ha cambiado nada: el disco del servidor no se puede escribir; avise a un administrador.",
     "storage_full": "No se ha cambiado nada: el disco del servidor está lleno; avise a un administrador.",
     "storage_read_only": "No se ha cambiado nada: el disco del servidor es de solo lectura; avise a un administrador.",

@@ -89,7 +89,7 @@ class Registrado(BaseModel):
     """The answer to a registration."""
 
     mensaje: str = Field(examples=["Usuario registrado"])
-    usuario: UsuarioLeido
+    usuario: UsuarioLeido | None
 
 
 class UsuarioActivo(UsuarioLeido):
