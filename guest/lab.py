@@ -178,13 +178,15 @@ class Lab:
         seed: Mapping[str, str] | None = None,
         netdevs: Sequence[tuple[str, str]] = (),
         with_disk: bool = True,
+        initrd: Path | None = None,
         extra: Sequence[str] = (),
     ) -> Guest:
         """Starts one tiny guest. `netdevs` are (options of -netdev, MAC[,host_mtu=N]) pairs."""
         manifest = json.loads((self.build / "manifest.json").read_text())
         arguments = _machine(128)
         arguments += ["-kernel", str(self.build / manifest["kernel"]["file"])]
-        arguments += ["-initrd", str(self.build / manifest["initrd"]["file"]), "-append", manifest["cmdline"]]
+        initrd = initrd or self.build / manifest["initrd"]["file"]
+        arguments += ["-initrd", str(initrd), "-append", manifest["cmdline"]]
         if with_disk:
             disk = self.directory / f"{name}.qcow2"
             if not disk.exists():

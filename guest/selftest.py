@@ -22,6 +22,7 @@ from pathlib import Path
 from lab import COMMAND_DEADLINE_S, Guest, Lab, SelfTestError, free_port
 
 BOOT_DEADLINE_S = 120.0
+CUT_BYTES = 4 * 1024 * 1024
 SSH_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5mLqvXkVn0cJ2g3m7Wn3M1o2kzQ3m1s0kq4b1n2c3d selftest"
 
 
@@ -210,6 +211,85 @@ def check_bare(lab: Lab) -> None:
     mute.stop()
 
 
+TOOL_LINKS = {
+    "vlan": "link eth0 name t-vlan type vlan id 5",
+    "bridge": "name t-bridge type bridge vlan_filtering 1",
+    "bond": "name t-bond type bond mode 802.3ad",
+    "dummy": "name t-dummy type dummy",
+    "gretap": "name t-gretap type gretap local 10.9.0.1 remote 10.9.0.2",
+    "gre": "name t-gre type gre local 10.9.0.1 remote 10.9.0.2",
+    "vxlan": "name t-vxlan type vxlan id 5 dstport 4789 dev eth0",
+    "veth": "name t-veth type veth peer name t-peer",
+    "vrf": "name t-vrf type vrf table 10",
+    "macvlan": "link eth0 name t-macvlan type macvlan mode bridge",
+    "ifb": "name t-ifb type ifb",
+}
+
+
+def check_tools(lab: Lab) -> None:
+    """The tools of a networking class, used as a student types them, and from a script."""
+    udp_a, udp_b = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
+    link = "socket,udp=127.0.0.1:{},localaddr=127.0.0.1:{}"
+    script = "#!/bin/sh\nip link add name t-script type dummy\ntc qdisc add dev t-script root netem delay 1ms\n"
+    one = lab.guest(
+        "one",
+        seed={"parcela.conf": "HOSTNAME=one\n", "user-data": script},
+        netdevs=[(link.format(udp_b, udp_a), _mac(0x31))],
+    )
+    two = lab.guest("two", seed={"parcela.conf": "HOSTNAME=two\n"}, netdevs=[(link.format(udp_a, udp_b), _mac(0x32))])
+    for guest in (one, two):
+        guest.expect(rf"^PARCELA READY host={guest.name}.*\n", BOOT_DEADLINE_S)
+        guest.expect(is_prompt(guest.name))
+    check("a script of user-data runs iproute2's ip and tc", one.run("cat /run/user-data.status") == "0\n")
+    for shell in ("ip -V", "sh -c 'ip -V'", "bash -c 'ip -V'", "timeout 20 ip -V"):
+        version = one.run(shell)
+        check(f"{shell}: iproute2", version.startswith("ip utility, iproute2"), version)
+    before = one.run("ls /sys/class/net").split()
+    for kind, words in TOOL_LINKS.items():
+        one.run(f"ip link add {words}")
+        check(f"ip link add type {kind}", kind in one.run(f"ip -d link show dev t-{kind}"))
+    added = set(one.run("ls /sys/class/net").split()) - {*before, "bonding_masters"}
+    check("... and no interface that was not asked for", all(name.startswith("t-") for name in added), added)
+    for number, guest in ((1, one), (2, two)):
+        guest.run("ip link add link eth0 name v7 type vlan id 7 && ip link set v7 up")
+        guest.run(f"ip addr add 10.7.0.{number}/24 dev v7")
+    one.run("(ping -c 3 -W 5 10.7.0.2 > /dev/null &)")
+    capture = one.run("timeout 20 tcpdump -e -n -c 2 -i eth0 vlan 7 2> /dev/null", 60)
+    check("tcpdump sees the tags of a VLAN between two guests", "802.1Q" in capture and "vlan 7" in capture, capture)
+    one.run("tc qdisc add dev v7 root netem delay 300ms 10ms distribution normal")
+    shown = one.run("tc qdisc show dev v7; ping -c 2 -W 5 10.7.0.2 | tail -1")
+    times = re.search(r"= ([0-9.]+)/", shown)
+    check("tc delays with netem", times is not None and float(times[1]) > 200, shown)
+    one.run("tc qdisc replace dev v7 root tbf rate 1mbit burst 32kbit latency 400ms")
+    one.run("tc qdisc del dev v7 root; tc qdisc add dev v7 clsact")
+    one.run("tc filter add dev v7 ingress matchall action drop && tc filter del dev v7 ingress")
+    one.run("nft add table inet t && nft add chain inet t c '{ type filter hook input priority 0; }'")
+    one.run("nft add rule inet t c icmp type echo-request counter drop")
+    check("nft filters", "icmp type echo-request" in one.run("nft list ruleset"))
+    check("... what the other guest sends", "100% packet loss" in two.run("ping -c 1 -W 2 10.7.0.1 || true"))
+    two.run("nft add table ip n && nft add chain ip n p '{ type nat hook postrouting priority srcnat; }'")
+    two.run("nft add rule ip n p oifname v7 masquerade")
+    two.run("iperf3 -s -D --pidfile /run/iperf3.pid")
+    measured = one.run("iperf3 -c 10.7.0.2 -t 1", 60)
+    check("iperf3 between the guests", "receiver" in measured, measured)
+    for guest in (one, two):
+        guest.stop()
+
+
+def check_incomplete(lab: Lab) -> None:
+    """The kernel boots on when it could unpack only a part of the initrd; such a machine must not look healthy."""
+    whole = (lab.build / "initrd.gz").read_bytes()
+    cut = lab.directory / "cut.initrd"
+    cut.write_bytes(whole[: len(whole) - CUT_BYTES])
+    guest = lab.guest("cut", seed={"parcela.conf": "HOSTNAME=cut\n"}, initrd=cut)
+    guest.expect(r"^PARCELA WARN programs are missing.*\n", BOOT_DEADLINE_S)
+    check("a machine without all of its programs says so", passed=True)
+    guest.expect(r"^PARCELA READY host=cut.*\n", BOOT_DEADLINE_S)
+    guest.expect(is_prompt("cut"))
+    check("... to those who log in too", "WARNING: programs are missing" in guest.run("cat /etc/motd"))
+    guest.stop()
+
+
 def measure_boot(lab: Lab, boots: int) -> None:
     """Prints what one boot costs: one NIC with DHCP, seed and disk, nothing else running in QEMU."""
     costs: list[float] = []
@@ -265,7 +345,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Boots the bundled guest under QEMU and checks it.")
     parser.add_argument("build", type=Path, help="the output directory of guest/build.sh")
     parser.add_argument("--debian", type=Path, metavar="DISK", help="also check this disk of guest/debian/build.sh")
-    parser.add_argument("--only", choices=("pair", "bare", "cost", "debian"), help="run one part only")
+    parser.add_argument("--only", choices=("pair", "bare", "tools", "cost", "debian"), help="run one part only")
     parser.add_argument("--boots", type=int, default=3, help="how many boots to measure (default: 3)")
     parser.add_argument("--verbose", action="store_true", help="copy the serial lines to standard error")
     options = parser.parse_args()
@@ -277,6 +357,9 @@ def main() -> int:
                 check_pair(lab)
             if options.only in (None, "bare"):
                 check_bare(lab)
+            if options.only in (None, "tools"):
+                check_tools(lab)
+                check_incomplete(lab)
             if options.only in (None, "cost"):
                 measure_boot(lab, options.boots)
             if options.debian and options.only in (None, "debian"):
