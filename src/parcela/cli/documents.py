@@ -8,6 +8,8 @@ import yaml
 
 from parcela.cli.exits import Exit, fail
 from parcela.cli.files import read_text
+from parcela.cli.yaml_text import YamlTextError, read_yaml
+from parcela.core.json_text import JsonTextError, read_json
 
 YAML_ENDINGS = frozenset({".yaml", ".yml"})
 
@@ -16,14 +18,14 @@ def read_document(path: Path) -> Any:
     """A JSON or YAML document (YAML unless the name says ``.json``: every JSON document is YAML, too).
 
     Raises:
-        CliError: exit code USAGE when it cannot be read, INVALID when it is neither.
+        CliError: exit code USAGE when it cannot be read, INVALID when it is malformed or ambiguous.
     """
     text = read_text(path)
+    kind = "JSON" if path.suffix == ".json" else "YAML"
     try:
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise fail(Exit.INVALID, "file_malformed", f"{path} is neither JSON nor YAML: {reason}") from error
+        return read_json(text) if kind == "JSON" else read_yaml(text)
+    except (JsonTextError, YamlTextError) as error:
+        raise fail(Exit.INVALID, "file_malformed", f"{path} cannot be read as {kind}: {error}") from error
 
 
 def dump_text(document: object, path: Path | None) -> str:

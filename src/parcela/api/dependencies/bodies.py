@@ -6,6 +6,7 @@ from typing import Any
 from starlette.requests import HTTPConnection, Request
 
 from parcela.core.errors import Problem, invalid
+from parcela.core.json_text import RepeatedKey, repeated_keys
 
 MAX_REPORTED = 20
 
@@ -24,23 +25,32 @@ async def refuse_repeated_keys(connection: HTTPConnection) -> None:
     body: bytes | None = getattr(connection, "_body", None)
     if not body:
         return
-    repeated: list[str] = []
+    repeated = False
 
     def note(pairs: list[tuple[str, Any]]) -> None:
-        keys = [key for key, _ in pairs]
-        if len(set(keys)) < len(keys):
-            repeated.extend(sorted({key for key in keys if keys.count(key) > 1}))
+        nonlocal repeated
+        repeated = repeated or len(dict(pairs)) < len(pairs)
 
     json.loads(body, object_pairs_hook=note)
-    if repeated:
-        text = "A key stands in the same object more than once; leave only one of them."
-        problems = [Problem(f"body.{_shown(key)}", text, "duplicate_key") for key in repeated[:MAX_REPORTED]]
-        raise invalid("duplicate_key", text, *problems)
+    if repeated:  # only now is it worth looking for the places
+        text = body.decode(json.detect_encoding(body), "replace").removeprefix("\ufeff")
+        places = {found.key: found for found in reversed([*repeated_keys(text)])}  # the first of each key
+        problems = [_problem(places[key]) for key in sorted(places)[:MAX_REPORTED]]
+        raise invalid("duplicate_key", problems[0].what, *problems)
 
 
 def _is_json(request: Request) -> bool:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind == "application/json" or kind.endswith("+json")
+
+
+def _problem(found: RepeatedKey) -> Problem:
+    shown = _shown(found.key)
+    what = (
+        f"The key '{shown}' at line {found.line}, column {found.column} stands in the same object as on line "
+        f"{found.first_line}; leave only one of them."
+    )
+    return Problem(f"body.{shown}", what, "duplicate_key")
 
 
 def _shown(key: str) -> str:
