@@ -24,6 +24,10 @@ from benchmarks.servers import Server, free_port, parcela
 
 AT_ONCE = 100
 PATIENCE_S = 120.0
+NO_CEILINGS = {
+    f"PARCELA_MAX_{what}": "0" for what in ("CONNECTIONS_PER_ADDRESS", "STREAMS_PER_USER", "STREAMS_PER_ADDRESS")
+}
+"""All clients here are one user at one address."""
 
 
 @dataclass
@@ -202,7 +206,7 @@ def run(arguments: Sequence[str]) -> Report:
             _wait_for(port)
             for turn in range(options.turns):
                 # A server of its own for every turn: names of flavours are used once, and nothing is left of the last.
-                with parcela(Path(folder, str(turn))) as server:
+                with parcela(Path(folder, str(turn)), **NO_CEILINGS) as server:
                     token = server.login()
                     took, used, alone, frame = uvloop.run(_ours(server, token, options.clients, options.events))
                 bare_took, bare_used = uvloop.run(_raw(bare.pid, port, frame, options.clients, options.events))

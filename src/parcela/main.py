@@ -1,8 +1,9 @@
 """Composition root of the API: settings -> FastAPI application. Every object is built here, none at import."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -11,10 +12,15 @@ from starlette.middleware.cors import CORSMiddleware
 
 from parcela.api.answers import AnswerRules
 from parcela.api.app import QUICK_LISTS, Application, include_api
+from parcela.api.compat.cloud.caller import get_cloud_caller
+from parcela.api.dependencies.caller import get_current_user
 from parcela.api.list_cache import CACHED_LISTS, CachedLists, ListCache
 from parcela.api.middleware import EXPOSED_HEADERS, BodyLimit, EntityTags, RequestContext
 from parcela.api.quick_lists import QuickLists
 from parcela.api.rate_limits import RateLimits
+from parcela.api.traffic import TRAFFIC, watching
+from parcela.api.turns import TURNS, Turns
+from parcela.api.unfinished_bodies import UnfinishedBodies
 from parcela.core.clock import Clock, utc_now
 from parcela.core.collector import keep_what_is_there
 from parcela.core.disks import is_storage_trouble
@@ -35,6 +41,7 @@ from parcela.services.presence import Presence
 from parcela.services.signals import Signal
 from parcela.services.stores import Stores
 from parcela.web.app import include_web
+from parcela.web.dependencies.caller import get_reader
 from parcela.wiring.drivers import RegistryFactory, default_registry
 from parcela.wiring.services import Listener, build_services, nobody, to_all
 from parcela.wiring.workers import Workers, build_workers
@@ -131,6 +138,7 @@ def add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """Put the middleware around the routes: the last one is the outermost."""
     app.add_middleware(QuickLists, lists=QUICK_LISTS)
     app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(UnfinishedBodies, callers=frozenset({get_current_user, get_cloud_caller, get_reader}))
     app.add_middleware(EntityTags)
     app.add_middleware(GZipMiddleware, minimum_size=1024)
     app.add_middleware(CachedLists, lists=CACHED_LISTS)
@@ -158,7 +166,7 @@ def create_app(
     metrics = Metrics(settings.server_name)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         lists = ListCache()
         everything = running(settings, registry_factory, clock=clock, listen=lists.on_events, metrics=metrics)
         async with everything as (services, workers, admin):
@@ -171,7 +179,8 @@ def create_app(
             app.state.lists = lists if alone or lists.shared else None
             app.state.workers = workers
             on_ready(admin)
-            yield
+            async with watching(services.traffic.connections):
+                yield {TRAFFIC: services.traffic, TURNS: Turns()}
 
     app = Application(
         title="Parcela",

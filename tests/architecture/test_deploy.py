@@ -109,3 +109,22 @@ def test_the_dockerfile_sets_what_there_is_and_copies_what_exists(dockerfile: st
     for line in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE):
         for path in line.split():
             assert (DEPLOY.parent / path).exists(), path
+
+
+def seconds_of(directive: str) -> int:
+    """A time of nginx' configuration; of the servers behind it where there are two."""
+    found = re.search(rf"^\s*{directive} (\d+)s;", (DEPLOY / "nginx.conf").read_text(), re.MULTILINE)
+    assert found, directive
+    return int(found[1])
+
+
+def test_the_time_limits_of_nginx_are_those_of_the_server() -> None:
+    settings = Settings(_env_file=None)
+    assert seconds_of("client_header_timeout") == settings.header_timeout_s
+    assert seconds_of("client_body_timeout") == settings.body_timeout_s
+    assert seconds_of("send_timeout") == settings.write_timeout_s
+    # The first is that of the upstream: nginx has to be the one that closes.
+    assert seconds_of("keepalive_timeout") < settings.keep_alive_timeout_s
+    # A WebSocket of a client that is gone ends by the ping, not by the proxy.
+    assert seconds_of("proxy_read_timeout") > 2 * settings.websocket_ping_s
+    assert f"limit_conn per_address {settings.max_connections_per_address};" in (DEPLOY / "nginx.conf").read_text()

@@ -47,10 +47,14 @@ def check(path: Path) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def in_front_of(folder: Path, replicas: Sequence[int]) -> Iterator[str]:
-    """nginx in front of three ports; its address."""
+def in_front_of(folder: Path, replicas: Sequence[int], *instead: tuple[str, str]) -> Iterator[str]:
+    """nginx in front of three ports; its address. ``instead``: directives, and what a test has in their place."""
     port = free_port()
     path = render(folder, port, replicas)
+    for directive, other in instead:
+        text = path.read_text()
+        assert directive in text, directive
+        path.write_text(text.replace(directive, other))
     command = (find_program("nginx"), "-p", str(folder), "-c", str(path), "-g", "daemon off;")
     with (folder / "nginx.log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

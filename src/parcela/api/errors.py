@@ -165,7 +165,7 @@ async def _on_http_error(request: Request, exc: StarletteHTTPException) -> JSONR
         413: "body_too_large",
         421: "unknown_host",
     }
-    code = codes.get(exc.status_code, f"http_{exc.status_code}")
+    code = getattr(exc, "code", "") or codes.get(exc.status_code, f"http_{exc.status_code}")
     return problem_response(request, exc.status_code, code, str(exc.detail), headers=exc.headers)
 
 

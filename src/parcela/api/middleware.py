@@ -22,6 +22,7 @@ from parcela.core.logs import ACCESS, EndLines, RequestEnd
 from parcela.core.origin import Origin, enter, leave
 from parcela.services.container import Services
 from parcela.services.metrics import Metrics
+from parcela.services.streams import PLACE
 
 log = structlog.get_logger(ACCESS)
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -132,6 +133,8 @@ class RequestContext:
                 await self._socket(scope, receive, send)
         finally:
             leave(token)
+            if PLACE in scope:
+                scope[PLACE]()
 
     async def _request(self, scope: Scope, receive: Receive, send: "_Headed", origin: Origin) -> None:
         began = time.perf_counter()

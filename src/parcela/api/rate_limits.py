@@ -20,6 +20,8 @@ FREE_PATHS = frozenset({"/api/v1/system/health", "/api/sistema/health", "/metric
 FREE_PREFIX = "/static/"
 CALLER = "parcela.caller"
 """Key of the scope: who asks, or None, for what stands further inside and need not find out again."""
+STRANGER = "parcela.stranger"
+"""Key of the scope: True when whoever asks has no token, or a bad one."""
 TOLD = "parcela.told"
 """Key of the scope: headers about limits, which ``RequestContext`` adds to the answer with its own."""
 
@@ -46,11 +48,13 @@ async def _caller(scope: Scope, address: str) -> Caller | None:
     """Who asks; None for strangers and bad tokens, of which the application will say what is wrong."""
     token = _token(scope)
     if not token:
+        scope[STRANGER] = True
         return None
     services: Services = scope["app"].state.services
     try:
         return await services.auth.authenticate(token, address=address)
-    except ParcelaError:
+    except ParcelaError as error:
+        scope[STRANGER] = error.kind is ErrorKind.UNAUTHENTICATED
         return None
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 import typer
 import uvicorn
 
@@ -17,11 +18,15 @@ from parcela.cli.root import Root
 from parcela.cli.settings_table import markdown, rows
 from parcela.core.collector import no_collections
 from parcela.core.logs import configure_logging
+from parcela.core.open_files import FEW, raise_open_files
 from parcela.core.settings import Settings, load_settings
 from parcela.db import schema
 from parcela.db.database import ProcessLock
 
 app = typer.Typer()
+log = structlog.get_logger(__name__)
+MAX_MESSAGE_BYTES = 1048576
+"""Of one WebSocket message: consoles are typed and pasted into, nothing else is said to us."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, and errors as one on stderr.")]
 
 
@@ -88,9 +93,14 @@ def _config(settings: Settings, host: str, port: int) -> uvicorn.Config:
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
         server_header=False,
+        http="parcela.api.http_protocol:LimitedHttpProtocol",
+        timeout_keep_alive=settings.keep_alive_timeout_s,
         ws="parcela.api.websocket_protocol:FrameProtocol",
         # Compressed, every client's frame would be another one, and every connection would hold its own state.
         ws_per_message_deflate=False,
+        ws_max_size=MAX_MESSAGE_BYTES,
+        ws_ping_interval=settings.websocket_ping_s,
+        ws_ping_timeout=settings.websocket_ping_s,
         # Consoles and event streams never end by themselves; do not wait for them for ever.
         timeout_graceful_shutdown=5,
     )
@@ -109,6 +119,9 @@ def serve(
     settings = configured()
     host, port = host or settings.listen_host, port or settings.listen_port
     check_port(host, port)
+    files = raise_open_files()
+    if files < FEW:
+        log.warning("serve.few_open_files", files=files, wanted=FEW, mend="LimitNOFILE= of the unit, or ulimit -n")
     with alone(settings):
         if not schema.is_current(settings.resolved_database_url):
             _upgrade(settings, "head")

@@ -25,6 +25,7 @@ from pydantic_settings import (
 )
 
 from parcela.core.errors import Problem, invalid
+from parcela.core.settings_connections import ConnectionSettings
 from parcela.core.settings_disks import DiskSettings
 from parcela.core.settings_fields import bad_setting as _bad
 from parcela.core.settings_fields import networks, split
@@ -73,6 +74,7 @@ class Settings(
     SignInSettings,
     ObserveSettings,
     LimitSettings,
+    ConnectionSettings,
     DiskSettings,
     RetentionSettings,
     QuotaSettings,

@@ -26,6 +26,7 @@ from parcela.services.retries import RetryService
 from parcela.services.slices import SliceService
 from parcela.services.stores import Stores
 from parcela.services.templates import TemplateService
+from parcela.services.traffic import Traffic
 from parcela.services.vms import VmService
 from parcela.services.zones import ZoneService
 
@@ -59,3 +60,4 @@ class Services(IdentityServices):
     inventory: Inventory
     stores: Stores
     rate_limits: RateLimiter
+    traffic: Traffic

@@ -35,6 +35,7 @@ from parcela.services.signals import Signal
 from parcela.services.slices import SliceService
 from parcela.services.stores import Stores
 from parcela.services.templates import TemplateLimits, TemplateService
+from parcela.services.traffic import Traffic
 from parcela.services.vms import VmService
 from parcela.services.zones import ZoneService
 
@@ -69,11 +70,12 @@ def to_all(*listeners: Listener) -> Listener:
 
 
 def build_health(
-    uows: UnitOfWorkFactory, identity: IdentityServices, stores: Stores, folder: DataFolder
+    uows: UnitOfWorkFactory, identity: IdentityServices, stores: Stores, folder: DataFolder, traffic: Traffic
 ) -> HealthService:
     """Wire what is asked for health."""
     place = MaintenancePlace(uses_mongodb=uows.outside is not None)
-    return HealthService(uows, [identity.mail.check, identity.single_sign_on.check, place.check], stores.links, folder)
+    probes = [identity.mail.check, identity.single_sign_on.check, place.check, traffic.connections.health]
+    return HealthService(uows, probes, stores.links, folder)
 
 
 def build_services(
@@ -94,7 +96,7 @@ def build_services(
     identity = build_identity(uows, hasher, key, settings)
     uows.publish_to(to_all(identity.auth.on_events, listen, observing.metrics.on_events, hub.publish))
     operations = OperationService(engine)
-    folder = DataFolder(settings)
+    folder, traffic = DataFolder(settings), Traffic.build(settings)
     templates = TemplateService(TemplateLimits.of(settings), settings.nat_networks)
     slices = SliceService(settings, operations, templates)
     vms = VmService(settings, operations)
@@ -122,7 +124,8 @@ def build_services(
         rate_limits=RateLimiter(settings, stores.shared),
         inventory=Inventory.build(settings),
         data_folder=folder,
-        health=build_health(uows, identity, stores, folder),
+        health=build_health(uows, identity, stores, folder, traffic),
         observing=observing,
         stores=stores,
+        traffic=traffic,
     )

@@ -26,6 +26,10 @@ EVENTS = 20
 OPENING = 50
 """Handshakes at a time."""
 PATIENCE_S = 240.0
+NO_CEILINGS = {
+    f"PARCELA_MAX_{what}": "0" for what in ("CONNECTIONS_PER_ADDRESS", "STREAMS_PER_USER", "STREAMS_PER_ADDRESS")
+}
+"""All clients here are one user at one address."""
 FAT = {"text": "x" * 4000}
 
 
@@ -67,7 +71,7 @@ async def numbers(client: ClientConnection, count: int) -> list[int]:
 
 
 async def test_a_thousand_clients_get_every_event_once_and_in_order(many_files: None, tmp_path: Path) -> None:
-    with serving(tmp_path, "sqlite", f"sqlite:///{tmp_path / 'parcela.db'}") as server:
+    with serving(tmp_path, "sqlite", f"sqlite:///{tmp_path / 'parcela.db'}", **NO_CEILINGS) as server:
         headers = server.admin_headers()
         start = last_id(server, headers)
         gate = asyncio.Semaphore(OPENING)

@@ -151,6 +151,14 @@ def test_the_data_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert examine("data folder").verdict is Verdict.FAIL
 
 
+@pytest.mark.parametrize(("most", "verdict"), [(1024, Verdict.WARN), (65536, Verdict.OK)])
+def test_open_files(folder: Path, monkeypatch: pytest.MonkeyPatch, most: int, verdict: Verdict) -> None:
+    monkeypatch.setattr("parcela.cli.doctor.basics.hard_limit", lambda: most)
+    found = examine("open files")
+    assert found.verdict is verdict
+    assert str(most) in found.text
+
+
 @pytest.mark.parametrize(("free", "verdict"), [(100, Verdict.OK), (10, Verdict.WARN), (1, Verdict.FAIL)])
 def test_room(folder: Path, monkeypatch: pytest.MonkeyPatch, free: int, verdict: Verdict) -> None:
     usage = shutil.disk_usage("/")._replace(free=free * 1024**3)

@@ -7,6 +7,7 @@ import anyio
 from fastapi import WebSocket, WebSocketDisconnect
 
 from parcela.api.dependencies.caller import client_address
+from parcela.api.dependencies.streams import take_place
 from parcela.api.frames import EXTENSION, TextMessage
 from parcela.core.errors import ErrorKind, ParcelaError, unauthenticated
 from parcela.repositories.events import EventRecord
@@ -35,14 +36,20 @@ CLOSE_S = 20.0
 
 
 async def authenticate(socket: WebSocket, services: Services) -> Caller:
-    """The caller behind the handshake: ``Authorization: Bearer`` or, for browsers, a ``bearer.<token>`` subprotocol."""
+    """The caller behind the handshake: ``Authorization: Bearer`` or, for browsers, a ``bearer.<token>`` subprotocol.
+
+    Raises:
+        ParcelaError: kind ``unauthenticated``, or there is no place for another stream of theirs.
+    """
     scheme, _, token = socket.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         offered = socket.scope.get("subprotocols", [])
         token = next((name.removeprefix(BEARER) for name in offered if name.startswith(BEARER)), "")
     if not token:
         raise unauthenticated("token_missing", "Log in first.")
-    return await services.auth.authenticate(token, address=client_address(socket))
+    caller = await services.auth.authenticate(token, address=client_address(socket))
+    take_place(socket, services, caller.user_id)
+    return caller
 
 
 async def accept(socket: WebSocket) -> None:

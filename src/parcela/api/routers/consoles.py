@@ -7,6 +7,7 @@ import anyio
 from fastapi import Path, Query, WebSocket, WebSocketDisconnect
 
 from parcela.api.dependencies.sockets import CLOSE_S, accept, farewell, refuse
+from parcela.api.dependencies.streams import take_place
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.routing import v1_router
 from parcela.core.errors import ParcelaError
@@ -27,7 +28,7 @@ async def console_socket(
 ) -> None:
     """Needs a ticket from `POST /virtual-machines/{vm_id}/console`; the hypervisor's ports never face the user."""
     try:
-        console = await services.consoles.open(ticket, vm_id, kind)
+        console = await _open(socket, services, ticket, vm_id, kind)
     except ParcelaError as exc:
         await refuse(socket, exc)
         return
@@ -41,6 +42,17 @@ async def console_socket(
     finally:
         with anyio.CancelScope(shield=True):
             await console.stream.aclose()
+
+
+async def _open(socket: WebSocket, services: Services, ticket: str, vm_id: int, kind: ConsoleKind) -> Console:
+    """The console of a ticket, for which there is a place."""
+    console = await services.consoles.open(ticket, vm_id, kind)
+    try:
+        take_place(socket, services, console.holder.user_id)
+    except ParcelaError:
+        await console.stream.aclose()
+        raise
+    return console
 
 
 async def _until_refused(socket: WebSocket, services: Services, console: Console, scope: anyio.CancelScope) -> None:

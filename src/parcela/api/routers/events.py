@@ -11,6 +11,7 @@ from pydantic import Field
 
 from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.sockets import Sender, accept, authenticate, refuse
+from parcela.api.dependencies.streams import StreamCaller
 from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.api.errors import problem_responses
 from parcela.api.frames import TextMessage
@@ -77,12 +78,12 @@ async def _sse(services: Services, caller: Caller, since: int, slice_id: int | N
     "/stream",
     summary="Stream events (server-sent events)",
     response_class=StreamingResponse,
-    responses=problem_responses(401, 410, 422)
+    responses=problem_responses(401, 410, 422, 429, 503)
     | {200: {"description": "Events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}},
 )
 async def stream_events(
     services: AppServices,
-    caller: CurrentCaller,
+    caller: StreamCaller,
     since: Since = None,
     slice_id: SliceFilter = None,
     last_event_id: Annotated[int | None, Header(ge=0, le=2**63 - 1)] = None,

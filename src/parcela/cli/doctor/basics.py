@@ -13,6 +13,7 @@ from typing import Any
 
 from parcela.cli.doctor.report import Check, Finding, Patient, fail, ok, warn
 from parcela.core.errors import ParcelaError
+from parcela.core.open_files import FEW, hard_limit
 from parcela.db.database import Database, ProcessLock
 from parcela.db.schema import known_revisions, newest_revision
 
@@ -67,6 +68,15 @@ def free_disk(patient: Patient) -> Finding:
     if free_gib < TOO_LITTLE_DISK_GIB:
         return fail(text, mend)
     return warn(text, mend) if free_gib < LITTLE_DISK_GIB else ok(text)
+
+
+def files_allowed(_patient: Patient) -> Finding:
+    """The server may open enough files: every connection is one."""
+    most = hard_limit()
+    if most < FEW:
+        mend = f"Raise the hard limit to {FEW} at least: LimitNOFILE= of the unit, or /etc/security/limits.conf."
+        return warn(f"{most} files may be open at once, and every connection is one of them.", mend)
+    return ok(f"{most} files may be open at once ('serve' takes what it may have).")
 
 
 async def _revision(url: str) -> str | None:
@@ -164,6 +174,7 @@ BASICS = (
     Check("settings", settings),
     Check("data folder", data_folder),
     Check("disk", free_disk),
+    Check("open files", files_allowed),
     Check("database", database_state),
     Check("port", port),
     Check("guest", bundled_guest),

@@ -14,7 +14,7 @@ from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller
 from parcela.services.container import Services
 from parcela.services.events import StreamLaggedError
-from parcela.web.dependencies.caller import Reader
+from parcela.web.dependencies.streams import StreamReader
 from parcela.web.dependencies.uow import AppServices
 from parcela.web.routes import web_router
 from parcela.web.site import who
@@ -30,7 +30,7 @@ EventId = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
 async def stream_events(
     request: Request,
     services: AppServices,
-    caller: Reader,
+    caller: StreamReader,
     slice_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
     since: EventId = None,
     last_event_id: Annotated[int | None, Header(ge=0, le=2**63 - 1)] = None,
