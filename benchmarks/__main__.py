@@ -9,7 +9,7 @@ import sys
 
 from benchmarks.report import Report
 
-NAMES = ("listing", "startup", "placement", "scaling", "logins", "fanout", "deploy")
+NAMES = ("listing", "startup", "placement", "scaling", "logins", "fanout", "strangers", "deploy")
 
 
 def main(arguments: list[str]) -> int:
