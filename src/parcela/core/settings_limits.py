@@ -22,7 +22,8 @@ class LimitSettings(BaseSettings):
     rate_limit_anonymous: str = _env(
         "PARCELA_RATE_LIMIT_ANONYMOUS",
         "3000/minute",
-        "Requests from one address without a good token, in the same form; IPv6 counts by /64.",
+        "Requests from one address without a good token, in the same form; IPv6 counts by /64, 4 times as "
+        "many by /56 and 16 times by /48.",
     )
 
     @field_validator("rate_limit", "rate_limit_anonymous")

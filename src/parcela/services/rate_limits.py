@@ -14,7 +14,7 @@ import limits
 
 from parcela.core.settings import Settings
 from parcela.core.settings_limits import OFF
-from parcela.services.throttle import address_key
+from parcela.services.throttle import WIDER_PREFIXES, address_keys
 
 
 class SharedCounters(Protocol):
@@ -81,7 +81,20 @@ class RateLimiter:
         rate = self._address if user_id is None else self._user
         if rate is None:
             return None
-        key = address_key(address) if user_id is None else f"user:{user_id}"
+        if user_id is not None:
+            return await self._verdict(rate, f"user:{user_id}", rate.limit)
+        # Of IPv6 the prefixes around the /64 too: a site has 65,536 of those.
+        least: Verdict | None = None
+        for key, times in zip(address_keys(address), (1, *WIDER_PREFIXES.values()), strict=False):
+            verdict = await self._verdict(rate, key, times * rate.limit)
+            if least is None or verdict.remaining < least.remaining or not verdict.allowed:
+                least = verdict
+            if not verdict.allowed:
+                break  # what is refused uses up nothing of the neighbours'
+        return least
+
+    async def _verdict(self, rate: _Rate, key: str, limit: int) -> Verdict:
+        """Count one under a key that may have ``limit`` in each window."""
         now = self._now()
         window = int(now // rate.window_s)
         count = rate.add(key, window)  # here too, so that the loss of Redis forgets nothing of this process
@@ -89,4 +102,4 @@ class RateLimiter:
             shared = await self._shared.count(f"{key}:{window}", rate.window_s)
             count = count if shared is None else shared
         reset_s = max(1, math.ceil((window + 1) * rate.window_s - now))
-        return Verdict(rate.limit, rate.window_s, max(0, rate.limit - count), reset_s, count <= rate.limit)
+        return Verdict(limit, rate.window_s, max(0, limit - count), reset_s, count <= limit)

@@ -94,3 +94,10 @@ async def test_without_an_answer_this_process_counts_what_it_saw() -> None:
 def test_what_is_no_rate_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="must be a rate such as"):
         settings(value)
+
+
+async def test_many_networks_of_a_site_do_not_multiply_what_it_may_ask() -> None:
+    limiter = RateLimiter(settings(anonymous="2/minute"), now=Now())
+    site = [await allowed(limiter, None, f"2001:db8:1:{n:x}::1") for n in range(0x1000)]
+    assert site.count(True) == 2 * 16, "of a /48"
+    assert await allowed(limiter, None, "2001:db8:2::1")

@@ -48,18 +48,20 @@ def _form(request: Request, view: View, template: str, **facts: Any) -> Response
     """A form of somebody without a session, signed with a secret of this browser."""
     secret = request.cookies.get(FORM_COOKIE) or secrets.token_urlsafe(32)
     status = facts.pop("status", 200)
-    values: dict[str, Any] = {"words": "", "done": False, "good": True, **facts}
+    values: dict[str, Any] = {"words": "", "done": False, "good": True, "keep_tokens": False, **facts}
     response = view.page(template, status=status, csrf=csrf_token(secret), **values)
     keep_box(request, response, FORM_COOKIE, secret, PASSWORD_PATH, FORM_S)
     return response
 
 
-async def _again(request: Request, view: View, template: str, error: ParcelaError) -> Response:
+async def _again(
+    request: Request, view: View, template: str, error: ParcelaError, *, keep_tokens: bool = False
+) -> Response:
     """The form once more, with what was wrong."""
     if error.kind not in {ErrorKind.INVALID, ErrorKind.RATE_LIMITED}:
         raise error
     status = await site_of(request).status_of(request, error)
-    response = _form(request, view, template, words=words_of(view.t, error), status=status)
+    response = _form(request, view, template, words=words_of(view.t, error), status=status, keep_tokens=keep_tokens)
     if error.retry_after_s:
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
@@ -123,7 +125,7 @@ async def reset(
             request.cookies.get(RESET_COOKIE, ""), password, origin_of(request), keep_personal=keep_tokens
         )
     except ParcelaError as exc:
-        return await _again(request, view, "password_reset.html", exc)
+        return await _again(request, view, "password_reset.html", exc, keep_tokens=keep_tokens)
     response = see_other(LOGIN_PATH)
     keep_device(request, response, device, services.settings)
     response.delete_cookie(RESET_COOKIE, path=PASSWORD_PATH)

@@ -1,6 +1,6 @@
 """One's own account: password, second factor, sessions."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Form, Path, Request, Response
 
@@ -36,7 +36,7 @@ class Account:
         self.caller = caller
         self.view: View = view
 
-    async def page(self, error: ParcelaError | None = None) -> Response:
+    async def page(self, error: ParcelaError | None = None, *, keep_tokens: bool = False) -> Response:
         """The page; with what was wrong, when something was."""
         if error is not None and error.kind not in SHOWN:
             raise error
@@ -46,7 +46,8 @@ class Account:
             sessions = await self.services.sessions.page(uow, self.caller, newest)
         status = 200 if error is None else await site_of(self.request).status_of(self.request, error)
         words = "" if error is None else words_of(self.view.t, error)
-        return self.view.page("security.html", status=status, words=words, state=state, sessions=sessions.rows)
+        facts: dict[str, Any] = {"state": state, "sessions": sessions.rows, "keep_tokens": keep_tokens}
+        return self.view.page("security.html", status=status, words=words, **facts)
 
     async def enrolment(self, error: ParcelaError | None = None) -> Response:
         """The page with the QR code, while an enrolment waits for its first code."""
@@ -96,7 +97,7 @@ async def change_password(
             caller, old, password, origin_of(account.request), keep_personal=keep_tokens
         )
     except ParcelaError as exc:
-        return await account.page(exc)
+        return await account.page(exc, keep_tokens=keep_tokens)
     response = _done("password_changed")
     keep_device(account.request, response, device, account.services.settings)
     return response
