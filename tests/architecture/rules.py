@@ -241,6 +241,39 @@ def _changed_name(node: ast.AST) -> str:
     return ""
 
 
+def preconditions_are_handed_on(module: Module) -> Iterator[str]:
+    """An edge that compares ``If-Match`` itself does so before the row is locked: two writers would both go through."""
+    if not module.path.startswith(("api/routers/", "api/compat/", "web/")):
+        return
+    for node in _functions(module):
+        arguments = [*node.args.args, *node.args.kwonlyargs]
+        held = {a.arg for a in arguments if a.annotation is not None and "Precondition" in ast.unparse(a.annotation)}
+        for part in ast.walk(node):
+            compared = isinstance(part, ast.Attribute) and ast.unparse(part.value) in held and part.attr != "of"
+            called = isinstance(part, ast.Call) and ast.unparse(part.func) == "check"
+            if compared or (held and called):
+                yield f"{module.path}: {node.name} compares If-Match itself: give 'precondition.of(...)' to the service"
+
+
+def preconditions_follow_the_lock(module: Module) -> Iterator[str]:
+    """A service calls the ``check`` of a request only after it has locked the row."""
+    if not module.path.startswith("services/"):
+        return
+    for node in _functions(module):
+        if "check" not in {a.arg for a in [*node.args.args, *node.args.kwonlyargs]}:
+            continue
+        calls = [part for part in ast.walk(node) if isinstance(part, ast.Call)]
+        locks = [part.end_lineno or 0 for part in calls if _takes_a_lock(part)]
+        for part in calls:
+            if ast.unparse(part.func) == "check" and not [line for line in locks if line <= (part.end_lineno or 0)]:
+                yield f"{module.path}: {node.name} calls 'check' before it has locked anything"
+
+
+def _takes_a_lock(call: ast.Call) -> bool:
+    name = _last(call.func)
+    return "lock" in name or name in {"_writable", "get_for_update", "me_for_update"}
+
+
 def modules_say_what_they_are(module: Module) -> Iterator[str]:
     behaves = any(isinstance(node, Function | ast.ClassDef) for node in module.tree.body)
     if behaves and ast.get_docstring(module.tree) is None:

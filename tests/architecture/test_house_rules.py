@@ -19,6 +19,8 @@ from tests.architecture.rules import (
     modules_hold_no_state,
     modules_say_what_they_are,
     only_edges_commit,
+    preconditions_are_handed_on,
+    preconditions_follow_the_lock,
     statuses_stay_at_the_edge,
 )
 
@@ -50,6 +52,17 @@ BROKEN: list[tuple[Check, str, str]] = [
     (modules_hold_no_state, "services/a.py", "SEEN = {'a': 1}\ndef f():\n    SEEN['b'] = 2\n"),
     (modules_hold_no_state, "services/a.py", "SEEN = frozenset()\ndef f():\n    SEEN.add(2)\n"),
     (modules_say_what_they_are, "services/a.py", "def f():\n    return 1\n"),
+    (preconditions_are_handed_on, "api/routers/a.py", "async def f(p: Precondition):\n    p.check(1)\n"),
+    (
+        preconditions_are_handed_on,
+        "api/compat/a.py",
+        "async def f(p: Precondition):\n    check = p.of(g)\n    check(1)\n",
+    ),
+    (
+        preconditions_follow_the_lock,
+        "services/a.py",
+        "async def f(uow, check):\n    check(1)\n    await uow.a.lock(1)\n",
+    ),
 ]
 CHECKS = list(dict.fromkeys(check for check, _, _ in BROKEN))
 KEPT: list[tuple[Check, str, str]] = [
@@ -59,6 +72,8 @@ KEPT: list[tuple[Check, str, str]] = [
     (flushes_say_why, "services/a.py", "def f(file):\n    file.flush()\n"),
     (statuses_stay_at_the_edge, "services/a.py", "BATCH = 500\ndef f(status):\n    return status == 'ok'\n"),
     (modules_hold_no_state, "services/a.py", "log = structlog.get_logger(__name__)\nTABLE = {'a': 1}\n"),
+    (preconditions_are_handed_on, "api/routers/a.py", "async def f(p: Precondition):\n    await s.update(p.of(g))\n"),
+    (preconditions_follow_the_lock, "services/a.py", "async def f(uow, check):\n    check(await _locked(uow))\n"),
     (modules_say_what_they_are, "services/__init__.py", "from parcela.services.a import A\n"),
 ]
 

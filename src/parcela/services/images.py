@@ -123,7 +123,7 @@ class ImageService:
         open_chunks: Callable[[], AsyncIterable[bytes]],
         announced_bytes: int | None,
     ) -> AsyncIterator[CheckedFile]:
-        self._may_create(caller, new)
+        self.check_create(caller, new)
         if announced_bytes is not None:
             check_size(announced_bytes, self._settings.max_upload_bytes)
             await self._store.check_room(announced_bytes)
@@ -140,7 +140,8 @@ class ImageService:
             yield CheckedFile(received, facts)
 
     @staticmethod
-    def _may_create(caller: Caller, new: NewImage) -> None:
+    def check_create(caller: Caller, new: NewImage) -> None:
+        """Raise when the caller may not make this image."""
         if not caller.can(Permission.CATALOGUE_WRITE):
             caller.require(Permission.IMAGE_CREATE)
         if new.visibility == "public" and not caller.can(Permission.CATALOGUE_WRITE):
@@ -155,7 +156,7 @@ class ImageService:
 
     async def register(self, uow: UnitOfWork, caller: Caller, new: NewImage, file: CheckedFile) -> Image:
         """Give a received file its place and its row; call it and commit within ``publishing()``."""
-        self._may_create(caller, new)
+        self.check_create(caller, new)
         facts = file.facts
         image = Image(
             **{**new.fields(), "min_disk_gib": max(new.min_disk_gib, least_disk_gib(facts))},

@@ -171,15 +171,22 @@ class ProjectService:
     async def _member(uow: UnitOfWork, project_id: int, user_id: int) -> Mapping[str, Any]:
         return next(row for row in await uow.projects.members(project_id) if row["user_id"] == user_id)
 
+    async def check_members(self, uow: ReadUnitOfWork, caller: Caller, project_id: int) -> None:
+        """Raise when the caller may not change who is in a project."""
+        await self._check_writable(uow, caller, project_id, Scope.PROJECT_MEMBERS)
+
     async def _writable(self, uow: UnitOfWork, caller: Caller, project_id: int, scope: Scope) -> Project:
         """The locked project, for its managers and holders of ``project:write_all``."""
+        await self._check_writable(uow, caller, project_id, scope)
+        return await uow.projects.lock(project_id)
+
+    async def _check_writable(self, uow: ReadUnitOfWork, caller: Caller, project_id: int, scope: Scope) -> None:
         await self.get(uow, caller, project_id)
         manages, write_all = caller.manages(project_id), Permission.PROJECT_WRITE_ALL
         if not (manages and caller.in_scope(scope)) and not caller.can(write_all):
             if manages or caller.holds(write_all):
                 raise scope_missing(scope if manages else write_all)
             raise forbidden("project_role", "Only managers of the project may do this.")
-        return await uow.projects.lock(project_id)
 
     # ---- quotas
 

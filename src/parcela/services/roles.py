@@ -83,13 +83,18 @@ class RoleService:
         caller.require(Permission.ROLE_READ)
         return await uow.roles.page(request)
 
+    @staticmethod
+    def check_create(caller: Caller, permissions: Sequence[str]) -> None:
+        """Raise when the caller may not make a role with these rights."""
+        caller.require(Permission.ROLE_WRITE)
+        check_known(permissions, "permissions")
+        check_within_rights(caller, permissions, "The role")
+
     async def create(
         self, uow: UnitOfWork, caller: Caller, *, name: str, permissions: Sequence[str], description: str = ""
     ) -> RoleRecord:
         """Make a custom role of rights the caller holds."""
-        caller.require(Permission.ROLE_WRITE)
-        check_known(permissions, "permissions")
-        check_within_rights(caller, permissions, "The role")
+        self.check_create(caller, permissions)
         role = await uow.roles.add(Role(name=name, description=description, is_builtin=False, created_at=uow.clock()))
         await uow.roles.set_permissions(role.id, permissions)
         self._event(uow, caller, "role.created", role, permissions=sorted(set(permissions)))

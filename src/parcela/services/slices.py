@@ -89,12 +89,16 @@ class SliceService:
         self._operations = operations
         self._templates = templates
 
-    async def create(self, uow: UnitOfWork, caller: Caller, order: SliceOrder) -> Slice:
-        """Copy a template version into a draft: rows only, nothing on any host."""
+    async def check_create(self, uow: UnitOfWork, caller: Caller, order: SliceOrder) -> Mapping[str, Any]:
+        """The template; raises when the caller may not make slices, not in this project, or not of this template."""
         caller.require(Permission.SLICE_CREATE)
         await check_launch(uow, caller, order.project_id)
+        return await self._templates.get(uow, caller, order.template_id)
+
+    async def create(self, uow: UnitOfWork, caller: Caller, order: SliceOrder) -> Slice:
+        """Copy a template version into a draft: rows only, nothing on any host."""
+        template = await self.check_create(uow, caller, order)
         await self._require_room(uow, caller)
-        template = await self._templates.get(uow, caller, order.template_id)
         number = order.template_version or template["version"]
         version = await self._templates.version(uow, caller, order.template_id, number)
         document = parse_document(version["document"])

@@ -134,6 +134,12 @@ class TemplateService:
         """One template as ``get`` gives it, with its ``allowed_actions``."""
         return with_allowed(caller, await self.get(uow, caller, template_id))
 
+    @staticmethod
+    async def check_create(uow: UnitOfWork, caller: Caller, project_id: int | None) -> None:
+        """Raise when the caller may not make templates, or not in this project."""
+        caller.require(Permission.TEMPLATE_CREATE)
+        await check_launch(uow, caller, project_id)
+
     async def create(self, uow: UnitOfWork, caller: Caller, draft: TemplateDraft) -> TemplateRow:
         """Save a new template as version 1.
 
@@ -141,9 +147,8 @@ class TemplateService:
             ParcelaError: ``invalid`` ``template_invalid`` with all problems at once; ``too_large``
                 ``template_too_large`` when there are too many VMs, networks or edges.
         """
-        caller.require(Permission.TEMPLATE_CREATE)
         project_id = draft.project_after(None)
-        await check_launch(uow, caller, project_id)
+        await self.check_create(uow, caller, project_id)
         check_fields(Template, "template_invalid", draft.fields())
         document = await self._checked(uow, caller, draft.document)
         await self._require_room(uow, caller, caller.user_id, document, templates=1)

@@ -93,10 +93,15 @@ class VmService:
         self._settings = settings
         self._operations = operations
 
+    @staticmethod
+    async def check_create(uow: UnitOfWork, caller: Caller, project_id: int | None) -> None:
+        """Raise when the caller may not make VMs, or not in this project."""
+        caller.require(Permission.VM_CREATE)
+        await check_launch(uow, caller, project_id)
+
     async def create(self, uow: UnitOfWork, caller: Caller, order: VmOrder) -> tuple[VirtualMachine, Operation]:
         """Reserve capacity for a stand-alone VM and have it built and booted; a failure undoes everything."""
-        caller.require(Permission.VM_CREATE)
-        await check_launch(uow, caller, order.project_id)
+        await self.check_create(uow, caller, order.project_id)
         zone = await resolve_zone(uow, order.zone)
         planned = _plan(order, await load_catalogue(uow, caller))
         now = uow.clock()

@@ -87,7 +87,9 @@ async def _refresh(lab: Lab, _made: Made) -> Made:
 
 
 async def _import(lab: Lab, _made: Made) -> Made:
-    path = lab.services.settings.data_dir / f"{lab.unique('import')}.img"
+    folder = lab.services.settings.data_dir / "import"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{lab.unique('import')}.img"
     path.write_bytes(raw_disk())
     return {"name": lab.unique("image"), "path": str(path)}
 

@@ -1,12 +1,14 @@
 """``Idempotency-Key`` on creations.
 
-Use it in a router like this; without the header, ``replay`` gives None and ``keep`` only builds the answer::
+Use it in a router like this; without the header, ``replay`` gives None and ``keep`` only builds the answer. An answer
+of before is for somebody who may still ask for it and see what came of it: ``replay`` takes both questions, so that no
+route can leave them out::
 
     @router.post("/", status_code=201, response_model=FlavourRead, responses=problem_responses(401, 403, 409, 422))
     async def create_flavour(
         body: FlavourCreate, services: AppServices, caller: CurrentCaller, uow: WriteUow, idem: Idempotent
     ) -> Response:
-        if replay := await idem.replay():
+        if replay := await idem.replay(partial(caller.require, Permission.CATALOGUE_WRITE)):
             return replay
         row = await services.flavours.create(uow, caller, **body.model_dump())
         return await idem.keep(201, FlavourRead.model_validate(row), f"/api/v1/flavours/{row.id}")
@@ -15,7 +17,8 @@ Use it in a router like this; without the header, ``replay`` gives None and ``ke
 together. Never use it on routes whose answer holds a secret (a new token, say): answers are stored as they are.
 """
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Response
 from fastapi.responses import JSONResponse
@@ -23,6 +26,7 @@ from pydantic import BaseModel
 
 from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.uow import WriteUow, get_services
+from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.container import Services
@@ -41,6 +45,12 @@ IdempotencyKeyHeader = Annotated[
 ]
 
 
+Right = Callable[[], Awaitable[object] | None]
+"""Raises when the caller may not ask for this creation now."""
+Sight = Callable[[Mapping[str, Any]], Awaitable[object]]
+"""Takes the body of a kept answer; raises ``not_found`` when the caller does not see the thing any more."""
+
+
 class IdempotencyBase:
     """One key of one request; ``fingerprint`` says what the request asks for."""
 
@@ -50,13 +60,18 @@ class IdempotencyBase:
         self._caller = caller
         self._key = key
 
-    async def find(self, uow: ReadUnitOfWork, fingerprint: str) -> Response | None:
-        """The kept answer, ready to be returned, or None."""
+    async def find(self, uow: ReadUnitOfWork, fingerprint: str, may: Right, sees: Sight | None) -> Response | None:
+        """The kept answer, ready to be returned, or None; rights first."""
         if self._key is None:
             return None
+        waited = may()
+        if waited is not None:
+            await waited
         kept = await self._service.find(uow, self._caller, self._key, fingerprint)
         if kept is None:
             return None
+        if sees is not None:
+            await _check_seen(sees, kept.body)
         return _answer(kept, {REPLAYED_HEADER: "true"})
 
     async def store(self, uow: UnitOfWork, fingerprint: str, answer: KeptAnswer) -> Response:
@@ -77,13 +92,18 @@ class Idempotency(IdempotencyBase):
         self._request = request
         self._uow = uow
 
-    async def replay(self) -> Response | None:
+    async def replay(self, may: Right, sees: Sight | None = None) -> Response | None:
         """The answer this very request already got, or None: then go on and create.
 
+        Args:
+            may: what the creation asks of the caller, asked again.
+            sees: a read of the thing by the caller; None where whoever may make one sees all of them.
+
         Raises:
-            ParcelaError: kind ``conflict``, code ``idempotency_key_reused``, when the key came with another request.
+            ParcelaError: of ``may`` and ``sees``; kind ``conflict``, code ``idempotency_key_reused``, when the key came
+                with another request.
         """
-        return await self.find(self._uow, await self._fingerprint())
+        return await self.find(self._uow, await self._fingerprint(), may, sees)
 
     async def keep(self, status: int, model: BaseModel, location: str | None = None) -> Response:
         """Build the answer to a creation, and keep it when the client gave a key."""
@@ -106,9 +126,9 @@ class StreamedIdempotency(IdempotencyBase):
         length = request.headers.get("content-length", "").encode()
         self._fingerprint = request_hash(request.method, request.url.path, query, length)
 
-    async def replay(self, uow: ReadUnitOfWork) -> Response | None:
+    async def replay(self, uow: ReadUnitOfWork, may: Right, sees: Sight | None = None) -> Response | None:
         """As ``Idempotency.replay``, in any unit of work."""
-        return await self.find(uow, self._fingerprint)
+        return await self.find(uow, self._fingerprint, may, sees)
 
     async def keep(self, uow: UnitOfWork, status: int, model: BaseModel, location: str | None = None) -> Response:
         """As ``Idempotency.keep``, in the unit of work that makes the answer true."""
@@ -134,6 +154,15 @@ async def _streamed_idempotency(
 
 Idempotent = Annotated[Idempotency, Depends(_idempotency)]
 StreamedIdempotent = Annotated[StreamedIdempotency, Depends(_streamed_idempotency)]
+
+
+async def _check_seen(sees: Sight, body: Mapping[str, Any]) -> None:
+    try:
+        await sees(body)
+    except ParcelaError as error:
+        # Reading may need a scope that making does not (``catalogue:read`` for images); being gone counts.
+        if error.kind is not ErrorKind.FORBIDDEN:
+            raise
 
 
 def _answer(kept: KeptAnswer, headers: dict[str, str]) -> Response:

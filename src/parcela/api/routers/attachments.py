@@ -1,5 +1,6 @@
 """Files that belong to machines and their maintenance: ``/machines/{machine_id}/attachments``, ``/attachments/``."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
@@ -68,7 +69,7 @@ async def attach(
     record_id: RecordRef = None,
 ) -> Response:
     """Attach a file to a machine, or to one of its maintenance records: the file is the body, its name the query."""
-    if replay := await idem.replay(uow):
+    if replay := await idem.replay(uow, partial(caller.require, Permission.MAINTENANCE_WRITE)):
         return replay
     row = await services.inventory.attachments.add(uow, caller, machine_id, upload, name=name, record_id=record_id)
     return await idem.keep(uow, 201, AttachmentRead.model_validate(row), f"/api/v1/attachments/{row.id}")

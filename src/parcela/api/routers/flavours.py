@@ -1,5 +1,6 @@
 """Flavours: ``/flavours/``."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Response
@@ -42,7 +43,7 @@ async def create_flavour(
     body: FlavourCreate, services: AppServices, caller: Writer, uow: WriteUow, idem: Idempotent
 ) -> Response:
     """Add a flavour."""
-    if replay := await idem.replay():
+    if replay := await idem.replay(partial(caller.require, Permission.CATALOGUE_WRITE)):
         return replay
     flavour = await services.flavours.create(uow, caller, **body.model_dump())
     return await idem.keep(201, _read(flavour), f"/api/v1/flavours/{flavour.id}")

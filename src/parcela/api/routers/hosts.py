@@ -1,5 +1,6 @@
 """Hosts: ``/hosts/``."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Response
@@ -42,7 +43,7 @@ async def create_host(
     body: HostCreate, services: AppServices, caller: Writer, uow: WriteUow, idem: Idempotent
 ) -> Response:
     """Add a host to a zone."""
-    if replay := await idem.replay():
+    if replay := await idem.replay(partial(caller.require, Permission.HOST_WRITE)):
         return replay
     host = HostRead(**await services.hosts.create(uow, caller, body.model_dump(mode="json")))
     return await idem.keep(201, host, f"/api/v1/hosts/{host.id}")

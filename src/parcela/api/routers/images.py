@@ -6,6 +6,7 @@ endpoints open a short one themselves when the file is there and checked.
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Annotated, Final
 
 from fastapi import Depends, Query, Request, Response
@@ -25,6 +26,7 @@ from parcela.core.errors import Problem, invalid
 from parcela.core.permissions import Permission
 from parcela.hypervisors.spec import ImageFormat
 from parcela.models import Image
+from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
 from parcela.services.container import Services
 from parcela.services.images import CheckedFile, NewImage
@@ -80,7 +82,7 @@ async def upload_image(
     new = fields.to_new_image()
     length = _announced(request)
     async with services.uows.read() as uow:
-        if replay := await idem.replay(uow):
+        if replay := await _replayed(services, uow, caller, new, idem):
             return replay
     upload = services.images.receive(caller, new, _chunks(request), announced_bytes=length)
     return await _store(services, caller, new, upload, idem)
@@ -98,9 +100,16 @@ async def import_image(
     """Take a file that is on the server already; it is copied."""
     new = body.to_new_image()
     async with services.uows.read() as uow:
-        if replay := await idem.replay(uow):
+        if replay := await _replayed(services, uow, caller, new, idem):
             return replay
     return await _store(services, caller, new, services.images.receive_path(caller, new, body.path), idem)
+
+
+async def _replayed(
+    services: Services, uow: ReadUnitOfWork, caller: Caller, new: NewImage, idem: StreamedIdempotency
+) -> Response | None:
+    may = partial(services.images.check_create, caller, new)
+    return await idem.replay(uow, may, lambda kept: services.images.get(uow, caller, kept["id"]))
 
 
 async def _store(

@@ -1,5 +1,6 @@
 """Machines of the lab: ``/machines/``."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
@@ -68,7 +69,7 @@ async def create_machine(
     body: MachineCreate, services: AppServices, caller: Writer, uow: WriteUow, idem: Idempotent
 ) -> Response:
     """Register a machine."""
-    if replay := await idem.replay():
+    if replay := await idem.replay(partial(caller.require, Permission.MACHINE_WRITE)):
         return replay
     machine = MachineRead(**await services.inventory.machines.create(uow, caller, fields_set(body)))
     return await idem.keep(201, machine, f"/api/v1/machines/{machine.id}")

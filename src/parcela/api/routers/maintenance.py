@@ -1,5 +1,6 @@
 """Maintenance records: ``/maintenance-records/``."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Query, Response
@@ -64,7 +65,7 @@ async def create_record(
     body: MaintenanceCreate, services: AppServices, caller: Writer, uow: WriteUow, idem: Idempotent
 ) -> Response:
     """Open maintenance on a machine, or write down what was done. `host` lists the VMs that are in the way."""
-    if replay := await idem.replay():
+    if replay := await idem.replay(partial(caller.require, Permission.MAINTENANCE_WRITE)):
         return replay
     record = MaintenanceRead.of_view(await services.inventory.maintenance.create(uow, caller, fields_set(body)))
     return await idem.keep(201, record, f"/api/v1/maintenance-records/{record.id}")

@@ -1,5 +1,6 @@
 """Plans of maintenance: ``/maintenance-plans/``."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Response
@@ -43,7 +44,7 @@ async def create_plan(
     body: PlanCreate, services: AppServices, caller: Writer, uow: WriteUow, idem: Idempotent
 ) -> Response:
     """Plan maintenance, once or again and again. `host` lists the VMs that are in the way."""
-    if replay := await idem.replay():
+    if replay := await idem.replay(partial(caller.require, Permission.MAINTENANCE_WRITE)):
         return replay
     plan = PlanRead.of(*await services.inventory.plans.create(uow, caller, fields_set(body)))
     return await idem.keep(201, plan, f"/api/v1/maintenance-plans/{plan.id}")

@@ -1,5 +1,6 @@
 """Projects, who is in them, and quotas."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Response
@@ -24,6 +25,7 @@ from parcela.api.schemas.projects import (
     QuotaLimits,
     QuotaRead,
 )
+from parcela.core.permissions import Permission
 from parcela.services.catalogue_rules import TEXT_PATTERN
 
 router = v1_router(tags=["projects"])
@@ -53,7 +55,7 @@ async def create_project(
     body: ProjectCreate, services: AppServices, caller: CurrentCaller, uow: WriteUow, idem: Idempotent
 ) -> Response:
     """A class or a team; nobody is in it yet."""
-    if replay := await idem.replay():
+    if replay := await idem.replay(partial(caller.require, Permission.PROJECT_WRITE_ALL)):
         return replay
     row = await services.projects.create(uow, caller, **dict(body))
     return await idem.keep(201, ProjectRead.model_validate(row), f"/api/v1/projects/{row.id}")
@@ -117,7 +119,7 @@ async def add_member(
     project_id: RowId, body: MemberAdd, services: AppServices, caller: CurrentCaller, uow: WriteUow, idem: Idempotent
 ) -> Response:
     """By e-mail address or username."""
-    if replay := await idem.replay():
+    if replay := await idem.replay(partial(services.projects.check_members, uow, caller, project_id)):
         return replay
     row = await services.projects.add_member(uow, caller, project_id, user=body.user, role=body.role)
     return await idem.keep(201, MemberRead(**row))

@@ -1,5 +1,6 @@
 """Roles and permissions."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Response
@@ -46,7 +47,7 @@ async def create_role(
     body: RoleCreate, caller: RoleWriter, services: AppServices, uow: WriteUow, idempotent: Idempotent
 ) -> Response:
     """Make a role of permissions that you hold."""
-    if replay := await idempotent.replay():
+    if replay := await idempotent.replay(partial(services.roles.check_create, caller, body.permissions)):
         return replay
     role = await services.roles.create(uow, caller, **body.model_dump())
     return await idempotent.keep(201, RoleRead.model_validate(role), f"/api/v1/roles/{role.id}")

@@ -1,5 +1,6 @@
 """Slices."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Path, Query, Response
@@ -60,9 +61,11 @@ async def create_slice(
     body: SliceCreate, services: AppServices, caller: CurrentCaller, uow: WriteUow, idem: Idempotent
 ) -> Response:
     """A draft: nothing runs until it is deployed."""
-    if replay := await idem.replay():
+    order = SliceOrder(**body.model_dump())
+    may = partial(services.slices.check_create, uow, caller, order)
+    if replay := await idem.replay(may, lambda kept: services.slices.get(uow, caller, kept["id"])):
         return replay
-    row = await services.slices.create(uow, caller, SliceOrder(**body.model_dump()))
+    row = await services.slices.create(uow, caller, order)
     details = await services.slices.details(uow, caller, row.id)
     return await idem.keep(201, SliceDetail.model_validate(details), f"/api/v1/slices/{row.id}")
 

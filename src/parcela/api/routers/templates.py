@@ -1,6 +1,7 @@
 """Templates: ``/templates/``."""
 
 import re
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Body, Depends, Path, Query, Response
@@ -74,9 +75,11 @@ async def create_template(
     body: TemplateCreate, services: AppServices, caller: Creator, uow: WriteUow, idem: Idempotent
 ) -> Response:
     """Save a template; every problem of its document is reported at once."""
-    if replay := await idem.replay():
+    draft = body.to_draft()
+    may = partial(services.templates.check_create, uow, caller, draft.project_after(None))
+    if replay := await idem.replay(may, lambda kept: services.templates.get(uow, caller, kept["id"])):
         return replay
-    template = TemplateRead(**await services.templates.create(uow, caller, body.to_draft()))
+    template = TemplateRead(**await services.templates.create(uow, caller, draft))
     return await idem.keep(201, template, f"/api/v1/templates/{template.id}")
 
 
@@ -93,7 +96,8 @@ async def import_template(
     name: Annotated[TextFilter, Query(description="Needed unless the file has a name")] = None,
 ) -> Response:
     """Save a file of `/export` as a new private template."""
-    if replay := await idem.replay():
+    may = partial(services.templates.check_create, uow, caller, None)
+    if replay := await idem.replay(may, lambda kept: services.templates.get(uow, caller, kept["id"])):
         return replay
     draft = await services.templates.import_draft(uow, caller, document, form=form, name=name)
     template = TemplateRead(**await services.templates.create(uow, caller, draft))

@@ -1,5 +1,6 @@
 """Virtual machines."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Path, Query, Response
@@ -67,7 +68,8 @@ async def create_vm(
     body: VmCreate, services: AppServices, caller: CurrentCaller, uow: WriteUow, idem: Idempotent
 ) -> Response:
     """A real one: it boots. `os` picks the image; a flavour or `cores`, `ram` and `disk` size it."""
-    if replay := await idem.replay():
+    may = partial(services.vms.check_create, uow, caller, body.project_id)
+    if replay := await idem.replay(may, lambda kept: services.vms.get(uow, caller, kept["id"])):
         return replay
     fields = body.model_dump()
     fields["ssh_keys"] = tuple(fields["ssh_keys"])

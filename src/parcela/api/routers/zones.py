@@ -1,5 +1,6 @@
 """Availability zones: ``/zones/``."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Response
@@ -46,7 +47,7 @@ async def create_zone(
     body: ZoneCreate, services: AppServices, caller: Writer, uow: WriteUow, idem: Idempotent
 ) -> Response:
     """Add a zone."""
-    if replay := await idem.replay():
+    if replay := await idem.replay(partial(caller.require, Permission.CATALOGUE_WRITE)):
         return replay
     zone = await services.zones.create(uow, caller, **body.model_dump())
     return await idem.keep(201, _read(zone), f"/api/v1/zones/{zone.id}")
