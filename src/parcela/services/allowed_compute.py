@@ -185,7 +185,8 @@ def _destroy_slice(_caller: Caller, row: SliceFacts) -> None:
 def _vm_act(action: Action) -> Rule:
     def state(_caller: Caller, vm: VmFacts) -> None:
         # One that stands alone and was never built, or whose building was undone, is built by a start.
-        if not (action is Action.START and vm.state is VmState.DEFINED and vm.slice_id is None):
+        unbuilt = vm.state is VmState.DEFINED and vm.slice_id is None and not vm.is_placed
+        if not (action is Action.START and unbuilt):
             check_vm_action(action, vm.state)
         vm.check_free()
 

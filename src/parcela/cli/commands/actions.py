@@ -13,6 +13,10 @@ from parcela.cli.watching import wait_for
 Ref = Annotated[str, typer.Argument(metavar="NAME", help="Id or name; a VM also as SLICE/VM.")]
 
 
+MAY = ("you may", lambda row: ", ".join(row.get("allowed_actions", ())) or "-")
+"""Column of a single thing: what the server would accept from this caller now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Act:
     """An action.

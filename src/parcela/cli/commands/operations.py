@@ -6,7 +6,7 @@ import typer
 
 from parcela.cli.client import Json
 from parcela.cli.commanding import Cli, Wait, command
-from parcela.cli.commands.actions import finish
+from parcela.cli.commands.actions import MAY, finish
 from parcela.cli.lookup import find_slice, find_vm
 from parcela.cli.output import briefly, local_time, when
 from parcela.cli.watching import wait_for
@@ -63,7 +63,7 @@ def _print(cli: Cli, operation: Json) -> None:
     if cli.out.as_json:
         cli.out.document(operation)
         return
-    cli.out.record(operation, COLUMNS)
+    cli.out.record(operation, (*COLUMNS, MAY))
     cli.out.table(operation["steps"], STEP_COLUMNS, empty="It has no steps.")
 
 

@@ -6,7 +6,7 @@ import typer
 
 from parcela.cli.client import Json
 from parcela.cli.commanding import Cli, Limit, Wait, Yes, command
-from parcela.cli.commands.actions import Act, add_action, finish, note_cancelled
+from parcela.cli.commands.actions import MAY, Act, add_action, finish, note_cancelled
 from parcela.cli.durations import Duration
 from parcela.cli.exits import CliError
 from parcela.cli.lookup import find_project, find_slice, find_template
@@ -109,7 +109,7 @@ def _print(cli: Cli, found: Json, more: dict[str, Any]) -> None:
     if cli.out.as_json:
         cli.out.document({"slice": found, **more, "vms": vms})
         return
-    cli.out.record(found, COLUMNS)
+    cli.out.record(found, (*COLUMNS, MAY))
     cli.out.table(vms, VM_COLUMNS, empty="It has no VMs.")
 
 

@@ -9,6 +9,7 @@ import typer
 
 from parcela.cli.client import Json
 from parcela.cli.commanding import Cli, Limit, Yes, command
+from parcela.cli.commands.actions import MAY
 from parcela.cli.documents import dump_text, read_document
 from parcela.cli.exits import CliError, Exit, fail
 from parcela.cli.files import write_text
@@ -63,7 +64,7 @@ def list_templates(cli: Cli, limit: Limit = None) -> None:
 def show(cli: Cli, ref: TemplateRef) -> None:
     """Show a template and its VMs."""
     found = cli.api.get(f"/templates/{find_template(cli.api, ref)['id']}")
-    cli.out.record(found, COLUMNS)
+    cli.out.record(found, (*COLUMNS, MAY))
     if not cli.out.as_json:
         cli.out.table(found["document"]["vms"], VM_COLUMNS, empty="It has no VMs.")
 

@@ -7,7 +7,7 @@ import typer
 
 from parcela.cli.client import Json
 from parcela.cli.commanding import Cli, Limit, Wait, Yes, command
-from parcela.cli.commands.actions import Act, add_action, finish, note_cancelled
+from parcela.cli.commands.actions import MAY, Act, add_action, finish, note_cancelled
 from parcela.cli.commands.slices import addresses
 from parcela.cli.files import read_text
 from parcela.cli.lookup import find_project, find_slice, find_vm
@@ -38,6 +38,7 @@ DETAILS = (
     ("ready since", when("ready_at")),
     ("created", when("created_at")),
     ("addresses", lambda row: addresses(row.get("nics", []))),
+    MAY,
 )
 
 
