@@ -122,6 +122,7 @@ async def running(
         stack.push_async_callback(services.observing.scrapes.aclose)
         for service in (services.events, services.auth, services.mail, services.single_sign_on, services.images):
             stack.push_async_callback(service.aclose)
+        stack.push_async_callback(services.observing.audit.aclose)
         admin = await Bootstrap(uows, settings, hasher, services.users, services.images).run()
         workers = build_workers(services, signal)
         await workers.reconcilers.round()

@@ -44,6 +44,7 @@ from parcela.repositories.maintenance_plans import MaintenancePlanRepository
 from parcela.repositories.operations import OperationRepository
 from parcela.repositories.projects import ProjectRepository
 from parcela.repositories.quotas import QuotaRepository
+from parcela.repositories.refusals import RefusalRepository
 from parcela.repositories.retention import RetentionRepository
 from parcela.repositories.roles import RoleRepository
 from parcela.repositories.segments import SegmentRepository
@@ -84,6 +85,7 @@ class ReadUnitOfWork:
         self.operations = OperationRepository(session, clock)
         self.events = EventRepository(session)
         self.audit = AuditRepository(session)
+        self.refusals = RefusalRepository(session)
         self.retention = RetentionRepository(session)
         self.webhooks = WebhookRepository(session, clock)
         self.webhook_deliveries = WebhookDeliveryRepository(session, clock)

@@ -1,5 +1,6 @@
 """The audit trail for those who may read it, and the entries of refused writes (the others write themselves)."""
 
+import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from parcela.repositories.audit_trail import last_id
 from parcela.repositories.paging import MAX_LIMIT, Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
 from parcela.services.access import Caller
+from parcela.services.refusals import Refusals
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +26,18 @@ class AuditService:
     def __init__(self, uows: UnitOfWorkFactory) -> None:
         """Take the store."""
         self._uows = uows
+        self.refusals = Refusals(uows)
+
+    async def refusals_page(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest) -> Page:
+        """Counts of refused requests; those of other processes may be some seconds old."""
+        caller.require(Permission.AUDIT_READ)
+        await self.refusals.flush()
+        return await uow.refusals.page(request)
+
+    async def aclose(self) -> None:
+        """Write the last counts. A database that does not answer keeps nobody from stopping."""
+        with contextlib.suppress(Exception):
+            await self.refusals.flush()
 
     async def page(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest, wanted: AuditFilter) -> Page:
         """Entries of the trail."""
@@ -46,6 +60,10 @@ class AuditService:
     async def refused(self, origin: Origin) -> None:
         """Note a write that somebody had no right to. Never fails: the answer matters more than the note."""
         action, ids = origin.describe()
+        key, is_first = self.refusals.judge(origin, action, origin.refusal_code)
+        self.refusals.count(key)
+        if not is_first:
+            return
         outcome = AuditOutcome.REFUSED.value
         facts = {"code": origin.refusal_code}
         try:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TypeVar
 
 from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid
+from parcela.core.origin import current_origin
 from parcela.core.passwords import Lane, PasswordHasher, PasswordPolicy
 from parcela.core.settings import Settings
 from parcela.db.constraints import is_transient
@@ -12,6 +13,7 @@ from parcela.models import User
 from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
 from parcela.services.access import Caller
 from parcela.services.attempts import Attempt, KnownOrigins, own_key
+from parcela.services.refusals import Refusals
 from parcela.services.sessions import Origin
 from parcela.services.throttle import ADDRESS, LoginThrottles, clean_identifier
 
@@ -27,9 +29,15 @@ class LoginGuard:
     """
 
     def __init__(
-        self, uows: UnitOfWorkFactory, hasher: PasswordHasher, origins: KnownOrigins, settings: Settings
+        self,
+        uows: UnitOfWorkFactory,
+        hasher: PasswordHasher,
+        origins: KnownOrigins,
+        settings: Settings,
+        refusals: Refusals | None = None,
     ) -> None:
-        """Take the collaborators and the limits."""
+        """Take the collaborators, the limits, and where failures are counted."""
+        self._refusals = refusals or Refusals(uows)
         self.uows = uows
         self.hasher = hasher
         self.origins = origins
@@ -97,7 +105,10 @@ class LoginGuard:
         delayed, refusal = await self.throttles.count_failure(uow, keys)
         # What was typed as a name is not kept: now and then it is somebody's password.
         known = {"noun_id": str(user.id), "noun_name": user.username} if user else {}
-        uow.note("auth.refused", outcome="refused", noun="user", **known)
+        kind, is_first = self._refusals.judge(current_origin(), "auth.refused", "login", known.get("noun_id", ""))
+        uow.after_commit(lambda: self._refusals.count(kind))
+        if is_first:
+            uow.note("auth.refused", outcome="refused", noun="user", **known)
         for key in delayed:
             by = "address" if ADDRESS in key else "account"
             facts = {"by": by, "address": address, "user_id": user.id if user else None}

@@ -14,6 +14,7 @@ from parcela.services.mail import MailService
 from parcela.services.mailer import Mailer
 from parcela.services.oidc_flow import Provider
 from parcela.services.password_resets import PasswordResetService
+from parcela.services.refusals import Refusals
 from parcela.services.registration import RegistrationService
 from parcela.services.roles import RoleService
 from parcela.services.second_factor import SecondFactorService
@@ -38,7 +39,11 @@ class IdentityServices:
 
 
 def build_identity(
-    uows: UnitOfWorkFactory, hasher: PasswordHasher, secret: str, settings: Settings
+    uows: UnitOfWorkFactory,
+    hasher: PasswordHasher,
+    secret: str,
+    settings: Settings,
+    refusals: Refusals | None = None,
 ) -> IdentityServices:
     """Wire them; ``secret`` signs tokens, and the keys that encrypt are derived from it."""
 
@@ -46,7 +51,7 @@ def build_identity(
         return Sealer(secret, purpose, uows.clock)
 
     origins = KnownOrigins(sealer("device"), derived_key(secret.encode(), SALT, b"known origins"), settings)
-    guard = LoginGuard(uows, hasher, origins, settings)
+    guard = LoginGuard(uows, hasher, origins, settings, refusals)
     users = UserService(hasher, guard.policy)
     signer = TokenSigner(secret, uows.clock)
     sessions = SessionService(signer, settings)

@@ -93,7 +93,7 @@ def build_services(
     hub, key, stores = EventHub(), signing_secret(settings), stores or Stores()
     events = EventService(uows, hub)
     observing = Observing.build(uows, settings, key, events, metrics)
-    identity = build_identity(uows, hasher, key, settings)
+    identity = build_identity(uows, hasher, key, settings, observing.audit.refusals)
     uows.publish_to(to_all(identity.auth.on_events, listen, observing.metrics.on_events, hub.publish))
     operations = OperationService(engine)
     folder, traffic = DataFolder(settings), Traffic.build(settings)

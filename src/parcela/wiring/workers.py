@@ -24,6 +24,7 @@ from parcela.workers.reconcilers.inventory import inventory_reconcilers
 from parcela.workers.reconcilers.leftovers import Housekeeping, QuotaSums, ReservationLeaks, StuckOperations
 from parcela.workers.reconcilers.mail_outbox import MailOutbox
 from parcela.workers.reconcilers.orphan_sweep import OrphanSweep
+from parcela.workers.reconcilers.refusal_counts import RefusalCounts
 from parcela.workers.reconcilers.registrations import UnfinishedRegistrations
 from parcela.workers.reconcilers.retention import Retention
 from parcela.workers.reconcilers.slice_expiry import SliceExpiry
@@ -65,6 +66,7 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
         *inventory_reconcilers(uows, services.inventory.files),
         IdentityProvider(services.single_sign_on),
         UnfinishedRegistrations(services.registration, uows.clock),
+        RefusalCounts(services.observing.audit.refusals),
         Retention(uows, settings, [services.auth.purge]),
     ]
     loop = ReconcilerLoop(reconcilers, settings.sweep_interval_s, services.observing.metrics.on_round)

@@ -73,6 +73,7 @@ POST   /api/v1/tokens/                                                 -        
 DELETE /api/v1/tokens/{token_id}                                       token                401 404 204 404 404 404 403
 
 GET    /api/v1/audit                                                   -                    401 403 403 403 403 200 200
+GET    /api/v1/audit/refusals                                          -                    401 403 403 403 403 200 200
 GET    /api/v1/audit/export                                            -                    401 403 403 403 403 200 200
 GET    /metrics                                                        -                    401 403 403 403 403 200 200
 

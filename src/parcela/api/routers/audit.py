@@ -15,7 +15,7 @@ from parcela.api.dependencies.paging import Paging
 from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.api.errors import problem_responses
 from parcela.api.routing import v1_router
-from parcela.api.schemas.audit import AuditFormat, AuditRead
+from parcela.api.schemas.audit import AuditFormat, AuditRead, RefusalRead
 from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.flavours import TextFilter
 from parcela.core.permissions import Permission
@@ -94,6 +94,13 @@ async def _lines(services: Services, caller: Caller, wanted: AuditFilter, form: 
             facts = json.dumps(read.facts, ensure_ascii=False, default=str)
             plain = read.model_dump(mode="json") | {"facts": facts}
             yield csv_line(plain[name] for name in COLUMNS)
+
+
+@router.get("/refusals", summary="Count refused requests", responses=problem_responses(401, 403, 422))
+async def list_refusals(services: AppServices, caller: Reader, uow: ReadUow, paging: Paging) -> PageRead[RefusalRead]:
+    """How often what was refused, per hour; sorted by id, count or last_at. The first of each is an entry, too."""
+    page = await services.observing.audit.refusals_page(uow, caller, paging)
+    return PageRead(items=[RefusalRead.model_validate(dict(row)) for row in page.rows], next_cursor=page.next_cursor)
 
 
 @router.get(

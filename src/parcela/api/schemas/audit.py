@@ -30,6 +30,21 @@ class AuditRead(Schema):
     facts: dict[str, Any] = Field(examples=[{"changed": ["flavours.vcpus"]}])
 
 
+class RefusalRead(Schema):
+    """How often one thing was refused within an hour."""
+
+    id: int
+    hour: datetime = Field(description="Its beginning")
+    actor_id: int = Field(description="The user; 0 for everybody who was not logged in")
+    actor_name: str | None
+    action: str = Field(examples=["auth.refused"], description="`others` for what came after the first kinds")
+    reason: str = Field(examples=["login"])
+    origin: str = Field(examples=["192.0.2.0/24"], description="Range of addresses of people who are not logged in")
+    noun_id: str = Field(description="The account of a failed login, when there is one")
+    count: int
+    last_at: datetime
+
+
 class AuditFormat(StrEnum):
     """Format of an export."""
 

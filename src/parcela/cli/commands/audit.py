@@ -67,6 +67,24 @@ def list_entries(
     cli.out.table(cli.api.pages("/audit", limit, sort="-id", **filters), COLUMNS, empty="No entries.")
 
 
+REFUSED = (
+    ("hour", lambda row: local_time(row["hour"])),
+    ("who", lambda row: row["actor_name"] or "-"),
+    ("action", "action"),
+    ("reason", "reason"),
+    ("account", lambda row: row["noun_id"] or "-"),
+    ("from", lambda row: row["origin"] or "-"),
+    ("count", "count"),
+    ("last", lambda row: local_time(row["last_at"])),
+)
+
+
+@command(app, "refusals")
+def refusals(cli: Cli, limit: Annotated[int, typer.Option(min=1, help="Print so many at most.")] = 50) -> None:
+    """Show how often what was refused, the newest first. The first of each kind in an hour is in the list, too."""
+    cli.out.table(cli.api.pages("/audit/refusals", limit, sort="-id"), REFUSED, empty="Nothing was refused.")
+
+
 @command(app, "export")
 def export(
     cli: Cli,
