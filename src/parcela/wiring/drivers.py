@@ -34,5 +34,6 @@ def default_registry(settings: Settings, installation: str) -> DriverRegistry:
             probe_kernel=_bundled_kernel(settings),
             nat_prefixes=settings.nat_prefixes,
             nat_blocked=settings.nat_blocked,
+            nat_allowed=settings.nat_allowed,
         )
     return DriverRegistry(factories)

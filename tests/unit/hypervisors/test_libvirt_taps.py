@@ -10,7 +10,7 @@ pytest.importorskip("libvirt")
 
 from parcela.hypervisors.libvirt import firewall
 from parcela.hypervisors.libvirt.names import BridgeMark, TapMark, nat_bridge_name
-from parcela.hypervisors.libvirt.natguard import NatPort
+from parcela.hypervisors.libvirt.natguard import MARK, NatPort, NatRules
 from parcela.hypervisors.libvirt.taps import Port
 from parcela.hypervisors.libvirt.xml.interface import Interface, Plug
 from parcela.hypervisors.libvirt.xml.metadata import Metadata, Plugged, to_text
@@ -72,11 +72,11 @@ def test_marks_of_taps_and_bridges_are_not_taken_for_each_other() -> None:
 def test_frames_of_private_taps_are_dropped_whatever_they_are() -> None:
     for text in (
         firewall.ruleset("inst", "pcn1", None),
-        firewall.ruleset("inst", "pcn1", GATEWAY, (), (NatPort("pct1", MAC),)),
+        firewall.ruleset("inst", "pcn1", NatRules("pcn1", GATEWAY, (NatPort("pct1", MAC),))),
     ):
         frames = text.split("\ntable bridge ")[1]
         chain = frames.split(" chain input {")[1].split("}")[0].splitlines()
-        assert chain[-2].strip() == 'iifname "pct*" drop'
+        assert chain[-2].strip() == f'iifname "pct*" meta mark != {MARK} drop'
         assert not any("accept" in line for line in chain if "policy" not in line)
         packets = text.split(" chain prerouting {")[1].split("}")[0]
         assert 'iifname "pct*" drop' in packets

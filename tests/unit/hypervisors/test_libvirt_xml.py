@@ -11,7 +11,7 @@ from parcela.hypervisors.libvirt.xml.disk import Disk
 from parcela.hypervisors.libvirt.xml.domain import DirectKernel, Domain, without_cpu_limit
 from parcela.hypervisors.libvirt.xml.interface import Interface, Plug
 from parcela.hypervisors.libvirt.xml.metadata import Metadata, to_text
-from parcela.hypervisors.libvirt.xml.network import NatNetwork
+from parcela.hypervisors.libvirt.xml.network import NatNetwork, dnsmasq_options, reverse_zones
 from parcela.hypervisors.spec import SegmentKind
 
 VM = UUID("11111111-2222-3333-4444-555555555555")
@@ -122,15 +122,44 @@ def test_udp_cards_get_their_mtu_by_an_override() -> None:
     assert 'name="host_mtu"' in to_text(domain.element())
 
 
+def nat_network(subnet: str, mtu: int = 1500) -> NatNetwork:
+    return NatNetwork("pcl-nat", VM, "pcn1", IPv4Network(subnet), mtu, Metadata("inst"), "/hosts", "10m")
+
+
 def test_nat_network() -> None:
-    network = NatNetwork("pcl-nat", VM, "pcn1", IPv4Network("10.231.0.0/20"), 1500, Metadata("inst")).element()
+    network = nat_network("10.231.0.0/20").element()
     address = network.find("ip")
     assert address is not None
     assert (address.get("address"), address.get("netmask")) == ("10.231.0.1", "255.255.240.0")
-    pool = network.find("ip/dhcp/range")
-    assert pool is not None
-    assert (pool.get("start"), pool.get("end")) == ("10.231.0.2", "10.231.15.254")
     assert Metadata.find(to_text(network)) == Metadata("inst")
+    assert network.find("ip/dhcp") is None, "a range gives anybody any number of addresses"
+    dns = network.find("dns")
+    assert dns is not None
+    assert dns.get("forwardPlainNames") == "no"
+    options = dnsmasq_options(ET.fromstring(to_text(network)))  # noqa: S314 - our own
+    assert options >= {
+        "no-hosts",
+        "dhcp-ignore-names",
+        "dhcp-range=10.231.0.0,static,255.255.240.0,10m",
+        "dhcp-hostsfile=/hosts",
+    }
+    assert not any("mtu" in option for option in options)
+    assert "dhcp-option=option:mtu,1400" in nat_network("10.231.0.0/20", 1400).options()
+
+
+@pytest.mark.parametrize(
+    ("subnet", "zones"),
+    [
+        ("10.231.4.0/23", ["4.231.10.in-addr.arpa", "5.231.10.in-addr.arpa"]),
+        ("192.168.7.64/28", ["7.168.192.in-addr.arpa"]),
+        ("172.16.0.0/15", ["16.172.in-addr.arpa", "17.172.in-addr.arpa"]),
+        ("10.0.0.0/8", ["10.in-addr.arpa"]),
+    ],
+)
+def test_names_of_the_guests_addresses_are_asked_of_nobody(subnet: str, zones: list[str]) -> None:
+    assert reverse_zones(IPv4Network(subnet)) == zones
+    (local,) = [option for option in nat_network(subnet).options() if option.startswith("local=")]
+    assert local == f"local=/localhost/{'/'.join(zones)}/"
 
 
 def test_interface_names_fit_the_kernel() -> None:

@@ -2,19 +2,25 @@
 
 import contextlib
 import errno
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 from typing import Any
 
 from pyroute2 import IPRoute, NetlinkError
 
 from parcela.hypervisors.errors import FatalDriverError, RetryableDriverError
 from parcela.hypervisors.libvirt.names import TAP_PREFIX, BridgeMark, bridge_name
+from parcela.hypervisors.libvirt.natguard import HostNetworks
 from parcela.hypervisors.libvirt.netlink import IFF_NOARP, IFF_UP, disable_ipv6, find_link, netlink
 from parcela.hypervisors.spec import SegmentSpec
 
 # Everything the kernel lets a bridge forward of the link-local group addresses. Our ports forward more (see taps.py);
 # this is for ports of others.
 GROUP_FORWARD_MASK = 0xFFF8
+
+
+RT_TABLE_MAIN = 254
+RT_SCOPE_LINK = 253
+LEAST_PREFIX_LENGTH = 8
 
 
 class Bridges:
@@ -118,6 +124,27 @@ def _remove_ports(ip: IPRoute, bridge: int) -> None:
         if port.get_attr("IFLA_IFNAME").startswith(TAP_PREFIX):
             with contextlib.suppress(NetlinkError):
                 ip.link("del", index=port["index"])
+
+
+def host_networks(without: str) -> HostNetworks:
+    """What the machine has and is connected to, without the bridge named ``without`` (the NAT network itself)."""
+    addresses, connected = [], []
+    with netlink("list the networks of the host") as ip:
+        left_out = find_link(ip, without)
+        for found in ip.get_addr(family=2):
+            own = found.get_attr("IFA_LOCAL") or found.get_attr("IFA_ADDRESS")
+            addresses.append(IPv4Address(own))
+            if found["index"] != left_out:
+                # The other end, where it is a point-to-point link.
+                network = IPv4Network((found.get_attr("IFA_ADDRESS") or own, found["prefixlen"]), strict=False)
+                connected.append(network)
+        for route in ip.get_routes(family=2, table=RT_TABLE_MAIN, scope=RT_SCOPE_LINK):
+            destination, interface = route.get_attr("RTA_DST"), route.get_attr("RTA_OIF")
+            if destination is not None and interface != left_out and route.get_attr("RTA_GATEWAY") is None:
+                connected.append(IPv4Network((destination, route["dst_len"]), strict=False))
+    # A tunnel that takes half of the Internet stands for the default route, not for a network of the host.
+    useful = collapse_addresses(network for network in connected if network.prefixlen >= LEAST_PREFIX_LENGTH)
+    return HostNetworks(tuple(sorted(set(addresses))), tuple(sorted(useful)))
 
 
 def used_networks() -> tuple[IPv4Network, ...]:

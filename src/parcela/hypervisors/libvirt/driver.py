@@ -14,7 +14,7 @@ from parcela.hypervisors.libvirt.context import HostContext, is_session_uri
 from parcela.hypervisors.libvirt.cpulimits import cpu_limits_work
 from parcela.hypervisors.libvirt.inventory import InventoryActions
 from parcela.hypervisors.libvirt.layout import Layout
-from parcela.hypervisors.libvirt.natguard import NatPort
+from parcela.hypervisors.libvirt.natguard import NatPort, Reach
 from parcela.hypervisors.libvirt.power import PowerActions
 from parcela.hypervisors.libvirt.ready import ReadyActions
 from parcela.hypervisors.libvirt.segments import SegmentActions
@@ -45,6 +45,7 @@ class LibvirtDriver(VmActions, SegmentActions, PowerActions, InventoryActions, R
         probe_kernel: tuple[str, str] | None = None,
         nat_prefixes: Sequence[str] = DEFAULT_NAT_PREFIXES,
         nat_blocked: Sequence[str] = (),
+        nat_allowed: Sequence[str] = (),
         max_calls: int = 4,
     ) -> None:
         """Describe the host; nothing is opened yet.
@@ -58,6 +59,7 @@ class LibvirtDriver(VmActions, SegmentActions, PowerActions, InventoryActions, R
             probe_kernel: paths of the (kernel, initrd) with which ``auto`` tries KVM.
             nat_prefixes: address ranges for the NAT segment; the first that collides with no route is taken.
             nat_blocked: IPv4 prefixes that VMs on the NAT segment may not reach, e.g. the management network.
+            nat_allowed: IPv4 prefixes inside the networks of the host that they may reach all the same.
             max_calls: how many blocking calls may run at a time, fewer than libvirtd's ``max_client_requests`` (5):
                 from a connection with so many calls it reads nothing, not even answers to its keep-alive questions,
                 and closes it when calls take long.
@@ -70,12 +72,13 @@ class LibvirtDriver(VmActions, SegmentActions, PowerActions, InventoryActions, R
         )
         self._host = HostContext(host_name, installation, uri, layout, accelerator, max_calls=max_calls)
         self._nat_prefixes = tuple(nat_prefixes)
-        self._nat_blocked = tuple(nat_blocked)
+        self._reach = Reach(tuple(nat_blocked), tuple(nat_allowed))
         self._firewall_lock = asyncio.Lock()
         self._nat_lock = asyncio.Lock()
         self._firewall_checked_s = float("-inf")
-        self._rules_loaded = False
-        self._nat_ports_loaded: frozenset[NatPort] = frozenset()
+        self._loaded_rules = ""
+        self._nat_ports: Sequence[NatPort] = ()
+        self._dhcp_knows = False
         self._marks: dict[tuple[UUID, str], Metadata | None] = {}
 
     async def open(self) -> None:

@@ -10,31 +10,30 @@ of the NAT network may reach.
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network
 
 from parcela.hypervisors.errors import RetryableDriverError
 from parcela.hypervisors.libvirt.names import BRIDGE_PREFIX, TAP_PREFIX, firewall_table_name
-from parcela.hypervisors.libvirt.natguard import INPUT_CHAIN, PORTS_SET, NatPort, bridge_rules
+from parcela.hypervisors.libvirt.natguard import (
+    INPUT_CHAIN,
+    MARK,
+    PORTS_SET,
+    NatRules,
+    bridge_rules,
+    forward_rules,
+    incoming_rules,
+    prerouting_rules,
+)
 
 FAMILIES = ("inet", "bridge")
 
 
-def ruleset(
-    installation: str,
-    nat_bridge: str,
-    nat_address: IPv4Address | None,
-    blocked: Sequence[str] = (),
-    nat_ports: Sequence[NatPort] = (),
-) -> str:
+def ruleset(installation: str, nat_bridge: str, nat: NatRules | None) -> str:
     """Text for ``nft -f``: both tables in one transaction.
 
     Args:
         installation: names the tables.
         nat_bridge: name of the NAT segment's bridge.
-        nat_address: the host's address on it; None when there is no NAT segment.
-        blocked: IPv4 prefixes that guests of the NAT segment may not reach, for example the management network.
-        nat_ports: taps on the NAT bridge; all other taps are private.
+        nat: what its rules are made of; None when there is no NAT segment. All taps that are not in it are private.
     """
     table = firewall_table_name(installation)
     return "\n".join(
@@ -42,17 +41,17 @@ def ruleset(
             # Adding first makes the deletion succeed when there is none.
             *(f"{verb} table {family} {table}" for family in FAMILIES for verb in ("add", "delete")),
             f"table inet {table} {{",
-            *_packet_rules(nat_bridge, nat_address, blocked),
+            *_packet_rules(nat_bridge, nat),
             "}",
             f"table bridge {table} {{",
-            *_frame_rules(nat_address, nat_ports),
+            *_frame_rules(nat),
             "}",
             "",
         ]
     )
 
 
-def _packet_rules(nat_bridge: str, nat_address: IPv4Address | None, blocked: Sequence[str]) -> list[str]:
+def _packet_rules(nat_bridge: str, rules: NatRules | None) -> list[str]:
     """Chains of the inet table.
 
     The rules of private bridges are needed although these have no address: a guest that sends a packet for any address
@@ -61,14 +60,8 @@ def _packet_rules(nat_bridge: str, nat_address: IPv4Address | None, blocked: Seq
     private = f'"{BRIDGE_PREFIX}*"'
     nat = f'"{nat_bridge}"'
     incoming = [f"iifname {private} drop"]
-    if nat_address is not None:
-        incoming += [
-            # Answers to what the host itself began, for example an administrator's ssh.
-            f"iifname {nat} ct state established,related accept",
-            f"iifname {nat} udp dport 67 udp sport 68 accept",
-            f"iifname {nat} ip daddr {nat_address} udp dport 53 accept",
-            f"iifname {nat} ip daddr {nat_address} tcp dport 53 accept",
-        ]
+    if rules is not None:
+        incoming += incoming_rules(rules)
     incoming.append(f"iifname {nat} drop")
     # Where br_netfilter is loaded, frames inside one private bridge come by with both names: those must pass.
     forward = [
@@ -78,13 +71,19 @@ def _packet_rules(nat_bridge: str, nat_address: IPv4Address | None, blocked: Seq
         f"iifname {nat} meta nfproto ipv6 drop",
         f"iifname {nat} oifname {nat} drop",
     ]
-    forward += [f"iifname {nat} ip daddr {IPv4Network(prefix)} drop" for prefix in blocked]
+    if rules is not None:
+        forward += forward_rules(rules)
     return [
         " chain prerouting {",
         # Before connection tracking. A bridge hands frames to some reserved group addresses to the port that they came
         # in at, and then the tap itself is where they arrive.
         "  type filter hook prerouting priority -310; policy accept;",
         f'  iifname "{TAP_PREFIX}*" drop',
+        " }",
+        " chain nat_prerouting {",
+        # After connection tracking and before destination NAT.
+        "  type filter hook prerouting priority -150; policy accept;",
+        *(f"  {line}" for line in (() if rules is None else prerouting_rules(rules))),
         " }",
         " chain input {",
         "  type filter hook input priority -10; policy accept;",
@@ -97,16 +96,17 @@ def _packet_rules(nat_bridge: str, nat_address: IPv4Address | None, blocked: Seq
     ]
 
 
-def _frame_rules(nat_address: IPv4Address | None, nat_ports: Sequence[NatPort]) -> list[str]:
+def _frame_rules(rules: NatRules | None) -> list[str]:
     """Chains of the bridge table; its input hook is before the host's stack, ARP and IPv6 included."""
-    nat_rules = [] if nat_address is None else bridge_rules(nat_ports, nat_address)
-    jump = [] if nat_address is None else [f"  iifname @{PORTS_SET} jump {INPUT_CHAIN}"]
+    nat_rules = [] if rules is None else bridge_rules(rules)
+    jump = [] if rules is None else [f"  iifname @{PORTS_SET} jump {INPUT_CHAIN}", f"  iifname @{PORTS_SET} drop"]
     return [
         *nat_rules,
         " chain input {",
         "  type filter hook input priority -10; policy accept;",
         *jump,
-        f'  iifname "{TAP_PREFIX}*" drop',
+        # The mark: let in by the rules of another installation on this host, which have judged it. Guests set no marks.
+        f'  iifname "{TAP_PREFIX}*" meta mark != {MARK} drop',
         " }",
     ]
 

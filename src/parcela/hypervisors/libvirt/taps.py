@@ -6,7 +6,7 @@ stops, with everything that is set on them. An unplugged card's tap never comes 
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -121,6 +121,24 @@ class Taps:
         found = [NatPort(link.get_attr("IFLA_IFNAME"), _guest_mac(link)) for link in links]
         return tuple(sorted(found, key=lambda port: port.tap))
 
+    def plug_again(self, bridge: str, macs: Collection[str]) -> None:
+        """Plug taps into the NAT bridge that lost them, because somebody stopped and started the network.
+
+        Args:
+            bridge: name of the NAT bridge; nothing happens when there is none.
+            macs: of the guests' cards on the NAT network. Taps that are plugged in elsewhere are left alone.
+        """
+        if not macs:
+            return
+        with netlink("plug in taps of the NAT network") as ip:
+            index = find_link(ip, bridge)
+            for link in () if index is None else _loose_taps(ip):
+                if _guest_mac(link) in macs:
+                    with contextlib.suppress(NetlinkError):  # the VM is removed at this moment
+                        ip.link("set", index=link["index"], master=index)
+                        _secure_port(ip, link["index"], isolated=True)
+                        ip.link("set", index=link["index"], flags=IFF_UP, change=IFF_UP)
+
     def secure_old(self, bridges: Sequence[str]) -> None:
         """Take IPv6 and ARP from taps that libvirt made for VMs which run since before we made them ourselves.
 
@@ -161,6 +179,15 @@ def _secure_port(ip: IPRoute, index: int, *, isolated: bool) -> None:
 
 def _taps_of(ip: IPRoute, bridge: int) -> list[Any]:
     return [link for link in ip.get_links(master=bridge) if link.get_attr("IFLA_IFNAME").startswith(TAP_PREFIX)]
+
+
+def _loose_taps(ip: IPRoute) -> list[Any]:
+    links = ip.get_links(kind="tun")
+    return [
+        link
+        for link in links
+        if link.get_attr("IFLA_IFNAME").startswith(TAP_PREFIX) and link.get_attr("IFLA_MASTER") is None
+    ]
 
 
 def _guest_mac(link: Any) -> str:
