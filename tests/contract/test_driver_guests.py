@@ -1,9 +1,11 @@
 """Contract: what needs a booted guest. A boot costs seconds on a real host, so each test checks all it can with one."""
 
 import asyncio
+import re
 
 import pytest
 
+from parcela.core.topology.validate import MAX_NICS
 from parcela.hypervisors.spec import PowerState, VmEventKind
 from tests.contract.labs import BOOT_TIMEOUT_S, Lab, nic
 from tests.contract.watching import TIMEOUT_S, read_to_end, shell, watching
@@ -20,6 +22,13 @@ async def test_ready_and_then_shut_down(lab: Lab) -> None:
         await watcher.wait_for(VmEventKind.STOPPED, spec.uuid)
     assert await lab.power(spec.uuid) is PowerState.STOPPED
     assert not await lab.driver.wait_ready(spec.uuid, lab.marker, timeout_s=30), "only since it was last started"
+
+
+async def test_a_guest_with_the_most_cards(lab: Lab) -> None:
+    spec = await lab.ready(*(nic(None) for _ in range(MAX_NICS)))
+    async with shell(lab.driver, spec.uuid, "web") as there:
+        seen = re.findall(r"link/ether (\S+)", await there.run("ip link"))
+    assert seen == [card.mac for card in spec.nics], "all of them, in their order"
 
 
 async def test_waiting_ends_when_the_vm_stops(lab: Lab) -> None:

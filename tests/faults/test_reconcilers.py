@@ -301,6 +301,37 @@ async def test_a_slice_ends_when_its_time_is_up(faulty: Lab) -> None:
     assert (await faulty.stack.round())["slice_expiry"] == 0
 
 
+async def _told_ends(lab: Lab, slice_id: int) -> list[str]:
+    events = (await read_rows(lab)).events
+    return [
+        event.data["expires_at"] for event in events if (event.type, event.slice_id) == ("slice.expiring", slice_id)
+    ]
+
+
+async def test_the_end_of_a_slice_is_told_a_quarter_of_an_hour_before_and_once(faulty: Lab) -> None:
+    slice_id = await make_slice(faulty, expires_in_s=3600)
+    first_end = (await faulty.slice(slice_id)).expires_at
+    assert first_end is not None
+    faulty.clock.turn(3600 - 901)
+    assert (await faulty.stack.round())["expiry_notice"] == 0
+    faulty.clock.turn(1)
+    assert (await faulty.stack.round())["expiry_notice"] == 1
+    assert (await faulty.stack.round())["expiry_notice"] == 0
+    async with faulty.stack.uows.write() as uow:
+        row = await faulty.stack.services.slices.extend(uow, ALICE, slice_id, 3600)
+        second_end = row.expires_at
+        await uow.commit()
+    assert second_end is not None
+    assert (await faulty.stack.round())["expiry_notice"] == 0
+    faulty.clock.turn(3600 - 60)
+    assert (await faulty.stack.round())["expiry_notice"] == 1
+    assert await _told_ends(faulty, slice_id) == [first_end.isoformat(), second_end.isoformat()]
+    faulty.clock.turn(61)
+    assert (await faulty.stack.round())["expiry_notice"] == 0  # too late: it ends now
+    await faulty.stack.settle()
+    assert (await faulty.slice(slice_id)).state == "destroyed"
+
+
 async def test_a_draft_ends_when_its_time_is_up(faulty: Lab) -> None:
     slice_id = await make_slice(faulty, expires_in_s=60)
     faulty.clock.turn(61)

@@ -38,6 +38,7 @@ from parcela.core.settings_quotas import QuotaSettings
 from parcela.core.settings_retention import RetentionSettings
 from parcela.core.settings_sign_in import SignInSettings
 from parcela.core.settings_sites import SiteSettings
+from parcela.core.settings_slices import SliceSettings
 
 FOREIGN_NAMES = frozenset({"PARCELA_TOKEN", "PARCELA_URL", "PARCELA_CONFIG"})
 """``PARCELA_*`` variables that belong to the command-line client, not to the server."""
@@ -70,6 +71,7 @@ def default_data_dir() -> Path:
 
 
 class Settings(
+    SliceSettings,
     IdentitySettings,
     SignInSettings,
     ObserveSettings,
@@ -148,13 +150,6 @@ class Settings(
     )
     report_timeout_s: int = _env(
         "PARCELA_REPORT_TIMEOUT_S", 60, "Seconds that writing a report as a file may take.", ge=1, le=600
-    )
-    slice_ttl_s: int = _env(
-        "PARCELA_SLICE_TTL_S",
-        28800,
-        "Life of a slice of a non-administrator in seconds, unless extended.",
-        ge=60,
-        le=31536000,
     )
     quota_vcpus: int = _env(
         "PARCELA_QUOTA_VCPUS", 64, "vCPUs of a user who has no quota of their own; 0 for no limit.", ge=0, le=1000000

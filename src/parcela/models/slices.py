@@ -48,6 +48,7 @@ class Slice(Base):
     operation_id: Mapped[int | None] = mapped_column(Id)
     generation: Mapped[int] = mapped_column(Integer, default=1)
     expires_at: Mapped[datetime | None]
+    notified_expiry: Mapped[datetime | None]  # the value of expires_at that slice.expiring told
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     destroyed_at: Mapped[datetime | None]

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, func, or_, select, update
 
 from parcela.core.lifecycle import SLICE_TERMINAL, SliceState
 from parcela.models import Project, Slice, Template, User, VirtualMachine, Zone
@@ -124,6 +124,26 @@ class SliceRepository(Repository[Slice]):
             Slice.state.not_in([*DEAD, SliceState.DESTROYING.value]),
         )
         return list((await self._session.scalars(statement.order_by(Slice.id).limit(100))).all())
+
+    async def ending(self, now: datetime, until: datetime) -> list[Slice]:
+        """Living slices that end after ``now`` and not after ``until``, and whose owners were not told of this end."""
+        statement = select(Slice).where(
+            Slice.expires_at > now,
+            Slice.expires_at <= until,
+            or_(Slice.notified_expiry.is_(None), Slice.notified_expiry != Slice.expires_at),
+            Slice.state.not_in([*DEAD, SliceState.DESTROYING.value]),
+        )
+        return list((await self._session.scalars(statement.order_by(Slice.expires_at).limit(100))).all())
+
+    async def note_expiry(self, slice_id: int, expires_at: datetime) -> bool:
+        """Note which end was told of; False when the slice has another end by now, or was told."""
+        statement = update(Slice).where(
+            Slice.id == slice_id,
+            Slice.expires_at == expires_at,
+            or_(Slice.notified_expiry.is_(None), Slice.notified_expiry != expires_at),
+            Slice.state.not_in([*DEAD, SliceState.DESTROYING.value]),
+        )
+        return bool(await self._changed(statement.values(notified_expiry=expires_at)))
 
     async def count_of(self, owner_id: int) -> int:
         """How many slices of a user exist."""

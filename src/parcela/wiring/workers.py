@@ -18,6 +18,7 @@ from parcela.workers.executor import OperationExecutor
 from parcela.workers.limits import HostLimits
 from parcela.workers.reconcilers.base import DrivenHosts, Reconciler, ReconcilerLoop
 from parcela.workers.reconcilers.data_space import DataSpace
+from parcela.workers.reconcilers.expiry_notice import ExpiryNotice
 from parcela.workers.reconcilers.host_liveness import HostLiveness
 from parcela.workers.reconcilers.identity_provider import IdentityProvider
 from parcela.workers.reconcilers.inventory import inventory_reconcilers
@@ -57,6 +58,7 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
         HostLiveness(uows, hosts),
         VmDrift(uows, hosts, services.vms),
         OrphanSweep(uows, hosts),
+        ExpiryNotice(uows, settings.slice_notice_s),
         SliceExpiry(uows, services.slices),
         ReservationLeaks(uows),
         QuotaSums(uows),

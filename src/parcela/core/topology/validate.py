@@ -28,7 +28,7 @@ from parcela.core.topology.sizes import SIZE_RANGES, Size, size_of
 from parcela.core.topology.sshkeys import is_ssh_key
 from parcela.core.topology.wiring import wires
 
-MAX_NICS = 8  # per VM, with the public one: what the ten spare PCIe root ports of a guest leave for hot-plug
+MAX_NICS = 32  # per VM, with the public one; each gets a PCIe root port of its own, eight ports share a slot
 MTU_RANGE = (576, 9000)  # bytes; the least every IPv4 host takes, and jumbo frames
 USER_DATA_STARTS = ("#!", "#cloud-config")
 

@@ -152,10 +152,10 @@ def test_mtu() -> None:
 
 
 @pytest.mark.parametrize(
-    ("edges", "public", "allowed"), [(8, False, True), (9, False, False), (7, True, True), (8, True, False)]
+    ("edges", "public", "allowed"), [(32, False, True), (33, False, False), (31, True, True), (32, True, False)]
 )
 def test_number_of_nics(edges: int, public: bool, allowed: bool) -> None:
-    assert MAX_NICS == 8
+    assert MAX_NICS == 32
     problems = found(vm(public_access=public), edges=[edge("a", LAN)] * edges, networks=[{"name": "lan"}])
     assert problems == ({} if allowed else {"vms[0]": "too_many_nics"})
 
