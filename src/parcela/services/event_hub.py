@@ -17,6 +17,7 @@ from typing import Protocol, TypeVar, cast
 import structlog
 
 from parcela.repositories.events import EventRecord
+from parcela.services.access import Caller
 from parcela.services.event_views import EVERYBODY, MEMBERSHIP, View, doubted
 
 log = structlog.get_logger(__name__)
@@ -63,6 +64,7 @@ class Subscription:
         user_id: who listens; 0 for ourselves.
         doubted: what this user may do has changed, or whether they may be here at all; the client's own task finds out.
         view: what it may see.
+        judge: raises when somebody with the rights of now may not have this stream at all.
         ends_at: time of the loop in seconds at which its token has expired; infinite for none.
     """
 
@@ -71,6 +73,7 @@ class Subscription:
         "doubted",
         "ends_at",
         "group",
+        "judge",
         "last",
         "message_of",
         "overflowed",
@@ -88,6 +91,7 @@ class Subscription:
         self.user_id = 0
         self.doubted = False
         self.ends_at = math.inf
+        self.judge: Callable[[Caller], object] = lambda _caller: None
         self.view = EVERYTHING
         self.message_of = line.message_of if line else None
         self.write = line.write if line else _takes_nothing

@@ -132,7 +132,8 @@ class EventService:
 
         Raises:
             StreamLaggedError: the client did not keep up.
-            ParcelaError: ``unauthenticated`` when the caller's token is worth nothing any more.
+            ParcelaError: ``unauthenticated`` when the caller's token is worth nothing any more; what the subscription's
+                ``judge`` raises.
         """
         client = subscription or self._hub.subscribe()
         client.user_id, client.doubted = caller.user_id, True
@@ -206,7 +207,9 @@ class EventService:
         if facts is None:
             raise unknown_token()
         client.ends_at = self._loop_time(facts.expires_at)
-        return caller_of(facts, self._uows.clock())
+        present = caller_of(facts, self._uows.clock())
+        client.judge(present)
+        return present
 
     async def _facts(self, token_id: int) -> TokenFacts | None:
         async with self._uows.read() as uow:

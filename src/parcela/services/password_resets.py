@@ -62,7 +62,8 @@ class PasswordResetService:
         if not await throttles.take(uow, attempt.reset_keys):
             user = None
         # Without a password of ours there is none to reset: those people sign in at their provider.
-        known = user if user is not None and user.is_active and user.password_hash else None
+        # Whoever registered and lost the link gets one here too.
+        known = user if user is not None and user.is_active and (user.password_hash or user.self_registered) else None
         token, now = new_secret(), uow.clock()
         await uow.password_resets.remove_of_user(known.id if known else 0)  # only the newest link works
         await uow.password_resets.add(

@@ -244,3 +244,13 @@ async def test_who_has_less_rights_now_hears_less(lab: Lab, by: str) -> None:
         mine = await lab.token(person.name)
         heard = await socket.json()
     assert (heard["type"], heard["data"].get("token_id")) == ("token.created", mine["id"])
+
+
+@pytest.mark.parametrize("lost", ["user:read", "event:read_all"])
+async def test_a_feed_of_users_ends_with_the_right_to_it(lab: Lab, lost: str) -> None:
+    rights = ["user:read", "event:read_all"]
+    role = await lab.make("/roles/", "admin", json={"name": lab.unique("watch"), "permissions": rights})
+    person = await somebody(lab, role["name"])
+    async with listening(lab, person, "/ws/users") as socket:
+        await do(lab, "PATCH", f"/roles/{role['id']}", permissions=[right for right in rights if right != lost])
+        assert (await socket.closed())[0] == 4403

@@ -102,6 +102,21 @@ async def test_a_link_that_was_lost_is_asked_for_again(mailing: tuple[Identity, 
     await identity.password_resets.complete(token_in(mailbox, 1), NEW)
 
 
+async def test_a_lost_link_can_be_replaced_by_that_of_a_forgotten_password(mailing: tuple[Identity, Mailbox]) -> None:
+    identity, mailbox = mailing
+    await register(identity, "ben")
+    await identity.password_resets.request("ben@lab.local", ADDRESS)
+    await identity.mail.settle()
+    await identity.password_resets.complete(token_in(mailbox), NEW)
+    await identity.login("ben@lab.local", NEW)
+
+
+async def test_the_same_registration_at_once_tells_nothing(mailing: tuple[Identity, Mailbox]) -> None:
+    identity, _ = mailing
+    for name in ("ana", "ben"):
+        assert await together(*(register(identity, name, f"203.0.113.{n}") for n in range(4))) == [None] * 4
+
+
 async def test_an_account_that_nobody_finished_is_removed(mailing: tuple[Identity, Mailbox]) -> None:
     identity, mailbox = mailing
     for name in ("ben", "eva"):

@@ -5,7 +5,7 @@ its last number, from which it resumes here (``?since=``) or at ``/api/v1/events
 canonical stream, in ``Authorization`` or as a subprotocol; never in the address, which proxies write into their logs.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from fastapi import WebSocket
@@ -25,8 +25,21 @@ from parcela.services.container import Services
 router = json_router("/ws", tags=["vms"])
 
 
-async def _tell(socket: WebSocket, services: Services, caller: Caller, start: int, feed: Feed) -> None:
+Judge = Callable[[Caller], object]
+"""Raises when somebody may not have a feed; asked at the handshake, and again whenever rights have changed."""
+
+
+async def _tell(socket: WebSocket, services: Services, feed: Feed, since: int | None, judge: Judge) -> None:
+    try:
+        caller = await authenticate(socket, services)
+        judge(caller)
+        start = await services.events.beginning(since)
+    except ParcelaError as exc:
+        await refuse(socket, exc)
+        return
+    await accept(socket)
     sender = Sender(socket, services.hub)
+    sender.subscription.judge = judge
     records = services.events.stream(caller, start, types=feed.types, subscription=sender.subscription)
     await sender.send_all(_messages(services, records, feed))
 
@@ -44,27 +57,19 @@ async def _messages(
 @router.websocket("/vms")
 async def vms_socket(socket: WebSocket, services: AppServices, since: Since = None) -> None:
     """`vm_created`, `vm_updated`, `vm_deleted` of own VMs; of all with `event:read_all`."""
-    try:
-        caller = await authenticate(socket, services)
+
+    def judge(caller: Caller) -> None:
         caller.list_filter(Permission.VM_READ_ALL)  # a token without any scope for VMs is refused
-        start = await services.events.beginning(since)
-    except ParcelaError as exc:
-        await refuse(socket, exc)
-        return
-    await accept(socket)
-    await _tell(socket, services, caller, start, socket.app.state.vm_feed)
+
+    await _tell(socket, services, socket.app.state.vm_feed, since, judge)
 
 
 @router.websocket("/users")
 async def users_socket(socket: WebSocket, services: AppServices, since: Since = None) -> None:
     """`user_created`, `user_updated`, `user_deleted`; needs `user:read` and `event:read_all`."""
-    try:
-        caller = await authenticate(socket, services)
+
+    def judge(caller: Caller) -> None:
         caller.require(Permission.USER_READ)
         caller.require(Permission.EVENT_READ_ALL)
-        start = await services.events.beginning(since)
-    except ParcelaError as exc:
-        await refuse(socket, exc)
-        return
-    await accept(socket)
-    await _tell(socket, services, caller, start, socket.app.state.user_feed)
+
+    await _tell(socket, services, socket.app.state.user_feed, since, judge)
