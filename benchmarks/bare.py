@@ -15,6 +15,8 @@ from uuid import uuid4
 
 import libvirt
 
+from parcela.hypervisors.libvirt.xml.metadata import NAMESPACE
+
 MARKER = b"PARCELA READY"
 PANIC = b"Kernel panic"
 POLL_S = 0.15
@@ -68,6 +70,8 @@ class BareLab:
             _ip("link", "set", bridge, "up")
 
     def _rewritten(self, root: ET.Element, index: int) -> str:
+        # Where our taps are plugged in: the loop leaves making its taps to libvirt.
+        bridges = {port.attrib["tap"]: port.attrib["bridge"] for port in root.iter(f"{{{NAMESPACE}}}port")}
         _element(root, "name").text = f"bare{index}"
         _element(root, "uuid").text = str(uuid4())
         for tag in ("metadata", "title"):
@@ -81,9 +85,11 @@ class BareLab:
             os.chown(new, old.stat().st_uid, old.stat().st_gid)
             source.set("file", str(new))
         for number, card in enumerate(root.findall("devices/interface")):
-            source = _element(card, "source")
-            source.set("bridge", self._bridges.setdefault(source.attrib["bridge"], f"brb{len(self._bridges)}"))
             target = _element(card, "target")
+            bridge = self._bridges.setdefault(bridges[target.attrib["dev"]], f"brb{len(self._bridges)}")
+            card.set("type", "bridge")
+            ET.SubElement(card, "source", {"bridge": bridge})
+            target.attrib.clear()
             target.set("dev", f"brt{index}n{number}")
         log = self._folder / f"{index}.log"
         self._logs.append(log)

@@ -233,6 +233,18 @@ def test_bridges(folder: Path, monkeypatch: pytest.MonkeyPatch, uri: str, able: 
     assert examine("bridges").verdict is verdict
 
 
+@pytest.mark.parametrize(("obstacle", "verdict"), [("", Verdict.OK), ("no cls_u32", Verdict.WARN)])
+def test_edges(folder: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str, verdict: Verdict) -> None:
+    monkeypatch.setattr(virtualisation, "may_make_bridges", lambda: True)
+    monkeypatch.setattr(virtualisation, "try_redirect", lambda: obstacle)
+    monkeypatch.setenv("PARCELA_LIBVIRT_URI", "qemu:///system")
+    found = examine("edges")
+    assert found.verdict is verdict
+    assert obstacle in found.text
+    monkeypatch.setattr(virtualisation, "may_make_bridges", lambda: False)
+    assert CHECKS["edges"].examine(patient(tries=False)) is None
+
+
 def test_a_session_needs_no_root_tools(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PARCELA_LIBVIRT_URI", "qemu:///session")
     assert all(CHECKS[name].examine(patient(tries=False)) is None for name in ("nft", "dnsmasq", "qemu user"))

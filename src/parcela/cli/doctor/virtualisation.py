@@ -13,6 +13,8 @@ from pyroute2 import IPRoute, NetlinkError
 
 from parcela.cli.doctor.report import Check, Finding, Patient, fail, ok, warn
 from parcela.core.settings import AccelerationChoice, Hypervisor
+from parcela.hypervisors.errors import DriverError
+from parcela.hypervisors.libvirt.edges import try_redirect
 from parcela.hypervisors.libvirt.qemuuser import first_closed, parse_qemu_user
 
 TIMEOUT_S = 15
@@ -190,6 +192,20 @@ def bridges(patient: Patient) -> Finding | None:
     return ok("A bridge was made and removed.")
 
 
+def edges(patient: Patient) -> Finding | None:
+    """Edges between two VMs pass every frame where the kernel has tc's redirect."""
+    if not _real(patient) or not _is_system(patient) or not may_make_bridges():
+        return None  # 'bridges' says why
+    try:
+        obstacle = try_redirect()
+    except (DriverError, OSError) as error:
+        obstacle = str(error)
+    if obstacle:
+        text = f"Edges between two VMs are bridges here, which forward no pause frames: {obstacle}"
+        return warn(text, "Use a kernel with CONFIG_NET_CLS_U32, CONFIG_NET_ACT_MIRRED and CONFIG_NET_SCH_INGRESS.")
+    return ok("Two taps can be joined by tc: every frame crosses an edge, LACP and pause frames included.")
+
+
 def _make_and_remove_bridge() -> None:
     with IPRoute() as ip:
         for index in ip.link_lookup(ifname=TRIAL_BRIDGE):  # left by a doctor that was killed
@@ -252,6 +268,7 @@ VIRTUALISATION = (
     Check("libvirt", libvirt_reachable),
     Check("acceleration", acceleration),
     Check("bridges", bridges),
+    Check("edges", edges),
     Check("nft", nft),
     Check("dnsmasq", dnsmasq),
     Check("qemu user", qemu_may_pass),
