@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pyroute2 import IPRoute, NetlinkError
 
-from parcela.hypervisors.errors import RetryableDriverError
+from parcela.hypervisors.errors import DriverError, RetryableDriverError
 from parcela.hypervisors.libvirt.netlink import find_link, netlink
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,10 @@ class Edges:
     def obstacle(self) -> str:
         """Why this kernel cannot join taps; "" when it can. Tried once, on an interface that never comes up."""
         if self._obstacle is None:
-            self._obstacle = try_redirect()
+            try:
+                self._obstacle = try_redirect()
+            except DriverError as error:  # the question must have an answer, also where no tap can be made at all
+                self._obstacle = str(error)
             if self._obstacle:
                 log.warning("edges are bridges here, which forward no pause frames: %s", self._obstacle)
         return self._obstacle

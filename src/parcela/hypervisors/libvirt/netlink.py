@@ -30,7 +30,9 @@ def netlink(doing: str) -> Iterator[IPRoute]:
         with IPRoute() as ip:
             yield ip
     except NetlinkError as error:
-        raise _translate(error, doing) from error
+        raise _translate(error.code, str(error), doing) from error
+    except OSError as error:  # taps are made by an ioctl of /dev/net/tun, which may be missing
+        raise _translate(error.errno, str(error), doing) from error
 
 
 def find_link(ip: IPRoute, name: str) -> int | None:
@@ -51,7 +53,7 @@ def disable_ipv6(name: str) -> None:
         (_IPV6_SETTINGS / name / "accept_ra").write_text("0", encoding="ascii")
 
 
-def _translate(error: NetlinkError, doing: str) -> DriverError:
-    if error.code in _PERMISSION:
-        return FatalDriverError(f"could not {doing}: the right CAP_NET_ADMIN is missing", internal=str(error))
-    return RetryableDriverError(f"could not {doing}", internal=str(error))
+def _translate(code: int | None, text: str, doing: str) -> DriverError:
+    if code in _PERMISSION:
+        return FatalDriverError(f"could not {doing}: the right CAP_NET_ADMIN is missing", internal=text)
+    return RetryableDriverError(f"could not {doing}", internal=text)
