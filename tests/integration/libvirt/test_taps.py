@@ -7,9 +7,11 @@ import os
 import secrets
 import select
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -21,13 +23,22 @@ from parcela.hypervisors.libvirt.edges import IFF_TAP_NO_PI, TUN_DEVICE, TUNSETI
 from parcela.hypervisors.libvirt.names import bridge_name, tap_name
 from parcela.hypervisors.libvirt.taps import Port, Taps
 from parcela.hypervisors.spec import SegmentKind, SegmentSpec
-from tests.integration.libvirt.harness import libvirt_uri, links, make_mac, make_segment, output_of, read_line
+from tests.integration.libvirt.harness import (
+    CALL_TIMEOUT_S,
+    libvirt_uri,
+    links,
+    make_mac,
+    make_segment,
+    output_of,
+    read_line,
+)
 from tests.support.rawframes import BROADCAST, RESERVED, STRANGER, Host, frames, mac_bytes, witness
 
 pytestmark = pytest.mark.libvirt
 
 IPV4, IPV6 = "192.0.2.9", "2001:db8:79::9"
 PAUSE_ADDRESS = RESERVED[1]
+FORWARDING = "3"
 NO_TC = "this kernel has no tc redirect"
 
 
@@ -45,6 +56,12 @@ class Card:
 
     def switch_on(self) -> None:
         self.fd = open_tap(self.port.tap)
+        state = Path(f"/sys/class/net/{self.port.tap}/brport/state")
+        deadline_s = time.monotonic() + CALL_TIMEOUT_S
+        # The kernel tells a bridge of a new carrier a little later; a guest that boots does not notice.
+        while state.exists() and read_line(str(state)) != FORWARDING:
+            assert time.monotonic() < deadline_s, f"{self.port.tap} forwards nothing"
+            time.sleep(0.01)  # between two looks
 
     def switch_off(self) -> None:
         if self.fd >= 0:
@@ -116,10 +133,11 @@ def wiring() -> Iterator[Wiring]:
     libvirt_uri()
     before = links()
     output_of("ip", "link", "add", "pcltest0", "type", "veth", "peer", "name", "pcltest1")
+    for name in ("pcltest0", "pcltest1"):
+        # No link-local addresses: they come and settle at times of their own.
+        output_of("ip", "link", "set", name, "addrgenmode", "none", "up")
     for command in (f"addr add {IPV4}/24 dev pcltest0", f"addr add {IPV6}/64 dev pcltest0 nodad"):
         output_of("ip", *command.split())
-    for name in ("pcltest0", "pcltest1"):
-        output_of("ip", "link", "set", name, "up")
     made = Wiring()
     made.load()
     try:
