@@ -37,6 +37,7 @@ COMMITTERS = {
     "web/dependencies/uow.py": "the one place of the HTML edge",
     "api/routers/images.py": "an upload must not hold SQLite's only writer while gigabytes arrive",
     "services/audit.py": "a refused write is noted although its answer is an error",
+    "services/image_quota.py": "an upload reserves bytes while they arrive, and must not hold the writer meanwhile",
     "services/refusals.py": "counts of refusals are written together in the background, as services/audit.py",
     "services/guard.py": "hashing must not hold the writer, and a failed login counts although its answer is an error",
     "services/mail.py": "sends in the background: claim, hand over and result are transactions of their own",

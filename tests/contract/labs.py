@@ -12,7 +12,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from parcela.hypervisors.driver import Driver, Lifetime, ReadySignals, SerialConsoles, VmEvents, VncConsoles
+from parcela.hypervisors.driver import (
+    Driver,
+    ImageCopies,
+    Lifetime,
+    ReadySignals,
+    SerialConsoles,
+    VmEvents,
+    VncConsoles,
+)
 from parcela.hypervisors.simulated import Delays, SimulatedDriver, SimulatedWorld
 from parcela.hypervisors.spec import (
     GuestConfig,
@@ -29,7 +37,7 @@ from parcela.hypervisors.spec import (
 BOOT_TIMEOUT_S = 600.0
 
 
-class FullDriver(Driver, Lifetime, VmEvents, ReadySignals, SerialConsoles, VncConsoles, Protocol):
+class FullDriver(Driver, Lifetime, VmEvents, ReadySignals, SerialConsoles, VncConsoles, ImageCopies, Protocol):
     """A driver with every optional ability."""
 
 

@@ -85,6 +85,13 @@ class RetentionSettings(BaseSettings):
     retention_mails_days: int = _env(
         "PARCELA_RETENTION_MAILS_DAYS", 30, "Days that mails that could not be sent are kept.", ge=1, le=3650
     )
+    image_copies_kept_s: float = _env(
+        "PARCELA_IMAGE_COPIES_KEPT_S",
+        3600.0,
+        "Seconds after its last use that the copy of a deleted image stays on a host at least.",
+        ge=600,
+        le=31536000,
+    )
     template_versions_kept: int = _env(
         "PARCELA_TEMPLATE_VERSIONS_KEPT",
         50,

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 from uuid import UUID
 
-from parcela.hypervisors.spec import DriverEvent, HostFacts, ImageSpec, Inventory, SegmentSpec, VmSpec
+from parcela.hypervisors.spec import DriverEvent, HostFacts, ImageCopy, ImageSpec, Inventory, SegmentSpec, VmSpec
 
 
 class Driver(Protocol):
@@ -194,4 +194,23 @@ class VncConsoles(Protocol):
 
     async def open_vnc(self, uuid: UUID) -> ConsoleStream:
         """Open a raw RFB stream (no authentication: our WebSocket ticket is the lock). FatalDriverError when off."""
+        ...
+
+
+@runtime_checkable
+class ImageCopies(Protocol):
+    """Drivers that keep copies of images on their host."""
+
+    async def image_copies(self) -> tuple[ImageCopy, ...]:
+        """List the copies, and what copies that were cut off left."""
+        ...
+
+    async def remove_image_copy(self, name: str, *, min_age_s: float) -> bool:
+        """Remove a copy, unless something on the host needs it: an overlay or a definition of whoever's VM.
+
+        A copy younger than ``min_age_s`` stays: ``ensure_image`` makes one young, so that ``create_vm`` still finds it.
+
+        Returns:
+            Whether it is gone; True when it never was there.
+        """
         ...

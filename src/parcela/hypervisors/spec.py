@@ -81,6 +81,23 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageCopy:
+    """A file of an image (disk, kernel or initrd) on a host.
+
+    Attributes:
+        name: of the copy on this host; for ``remove_image_copy``.
+        sha256: digest of the file; "" for what a copy that was cut off left.
+        size_bytes: its length; 0 where the host does not know.
+        age_s: seconds since it was made, or ``ensure_image`` found it there.
+    """
+
+    name: str
+    sha256: str
+    size_bytes: int
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ImageSpec:
     """A bootable base image, named by its hash.
 

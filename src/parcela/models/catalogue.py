@@ -38,7 +38,6 @@ class Image(Base):
         CheckConstraint("format IN ('qcow2', 'raw', 'iso')", name="format_known"),
         CheckConstraint("visibility IN ('public', 'private')", name="visibility_known"),
         Index("ix_images_owner_id", "owner_id"),
-        Index("ix_images_project_id", "project_id"),
     )
 
     id: Mapped[int] = pk()
@@ -54,8 +53,6 @@ class Image(Base):
     min_disk_gib: Mapped[int] = mapped_column(Integer, default=1)
     visibility: Mapped[str] = mapped_column(String(16), default="private")
     owner_id: Mapped[int | None] = mapped_column(Id, ForeignKey("users.id"))
-    # No foreign key, as everywhere: see Project.
-    project_id: Mapped[int | None] = mapped_column(Id)
     path: Mapped[str] = mapped_column(String(1000))
     kernel_path: Mapped[str | None] = mapped_column(String(1000))
     kernel_sha256: Mapped[str] = mapped_column(String(64), default="")
@@ -84,13 +81,11 @@ class ImageUpload(Base):
     __tablename__ = "image_uploads"
     __table_args__ = (
         Index("ix_image_uploads_user_id", "user_id"),
-        Index("ix_image_uploads_project_id", "project_id"),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = pk()
     user_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
-    project_id: Mapped[int | None] = mapped_column(Id)
     reserved_bytes: Mapped[int] = mapped_column(BigInteger)
     started_at: Mapped[datetime]
     touched_at: Mapped[datetime]

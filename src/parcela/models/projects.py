@@ -69,7 +69,6 @@ class Quota(Base):
     max_disk_gib: Mapped[int | None] = mapped_column(BigInteger)
     max_vms: Mapped[int | None] = mapped_column(Integer)
     max_slices: Mapped[int | None] = mapped_column(Integer)
-    max_images_gib: Mapped[int | None] = mapped_column(Integer)
     used_vcpus: Mapped[int] = mapped_column(Integer, default=0)
     used_memory_mib: Mapped[int] = mapped_column(BigInteger, default=0)
     used_disk_gib: Mapped[int] = mapped_column(BigInteger, default=0)

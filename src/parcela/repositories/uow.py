@@ -33,6 +33,7 @@ from parcela.repositories.identity import (
     PasswordResetRepository,
     SecondFactorRepository,
 )
+from parcela.repositories.image_space import ImageSpaceRepository
 from parcela.repositories.machine_hosts import MachineHostRepository, OpenMaintenanceRepository
 from parcela.repositories.machines import MachineRepository
 from parcela.repositories.mail import OutboxRepository
@@ -74,6 +75,7 @@ class ReadUnitOfWork:
         self.token_counts = TokenCounts(session, clock)
         self.flavours = FlavourRepository(session, clock)
         self.images = ImageRepository(session, clock)
+        self.image_space = ImageSpaceRepository(session, clock)
         self.zones = ZoneRepository(session, clock)
         self.hosts = HostRepository(session, clock)
         self.templates = TemplateRepository(session, clock)

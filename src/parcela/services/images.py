@@ -25,6 +25,7 @@ from parcela.services.access import Caller
 from parcela.services.bundled import BundledImage, read_manifest
 from parcela.services.catalogue_rules import check_fields
 from parcela.services.image_files import ImageFacts, examine, refusal
+from parcela.services.image_quota import ImageQuota
 from parcela.services.image_store import ImageStore, ReceivedFile, check_size
 from parcela.services.qemu_img import confirm
 
@@ -66,6 +67,7 @@ class CheckedFile:
 
     received: ReceivedFile
     facts: ImageFacts
+    upload_id: int = 0
 
 
 class ImageService:
@@ -76,6 +78,7 @@ class ImageService:
         self._uows = uows
         self._settings = settings
         self._store = store
+        self._quota = ImageQuota(uows, settings)
         self._sweeps: set[asyncio.Task[None]] = set()
 
     async def page(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest, **filters: Any) -> Page:
@@ -130,14 +133,18 @@ class ImageService:
         async with self._uows.read() as uow:
             if await uow.images.by_name(new.name) is not None:
                 raise _name_taken()
-        async with self._store.receive(open_chunks(), limit_bytes=self._settings.max_upload_bytes) as received:
+        limit_bytes = self._settings.max_upload_bytes
+        async with (
+            self._quota.reserved(caller, announced_bytes) as reserved,
+            self._store.receive(reserved.watch(open_chunks()), limit_bytes=limit_bytes) as received,
+        ):
             if new.sha256 is not None and new.sha256.lower() != received.sha256:
                 raise refusal("sha256_mismatch", f"The file that arrived has the SHA-256 {received.sha256}.")
             facts = await self._store.run(lambda: examine(received.path))
             seen_bytes = await confirm(received.path, facts)
             if facts.format is ImageFormat.QCOW2 and seen_bytes != facts.virtual_size_bytes:
                 raise refusal("image_unreadable", "qemu-img reads another disk size than the header says.")
-            yield CheckedFile(received, facts)
+            yield CheckedFile(received, facts, reserved.upload_id)
 
     @staticmethod
     def check_create(caller: Caller, new: NewImage) -> None:
@@ -168,6 +175,7 @@ class ImageService:
             path=str(self._store.path_of(file.received.sha256, facts.format.value)),
             created_at=uow.clock(),
         )
+        await uow.image_space.end_upload(file.upload_id)  # from now on the image itself counts
         await uow.images.add(image)  # first: when the name was taken meanwhile, no file is left behind
         await self._store.publish(file.received, facts.format.value)
         _note(uow, "image.created", caller.user_id, image)
@@ -240,10 +248,14 @@ class ImageService:
 
     async def remove_unreferenced(self) -> None:
         """Remove the files of no image, and what killed uploads left: for the start of a process."""
+        await self.purge_incoming()
+        await self._sweep(sorted(await self._store.digests()))
+
+    async def purge_incoming(self) -> None:
+        """Remove the files of uploads that were killed."""
         removed = await self._store.run(self._store.purge_incoming)
         if removed:
             log.info("images.incoming_purged", files=removed)
-        await self._sweep(sorted(await self._store.digests()))
 
     async def settle(self) -> None:
         """Wait until the files of deleted images are gone."""

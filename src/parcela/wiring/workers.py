@@ -21,6 +21,7 @@ from parcela.workers.reconcilers.data_space import DataSpace
 from parcela.workers.reconcilers.expiry_notice import ExpiryNotice
 from parcela.workers.reconcilers.host_liveness import HostLiveness
 from parcela.workers.reconcilers.identity_provider import IdentityProvider
+from parcela.workers.reconcilers.image_copies import ImageCopySweep
 from parcela.workers.reconcilers.inventory import inventory_reconcilers
 from parcela.workers.reconcilers.leftovers import Housekeeping, QuotaSums, ReservationLeaks, StuckOperations
 from parcela.workers.reconcilers.mail_outbox import MailOutbox
@@ -28,6 +29,7 @@ from parcela.workers.reconcilers.orphan_sweep import OrphanSweep
 from parcela.workers.reconcilers.refusal_counts import RefusalCounts
 from parcela.workers.reconcilers.registrations import UnfinishedRegistrations
 from parcela.workers.reconcilers.retention import Retention
+from parcela.workers.reconcilers.silent_uploads import SilentUploads
 from parcela.workers.reconcilers.slice_expiry import SliceExpiry
 from parcela.workers.reconcilers.vm_drift import VmDrift
 from parcela.workers.webhooks import WebhookPump
@@ -68,6 +70,8 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
         *inventory_reconcilers(uows, services.inventory.files),
         IdentityProvider(services.single_sign_on),
         UnfinishedRegistrations(services.registration, uows.clock),
+        ImageCopySweep(uows, hosts, settings),
+        SilentUploads(uows, services.images),
         RefusalCounts(services.observing.audit.refusals),
         Retention(uows, settings, [services.auth.purge]),
     ]

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from parcela.core.private_files import create_private
 from parcela.hypervisors.errors import FatalDriverError, HostUnreachableError, RetryableDriverError
+from parcela.hypervisors.libvirt.imagefiles import touch_copy
 from parcela.hypervisors.libvirt.layout import (
     TEMPORARY_PREFIX,
     Layout,
@@ -82,7 +83,7 @@ class DiskStore:
             await self.run(f"copy image {sha256[:12]}", partial(self._copy, image, source, sha256, target, user))
 
     def _copy(self, image: ImageSpec, source: str, sha256: str, target: Path, user: QemuUser | None) -> None:
-        if target.exists():
+        if touch_copy(self.layout, target):
             return
         self.layout.make_folders()
         digest = hashlib.sha256()

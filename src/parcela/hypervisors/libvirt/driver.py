@@ -11,6 +11,7 @@ import libvirt
 from parcela.hypervisors.libvirt.accel import Accelerator
 from parcela.hypervisors.libvirt.consoles import ConsoleActions
 from parcela.hypervisors.libvirt.context import HostContext, is_session_uri
+from parcela.hypervisors.libvirt.copies import CopyActions
 from parcela.hypervisors.libvirt.cpulimits import cpu_limits_work
 from parcela.hypervisors.libvirt.inventory import InventoryActions
 from parcela.hypervisors.libvirt.layout import Layout
@@ -27,7 +28,9 @@ GIB = 1024**3
 _ALWAYS = frozenset({Capability.NAT, Capability.SERIAL_CONSOLE, Capability.VNC_CONSOLE})
 
 
-class LibvirtDriver(VmActions, SegmentActions, PowerActions, InventoryActions, ReadyActions, ConsoleActions):
+class LibvirtDriver(
+    VmActions, SegmentActions, PowerActions, InventoryActions, ReadyActions, ConsoleActions, CopyActions
+):
     """Driver + Lifetime + VmEvents + ReadySignals + SerialConsoles + VncConsoles over libvirt.
 
     Each group of methods lives in a module of its own; all share one ``HostContext``. Make it within the asyncio loop

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from uuid import UUID
 
+from parcela.hypervisors.simulated.copies import SimulatedCopies
 from parcela.hypervisors.simulated.machine import SimVm
 from parcela.hypervisors.simulated.power import SimulatedPower
 from parcela.hypervisors.simulated.streams import SerialStream, VncStream
@@ -20,7 +21,7 @@ from parcela.hypervisors.spec import (
 )
 
 
-class SimulatedDriver(SimulatedVms, SimulatedPower):
+class SimulatedDriver(SimulatedVms, SimulatedPower, SimulatedCopies):
     """One host of a simulated world, seen by one installation. Keeps nothing but its subscriptions."""
 
     def __init__(self, world: SimulatedWorld, host_name: str, installation: str) -> None:

@@ -31,6 +31,7 @@ class SimHost:
         self.obstacle = ""  # what the host says keeps VMs from starting; a switch for tests
         self.changed = Signal()  # reachability
         self.images: set[str] = set()
+        self.images_used_at: dict[str, float] = {}  # by the clock of the world; what is missing is old
         self.segments: dict[tuple[str, UUID], SimSegment] = {}
         self.vms: dict[UUID, SimVm] = {}
         self.leases: dict[str, IPv4Address] = {}

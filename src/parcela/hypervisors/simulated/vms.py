@@ -16,6 +16,7 @@ class SimulatedVms(HostCalls):
     async def ensure_image(self, image: ImageSpec) -> None:
         """See Driver."""
         if image.sha256 in self._host.images:
+            self._host.images_used_at[image.sha256] = self._world.timing.clock()
             async with self._call("ensure_image", 0.0):
                 return
         async with self._call("ensure_image", self._world.timing.delays.image_s):
@@ -27,6 +28,7 @@ class SimulatedVms(HostCalls):
                     raise FatalDriverError(f"the image file {path} does not have the digest {sha256}")
             if image.sha256 not in self._host.images:
                 self._host.images.add(image.sha256)
+                self._host.images_used_at[image.sha256] = self._world.timing.clock()
                 self._world.effects[Effect.IMAGE_COPIED, image.sha256] += 1
 
     async def ensure_segment(self, segment: SegmentSpec) -> None:

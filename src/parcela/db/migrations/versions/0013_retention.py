@@ -37,9 +37,6 @@ def upgrade() -> None:
     # Plain ADD COLUMN: no database writes the table anew for these.
     op.add_column("template_versions", sa.Column("size_bytes", sa.Integer(), nullable=False, server_default="0"))
     _measure_versions()
-    op.add_column("images", sa.Column("project_id", NUMBER, nullable=True))
-    op.create_index("ix_images_project_id", "images", ["project_id"])
-    op.add_column("quotas", sa.Column("max_images_gib", sa.Integer(), nullable=True))
     op.create_table(
         "image_copies",
         sa.Column("host_id", NUMBER, nullable=False, autoincrement=False),
@@ -52,7 +49,6 @@ def upgrade() -> None:
         "image_uploads",
         sa.Column("id", NUMBER, autoincrement=True, nullable=False),
         sa.Column("user_id", NUMBER, nullable=False),
-        sa.Column("project_id", NUMBER, nullable=True),
         sa.Column("reserved_bytes", sa.BigInteger(), nullable=False),
         sa.Column("started_at", UtcDateTime(), nullable=False),
         sa.Column("touched_at", UtcDateTime(), nullable=False),
@@ -61,7 +57,6 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_image_uploads_user_id", "image_uploads", ["user_id"])
-    op.create_index("ix_image_uploads_project_id", "image_uploads", ["project_id"])
     _count_refusals()
     _drop_triggers()
     _make_triggers(old_may_go=True)
@@ -133,16 +128,13 @@ def _make_postgres_triggers(*, old_may_go: bool) -> None:
 
 
 def downgrade() -> None:
-    """Counts of refusals and ceilings for images are lost; entries that were removed do not come back."""
+    """Counts of refusals are lost; entries that were removed do not come back."""
     _drop_triggers()
     _make_triggers(old_may_go=False)
     op.drop_table("audit_refusals")
     op.drop_table("image_uploads")
     op.drop_table("image_copies")
-    # Not in batch mode: on SQLite that would write the tables anew, without their CHECK constraints.
-    op.execute("ALTER TABLE quotas DROP COLUMN max_images_gib")
-    op.drop_index("ix_images_project_id", "images")
-    op.execute("ALTER TABLE images DROP COLUMN project_id")
+    # Not in batch mode: on SQLite that would write the table anew.
     op.execute("ALTER TABLE template_versions DROP COLUMN size_bytes")
     for table, column in reversed(BY_AGE):
         op.drop_index(f"ix_{table}_{column}", table)
