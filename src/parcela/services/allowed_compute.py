@@ -185,10 +185,12 @@ def _destroy_slice(_caller: Caller, row: SliceFacts) -> None:
 def _vm_act(action: Action) -> Rule:
     def state(_caller: Caller, vm: VmFacts) -> None:
         # One that stands alone and was never built, or whose building was undone, is built by a start.
-        unbuilt = vm.state is VmState.DEFINED and vm.slice_id is None and not vm.is_placed
-        if not (action is Action.START and unbuilt):
+        builds = action is Action.START and vm.state is VmState.DEFINED and vm.slice_id is None
+        if not builds:
             check_vm_action(action, vm.state)
         vm.check_free()
+        if builds and vm.is_placed:
+            check_vm_action(action, vm.state)  # its removal ended half-way
 
     return writing(Scope.VM_RESET if action is Action.RESET else Scope.VM_POWER, state)
 

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 TABLE = """
 # route                                                                by       scopes
 GET    /openapi.json                                                   -        -
-GET    /docs                                                           -        -
-GET    /docs/oauth2-redirect                                           -        -
-GET    /redoc                                                          -        -
 GET    /api/v1/system/health                                           -        -
 POST   /api/v1/login                                                   -        -
 POST   /api/v1/token/refresh                                           -        -
