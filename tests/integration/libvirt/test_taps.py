@@ -10,7 +10,6 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -118,7 +117,7 @@ class Wiring:
         self.taps.ensure(card.vm_uuid, [card.port])
 
     def load(self) -> None:
-        asyncio.run(firewall.load(firewall.ruleset(self.installation, "pcnx", IPv4Address("10.99.0.1"))))
+        asyncio.run(firewall.load(firewall.ruleset(self.installation, "pcnx", None)))
 
     def clean_up(self) -> None:
         for card in self.cards:
