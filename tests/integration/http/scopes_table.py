@@ -77,6 +77,7 @@ DELETE /api/v1/roles/{role_id}                                         admin    
 
 GET    /api/v1/audit                                                   admin    audit:read
 GET    /api/v1/audit/export                                            admin    audit:read
+GET    /api/v1/audit/refusals                                          admin    audit:read
 GET    /metrics                                                        admin    system:read
 GET    /api/sistema/metrics                                            admin    system:read
 
