@@ -196,7 +196,10 @@ async def check_shown(lab: Lab, scenario: Scenario, subject: Subject, step: str,
     about = step.split(":", 1)[1]
     broken = [vm for vm in rows.vms if vm.name == about]
     if scenario.steps[step] not in {"ensure_image", "ensure_segment", "remove_segment", "remove_nat"}:
-        assert [(vm.state, vm.error) for vm in broken] == [("error", operation.error)]
+        # The operation on a slice says which of its VMs it was.
+        told = operation.error.removeprefix(f"{about}: ").removesuffix(" (1 of 2 VMs failed)")
+        assert [(vm.state, vm.error) for vm in broken] == [("error", told)]
+        assert (told != operation.error) == (len({step.split(":")[1] for step in scenario.steps} & {"web", "db"}) == 2)
     if subject.slice_id is not None:
         row = await lab.slice(subject.slice_id)
         assert row.state == ("error" if scenario.is_destruction else "degraded")

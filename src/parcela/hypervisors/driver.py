@@ -92,7 +92,7 @@ class Driver(Protocol):
         """Switch the VM on (or leave its processors paused); a running VM is left as it is, a paused one resumed.
 
         After success: the guest runs (is paused, if asked for and newly started); it may still boot: see ReadySignals.
-        After failure: it is switched off.
+        After failure: it is switched off. VmPausedError as of ``resume``.
         """
         ...
 
@@ -101,6 +101,7 @@ class Driver(Protocol):
 
         Returns:
             True when it is off, False when it still runs after ``timeout_s`` seconds (> 0); ``power_off`` then helps.
+            False at once when the hypervisor has paused it because of a fault: it would not hear the button.
         """
         ...
 
@@ -109,7 +110,10 @@ class Driver(Protocol):
         ...
 
     async def reboot(self, uuid: UUID) -> None:
-        """Restart the guest: ACPI first, hard reset when the guest does not react. FatalDriverError when it is off."""
+        """Restart the guest: ACPI first, hard reset when the guest does not react, or is paused because of a fault.
+
+        FatalDriverError when it is off; VmPausedError as of ``resume``.
+        """
         ...
 
     async def suspend(self, uuid: UUID) -> None:
@@ -117,7 +121,10 @@ class Driver(Protocol):
         ...
 
     async def resume(self, uuid: UUID) -> None:
-        """Continue a paused VM; succeeds when it runs. FatalDriverError when it is off."""
+        """Continue a paused VM; succeeds when it runs. FatalDriverError when it is off.
+
+        One that was paused because of a fault is looked at for some seconds: VmPausedError when it is paused again.
+        """
         ...
 
     async def inventory(self) -> Inventory:
@@ -156,6 +163,7 @@ class ReadySignals(Protocol):
 
         Returns:
             True at once when it already did; False after ``timeout_s`` seconds, or when the VM stops meanwhile.
+            VmPausedError when the hypervisor pauses it because of a fault.
         """
         ...
 

@@ -4,10 +4,13 @@
     ├── RetryableDriverError   the engine repeats the step after ``retry_after_s``
     │   └── HostUnreachableError   the hypervisor does not answer: operations wait, without using up attempts
     └── FatalDriverError       a repeat would fail in the same way: the plan is undone
-        └── UnsupportedError       this provider cannot do it at all; the message says why and what can
+        ├── UnsupportedError       this provider cannot do it at all; the message says why and what can
+        └── VmPausedError          the VM is there, and paused by a fault (its host's disk is full)
 
 The engine looks only at the branch, never at texts.
 """
+
+from parcela.core.power import SENTENCES, PowerReason
 
 
 class DriverError(Exception):
@@ -42,5 +45,37 @@ class FatalDriverError(DriverError):
     """A repeat of the same call would fail in the same way."""
 
 
+class VmPausedError(FatalDriverError):
+    """The hypervisor paused the VM because of a fault, so it does not run as it was asked to.
+
+    What is to be done (free space on the host) is not ours to do, and may take hours: no repeat.
+    """
+
+    def __init__(self, doing: str, reason: PowerReason, *, internal: str = "") -> None:
+        """Say what was being done and why it is paused.
+
+        Args:
+            doing: e.g. ``"resume VM 6f1c..."``.
+            reason: one of ``FAULTS``.
+            internal: for the log.
+        """
+        super().__init__(f"could not {doing}: {SENTENCES[reason]}", internal=internal)
+        self.reason = reason
+
+
 class UnsupportedError(FatalDriverError):
     """This provider or host cannot do it; the message says what can."""
+
+
+def no_space(doing: str, host_name: str, internal: str = "") -> RetryableDriverError:
+    """The error for a host on whose file system nothing more fits; a few seconds may help, space is freed all the time.
+
+    Args:
+        doing: what could not be done, e.g. ``"copy image 4f1c"``.
+        host_name: where.
+        internal: for the log, with the path.
+    """
+    message = (
+        f"could not {doing}: host {host_name} has no space left in its VM folder; an administrator has to free some"
+    )
+    return RetryableDriverError(message, internal=internal, retry_after_s=5)

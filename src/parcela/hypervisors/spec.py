@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from parcela.core.power import PowerReason
+
 
 class ImageFormat(StrEnum):
     """Format of an image file, recognised by content, never by its name."""
@@ -228,6 +230,7 @@ class VmObservation:
         power: what it does now.
         defined: False when only files (disk, seed, log) are left of it.
         addresses: pairs (mac, IPv4 address) learnt from DHCP leases on NAT segments.
+        reason: why it is paused or off, as far as the hypervisor tells; None when it runs.
     """
 
     uuid: UUID
@@ -235,6 +238,7 @@ class VmObservation:
     power: PowerState
     defined: bool = True
     addresses: tuple[tuple[str, str], ...] = ()
+    reason: PowerReason | None = None
 
 
 @dataclass(frozen=True, slots=True)

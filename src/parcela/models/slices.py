@@ -81,7 +81,8 @@ class Segment(Base):
 class VirtualMachine(Base):
     """A VM of a slice, or one that stands alone (``slice_id`` NULL).
 
-    ``state`` is observed, ``desired`` is wanted, ``operation_id`` is the operation that holds it now.
+    ``state`` is observed, ``desired`` is wanted, ``operation_id`` is the operation that holds it now. ``status_reason``
+    is a ``PowerReason``, or "".
     """
 
     __tablename__ = "virtual_machines"
@@ -120,6 +121,7 @@ class VirtualMachine(Base):
     desired: Mapped[str] = state_column(DesiredState.DEFINED)
     crash_policy: Mapped[str] = state_column(CrashPolicy.ERROR)
     error: Mapped[str] = mapped_column(String(1000), default="")
+    status_reason: Mapped[str] = mapped_column(String(32), default="", server_default="")
     operation_id: Mapped[int | None] = mapped_column(Id)
     generation: Mapped[int] = mapped_column(Integer, default=1)
     user_data: Mapped[str | None] = mapped_column(LONG_TEXT)

@@ -65,6 +65,7 @@ class Judged:
     desired: str
     crash_policy: str
     error: str
+    status_reason: str
 
 
 _JUDGED = [_VMS[name] for name in Judged.__dataclass_fields__]
@@ -171,9 +172,13 @@ class VmRepository(Repository[VirtualMachine]):
         *,
         expected: Collection[VmState],
         operation_id: int | None,
+        reason: str = "",
         **values: Any,
     ) -> bool:
-        """Set the observed state, if it is one of ``expected`` and this operation (None: nobody) holds the VM."""
+        """Set the observed state, if it is one of ``expected`` and this operation (None: nobody) holds the VM.
+
+        ``reason``: a ``PowerReason``, or "".
+        """
         holder = VirtualMachine.operation_id
         statement = update(VirtualMachine).where(
             VirtualMachine.id == vm_id,
@@ -184,6 +189,7 @@ class VmRepository(Repository[VirtualMachine]):
             await self._changed(
                 statement.values(
                     state=new.value,
+                    status_reason=reason,
                     generation=VirtualMachine.generation + 1,
                     updated_at=self._clock(),
                     **values,

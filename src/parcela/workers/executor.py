@@ -2,14 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 
 import structlog
 
 from parcela.core.lifecycle import OperationState, StepState
 from parcela.core.tasks import end
-from parcela.hypervisors.errors import DriverError, FatalDriverError, HostUnreachableError, RetryableDriverError
+from parcela.hypervisors.errors import (
+    DriverError,
+    FatalDriverError,
+    HostUnreachableError,
+    RetryableDriverError,
+    VmPausedError,
+)
 from parcela.services.drivers import HostDrivers
 from parcela.services.operations.destructions import CANCELLED
 from parcela.services.operations.journal import Journal, Lease, LeaseLostError, StepRow
@@ -28,6 +34,11 @@ Pause = Callable[[float], Awaitable[None]]
 
 class StepFailedError(Exception):
     """A step failed for good; the text is public."""
+
+    def __init__(self, message: str, step: StepRow) -> None:
+        """Take the text and the step."""
+        super().__init__(message)
+        self.step = step
 
 
 class OperationExecutor:
@@ -114,7 +125,7 @@ class OperationExecutor:
             return OperationState.CANCELLED, CANCELLED
         failed_before = [s.key for s in steps if s.state is StepState.FAILED]
         if errors or failed_before:
-            return OperationState.FAILED, "; ".join(errors) or f"Failed: {', '.join(failed_before)}"
+            return OperationState.FAILED, _told(steps, errors) or f"Failed: {', '.join(failed_before)}"
         return OperationState.SUCCEEDED, ""
 
     async def _leave(self, lease: Lease, steps: Iterable[StepRow]) -> None:
@@ -143,14 +154,14 @@ class OperationExecutor:
         backwards = [replace(s, depends_on=tuple(users[s.key])) for s in todo]
         errors = await self._walk(lease, _Walk(backwards, done=[]), undo=True, stop_on_error=False)
         if errors:
-            await self._journal.finish(lease, OperationState.STUCK, "; ".join(errors))
+            await self._journal.finish(lease, OperationState.STUCK, "; ".join(str(error) for error in errors))
         else:
             ended = OperationState.CANCELLED if cancelled else OperationState.FAILED
             await self._journal.finish(lease, ended, "")
 
-    async def _walk(self, lease: Lease, walk: "_Walk", *, undo: bool, stop_on_error: bool) -> list[str]:
-        """Run the graph; the error sentences of the steps that failed."""
-        errors: list[str] = []
+    async def _walk(self, lease: Lease, walk: "_Walk", *, undo: bool, stop_on_error: bool) -> list[StepFailedError]:
+        """Run the graph; the errors of the steps that failed."""
+        errors: list[StepFailedError] = []
         hopeless = asyncio.Event()  # it will be undone anyway: nothing is repeated any more
         running: dict[asyncio.Task[None], StepRow] = {}
         try:
@@ -167,7 +178,7 @@ class OperationExecutor:
                         task.result()
                         walk.finish(step.key)
                     except StepFailedError as exc:
-                        errors.append(str(exc))
+                        errors.append(exc)
                         walk.fail(step.key)
                         if stop_on_error:
                             hopeless.set()
@@ -246,8 +257,9 @@ class OperationExecutor:
 
     async def _give_up(self, lease: Lease, step: StepRow, exc: DriverError, *, undo: bool) -> None:
         log.warning("step.failed", step=step.key, undo=undo, message=exc.message, internal=exc.internal)
-        await self._journal.fail_step(lease, step, exc.message, undo=undo)
-        raise StepFailedError(exc.message) from exc
+        paused = exc.reason if isinstance(exc, VmPausedError) else None
+        await self._journal.fail_step(lease, step, exc.message, undo=undo, paused=paused)
+        raise StepFailedError(exc.message, step) from exc
 
     async def _wait(self, lease: Lease, delay_s: float, hopeless: asyncio.Event, *, undo: bool) -> bool:
         """Wait before the next attempt; True when a cancel request ended the waiting, and with it the step."""
@@ -264,6 +276,16 @@ class OperationExecutor:
         finally:
             await end(*waits)
         return cancelled.is_set()
+
+
+def _told(steps: Sequence[StepRow], errors: Sequence[StepFailedError]) -> str:
+    """What failed on which VM, and how many others are done: where there are several, one does not stop the others."""
+    vms = {step.vm_id for step in steps if step.vm_id}
+    failed = {error.step.vm_id for error in errors if error.step.vm_id}
+    if len(vms) < 2 or not failed:
+        return "; ".join(str(error) for error in errors)
+    told = "; ".join(f"{error.step.vm_name}: {error}" if error.step.vm_name else str(error) for error in errors)
+    return f"{told} ({len(failed)} of {len(vms)} VMs failed)"
 
 
 def _attempts(count: int) -> str:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 
 from parcela.api.schemas.common import AllowedActions, Body, Schema
 from parcela.core.lifecycle import CrashPolicy, DesiredState, VmState
+from parcela.core.power import PowerReason
 from parcela.core.topology.document import MAX_USER_DATA_BYTES
 from parcela.services.catalogue_rules import TEXT_PATTERN
 from parcela.services.consoles import ConsoleKind
@@ -104,6 +105,12 @@ class VmRead(Schema):
     slice: str | None
     host: str | None
     error: str
+    status_reason: str = Field(
+        description="Why it is paused or off, where the hypervisor tells: "
+        + ", ".join(f"`{reason}`" for reason in PowerReason)
+        + "; or empty",
+        examples=["no_space"],
+    )
     crash_policy: CrashPolicy
     operation_id: int | None = Field(description="The operation that works on it now")
     ready_at: datetime | None = Field(description="When the guest said that it is ready")

@@ -32,6 +32,7 @@ COLUMNS = (
 )
 DETAILS = (
     *COLUMNS,
+    ("reason", "status_reason"),
     ("wanted", "desired"),
     ("flavour", "flavour"),
     ("crash policy", "crash_policy"),

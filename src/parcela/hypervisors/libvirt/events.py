@@ -9,6 +9,7 @@ from uuid import UUID
 
 import libvirt
 
+from parcela.core.power import PowerReason
 from parcela.core.tasks import is_set_within
 from parcela.hypervisors.spec import DriverEvent, VmEventKind
 
@@ -66,6 +67,8 @@ class EventHub:
         self._subscribers: dict[object, Callable[[DriverEvent], None]] = {}
         self._watches: dict[UUID, list[VmWatch]] = {}
         self._last_reboot_s: dict[UUID, float] = {}
+        self.io_errors: dict[UUID, PowerReason] = {}
+        """Why QEMU paused which VMs: libvirt's state says only that there was an I/O error."""
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Set the loop events are handed to."""
@@ -75,6 +78,7 @@ class EventHub:
         """Subscribe to a new connection's events; the registrations end with the connection."""
         connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._lifecycle, None)
         connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._reboot, None)
+        connection.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON, self._io_error, None)
 
     def subscribe(self, callback: Callable[[DriverEvent], None]) -> Callable[[], None]:
         """See ``VmEvents.subscribe``."""
@@ -121,7 +125,7 @@ class EventHub:
             for watch in watches:
                 watch.notify()
 
-    # The next two run in libvirt's event thread, where no call into libvirt is allowed.
+    # The next three run in libvirt's event thread, where no call into libvirt is allowed.
 
     def _lifecycle(
         self, _connection: libvirt.virConnect, domain: libvirt.virDomain, event: int, detail: int, _opaque: object
@@ -133,14 +137,33 @@ class EventHub:
     def _reboot(self, _connection: libvirt.virConnect, domain: libvirt.virDomain, _opaque: object) -> None:
         self._hand_over(VmEventKind.REBOOTED, UUID(domain.UUIDString()))
 
-    def _hand_over(self, kind: VmEventKind, uuid: UUID) -> None:
+    def _io_error(
+        self,
+        _connection: libvirt.virConnect,
+        domain: libvirt.virDomain,
+        path: str,
+        _alias: str,
+        action: int,
+        reason: str,
+        _opaque: object,
+    ) -> None:
+        if action == libvirt.VIR_DOMAIN_EVENT_IO_ERROR_PAUSE:
+            log.warning("VM %s: QEMU pauses it, %s could not be written (%s)", domain.UUIDString(), path, reason)
+            why = PowerReason.NO_SPACE if reason == "enospc" else PowerReason.IO_ERROR
+            self._hand_over(VmEventKind.PAUSED, UUID(domain.UUIDString()), why)
+
+    def _hand_over(self, kind: VmEventKind, uuid: UUID, why: PowerReason | None = None) -> None:
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
-                self._loop.call_soon_threadsafe(self._vm_event, kind, uuid)
+                self._loop.call_soon_threadsafe(self._vm_event, kind, uuid, why)
 
-    def _vm_event(self, kind: VmEventKind, uuid: UUID) -> None:
+    def _vm_event(self, kind: VmEventKind, uuid: UUID, why: PowerReason | None = None) -> None:
         if not self._is_ours(uuid):
             return
+        if why is not None:
+            self.io_errors[uuid] = why
+        elif kind is not VmEventKind.PAUSED:
+            self.io_errors.pop(uuid, None)
         if kind is VmEventKind.REBOOTED:
             now_s = asyncio.get_running_loop().time()
             if now_s - self._last_reboot_s.get(uuid, float("-inf")) < REBOOT_DEBOUNCE_S:

@@ -7,10 +7,12 @@ from uuid import UUID
 
 import libvirt
 
+from parcela.core.power import PowerReason
 from parcela.core.tasks import is_set_within
-from parcela.hypervisors.errors import FatalDriverError
+from parcela.hypervisors.errors import FatalDriverError, VmPausedError
 from parcela.hypervisors.libvirt.context import HostContext, find_domain, require_domain
 from parcela.hypervisors.libvirt.failures import is_code, refused
+from parcela.hypervisors.libvirt.reasons import current_fault
 from parcela.hypervisors.libvirt.taps import Port
 from parcela.hypervisors.libvirt.xml.domain import without_cpu_limit
 from parcela.hypervisors.libvirt.xml.ports import read_ports, with_own_taps
@@ -23,6 +25,8 @@ POLL_S = 1.0
 # A guest that is still booting does not notice the button; pressing it again does no harm.
 PRESS_AGAIN_S = 5.0
 REBOOT_TIMEOUT_S = 30.0
+# How long a guest that was paused because of a fault is watched after it was resumed.
+PAUSED_AGAIN_S = 3.0
 # The kernel breaks off the check of a BPF program (libvirt's rules for a guest's devices) when a signal comes to
 # libvirtd meanwhile, such as the end of another QEMU. It passes at once; libbpf also tries five times.
 START_ATTEMPTS = 5
@@ -74,7 +78,7 @@ class PowerActions:
             host.taps.ensure(uuid, ports)
             return ports
 
-        def work(connection: libvirt.virConnect) -> None:
+        def work(connection: libvirt.virConnect) -> bool:
             domain = require_domain(connection, host.installation, uuid)
             power = current_power(domain)
             if power in OFF:
@@ -87,11 +91,13 @@ class PowerActions:
                         raise
                     raise fatal from error
             elif power is PowerState.PAUSED and not paused:
-                _tolerating(domain.resume, PowerState.RUNNING, domain)
+                return True
+            return False
 
         async with host.alone(uuid):
             await self.admit_nat_ports(await host.calls.run(f"make the taps of VM {uuid}", prepare))
-            await host.calls.run(f"start VM {uuid}", work)
+            if await host.calls.run(f"start VM {uuid}", work):
+                await self._go_on(uuid, "start")
 
     def _create(self, connection: libvirt.virConnect, domain: libvirt.virDomain, *, paused: bool) -> None:
         flags = libvirt.VIR_DOMAIN_START_PAUSED if paused else 0
@@ -124,6 +130,9 @@ class PowerActions:
                 _tolerating(domain.resume, PowerState.RUNNING, domain)
             return not _while_on(lambda: domain.shutdownFlags(libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN), domain)
 
+        if await self._fault(uuid) is not None:
+            return False
+
         with host.events.watching(uuid) as watch:
             while True:
                 if loop.time() >= press_at_s:
@@ -134,8 +143,16 @@ class PowerActions:
                 if left_s <= 0:
                     return await self._power(uuid) in OFF
                 await watch.news(min(POLL_S, left_s))
-                if await self._power(uuid) in OFF:
-                    return True
+                ended = await self._ended(uuid)
+                if ended is not None:
+                    return ended
+
+    async def _ended(self, uuid: UUID) -> bool | None:
+        """True when it is off, False when what it wrote while it shut down has filled the host's disk, None else."""
+        power = await self._power(uuid)
+        if power in OFF:
+            return True
+        return False if power is PowerState.PAUSED and await self._fault(uuid) is not None else None
 
     async def power_off(self, uuid: UUID) -> None:
         """See ``Driver.power_off``."""
@@ -152,17 +169,28 @@ class PowerActions:
         """See ``Driver.reboot``."""
         host = self._host
 
-        def press(connection: libvirt.virConnect) -> None:
-            domain = require_domain(connection, host.installation, uuid)
-            power = current_power(domain)
-            if power in OFF:
-                raise FatalDriverError(f"VM {uuid} is switched off")
-            if power is PowerState.PAUSED:
-                domain.resume()
-            domain.reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
-
         def reset(connection: libvirt.virConnect) -> None:
             require_domain(connection, host.installation, uuid).reset(0)
+
+        if await self._fault(uuid) is None:
+            if await self._reboots_by_itself(uuid):
+                return
+            if await self._power(uuid) in OFF:
+                await self.start_vm(uuid)
+                return
+        await host.calls.run(f"reset VM {uuid}", reset)
+        host.note_reboot(uuid)
+        await self._go_on(uuid, "reboot")
+
+    async def _reboots_by_itself(self, uuid: UUID) -> bool:
+        """Press the button until it reboots; False when it does not, or is off."""
+        host = self._host
+
+        def press(connection: libvirt.virConnect) -> None:
+            domain = self._switched_on(connection, uuid)
+            if current_power(domain) is PowerState.PAUSED:
+                domain.resume()
+            domain.reboot(libvirt.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN)
 
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + REBOOT_TIMEOUT_S
@@ -172,37 +200,68 @@ class PowerActions:
             while not rebooted.is_set() and loop.time() < deadline_s:
                 if not await is_set_within(rebooted, PRESS_AGAIN_S):
                     # libvirt's reboot is a shutdown with a promise to reset: repeat the button while it boots.
-                    if await self._power(uuid) in OFF:
-                        break
+                    if await self._ended(uuid) is not None:
+                        return False
                     await host.calls.run(f"reboot VM {uuid}", press)
-            if not rebooted.is_set():
-                if await self._power(uuid) in OFF:
-                    await self.start_vm(uuid)
-                    return
-                await host.calls.run(f"reset VM {uuid}", reset)
-                host.note_reboot(uuid)
+            return rebooted.is_set()
 
     async def suspend(self, uuid: UUID) -> None:
         """See ``Driver.suspend``."""
-        await self._pause(uuid, PowerState.PAUSED)
-
-    async def resume(self, uuid: UUID) -> None:
-        """See ``Driver.resume``."""
-        await self._pause(uuid, PowerState.RUNNING)
-
-    async def _pause(self, uuid: UUID, wanted: PowerState) -> None:
         host = self._host
 
         def work(connection: libvirt.virConnect) -> None:
-            domain = require_domain(connection, host.installation, uuid)
-            power = current_power(domain)
-            if power in OFF:
-                raise FatalDriverError(f"VM {uuid} is switched off")
-            if power is not wanted:
-                _tolerating(domain.suspend if wanted is PowerState.PAUSED else domain.resume, wanted, domain)
+            domain = self._switched_on(connection, uuid)
+            if current_power(domain) is not PowerState.PAUSED:
+                _tolerating(domain.suspend, PowerState.PAUSED, domain)
 
-        verb = "pause" if wanted is PowerState.PAUSED else "resume"
-        await host.calls.run(f"{verb} VM {uuid}", work)
+        await host.calls.run(f"pause VM {uuid}", work)
+
+    async def resume(self, uuid: UUID) -> None:
+        """See ``Driver.resume``."""
+        await self._go_on(uuid, "resume")
+
+    def _switched_on(self, connection: libvirt.virConnect, uuid: UUID) -> libvirt.virDomain:
+        domain = require_domain(connection, self._host.installation, uuid)
+        if current_power(domain) in OFF:
+            raise FatalDriverError(f"VM {uuid} is switched off")
+        return domain
+
+    async def _go_on(self, uuid: UUID, verb: str) -> None:
+        """Resume it. After a fault, watch whether it is paused again: libvirt says "done" before the guest has written.
+
+        QEMU repeats the write that failed as soon as it goes on, so a few seconds tell.
+        """
+        host = self._host
+
+        def work(connection: libvirt.virConnect) -> bool:
+            domain = self._switched_on(connection, uuid)
+            if current_power(domain) is not PowerState.PAUSED:
+                return False
+            was_fault = current_fault(domain) is not None
+            _tolerating(domain.resume, PowerState.RUNNING, domain)
+            return was_fault
+
+        loop = asyncio.get_running_loop()
+        with host.events.watching(uuid) as watch:
+            if not await host.calls.run(f"{verb} VM {uuid}", work):
+                return
+            deadline_s = loop.time() + PAUSED_AGAIN_S
+            while True:
+                fault = await self._fault(uuid)
+                if fault is not None:
+                    raise VmPausedError(f"{verb} VM {uuid}", fault)
+                left_s = deadline_s - loop.time()
+                if left_s <= 0:
+                    return
+                await watch.news(left_s)
+
+    async def _fault(self, uuid: UUID) -> PowerReason | None:
+        """Why QEMU paused it, when it did so because of a fault."""
+        host = self._host
+        return await host.watch.run(
+            f"ask for the state of VM {uuid}",
+            lambda connection: current_fault(require_domain(connection, host.installation, uuid)),
+        )
 
     async def _power(self, uuid: UUID) -> PowerState:
         host = self._host

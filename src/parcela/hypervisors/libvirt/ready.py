@@ -6,8 +6,11 @@ from uuid import UUID
 
 import libvirt
 
+from parcela.hypervisors.errors import VmPausedError
 from parcela.hypervisors.libvirt.context import HostContext, require_domain
 from parcela.hypervisors.libvirt.power import OFF, current_power
+from parcela.hypervisors.libvirt.reasons import current_fault
+from parcela.hypervisors.spec import PowerState
 
 POLL_S = 0.15
 # Events say at once when a VM stops; this is for those that were lost.
@@ -57,7 +60,12 @@ class ReadyActions:
         host = self._host
 
         def is_off(connection: libvirt.virConnect) -> bool:
-            return current_power(require_domain(connection, host.installation, uuid)) in OFF
+            domain = require_domain(connection, host.installation, uuid)
+            power = current_power(domain)
+            fault = current_fault(domain) if power is PowerState.PAUSED else None
+            if fault is not None:
+                raise VmPausedError(f"boot VM {uuid}", fault)
+            return power in OFF
 
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + timeout_s

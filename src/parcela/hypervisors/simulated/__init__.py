@@ -24,7 +24,8 @@ lost). Calls of one effect have no middle of their own: there MIDDLE is just bef
 =====================================================================  ==============================================
 
 **Accidents** (methods of the world): ``disconnect_host``, ``reconnect_host``, ``crash_host``, ``crash_vm``,
-``stop_vm``, ``remove_vm``, ``remove_segment``, ``add_foreign_domain``, ``add_partial_vm``.
+``stop_vm``, ``pause_vm``, ``remove_vm``, ``remove_segment``, ``add_foreign_domain``, ``add_partial_vm``; full and
+broken disks: ``fill_disk`` and ``free_disk`` of a host, ``break_disk`` and ``mend_disk`` of a VM.
 
 **Evidence**: ``world.calls`` (method, host, uuid, VM name), ``world.count(Effect.OVERLAY_MADE, uuid)``,
 ``world.peak(host)`` (most vCPUs, MiB and GiB ever defined at one instant), ``world.where(uuid)``, ``world.vm(uuid)``,

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from uuid import UUID
 
+from parcela.core.power import FAULTS
+from parcela.hypervisors.errors import VmPausedError
 from parcela.hypervisors.simulated.copies import SimulatedCopies
 from parcela.hypervisors.simulated.machine import SimVm
 from parcela.hypervisors.simulated.power import SimulatedPower
@@ -104,6 +106,8 @@ class SimulatedDriver(SimulatedVms, SimulatedPower, SimulatedCopies):
                 self._check_reachable()
                 if vm.guest is None:
                     return False
+                if vm.reason is not None and vm.reason in FAULTS:
+                    raise VmPausedError(f"boot VM {vm.spec.name}", vm.reason)
                 if vm.guest.has_printed(marker):
                     return True
                 left_s = deadline - self._world.timing.clock()
@@ -130,4 +134,4 @@ def _observed(vm: SimVm) -> VmObservation:
         learnt = vm.guest.addresses
         leases = tuple((n.mac, learnt[n.mac].partition("/")[0]) for n in vm.spec.nics if n.dhcp and n.mac in learnt)
     power = vm.power if vm.defined else PowerState.STOPPED
-    return VmObservation(vm.spec.uuid, vm.spec.slice_uuid, power, vm.defined, leases)
+    return VmObservation(vm.spec.uuid, vm.spec.slice_uuid, power, vm.defined, leases, vm.reason if vm.defined else None)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from uuid import UUID
 
+from parcela.core.power import FAULTS, PowerReason
 from parcela.hypervisors.simulated.faults import Faults
 from parcela.hypervisors.simulated.guest import Guest, Outside, Wish
 from parcela.hypervisors.simulated.machine import Effect, HostSize, Ledger, SimSegment, SimVm, Usage
@@ -29,6 +30,7 @@ class SimHost:
         self.size = size
         self.reachable = True
         self.obstacle = ""  # what the host says keeps VMs from starting; a switch for tests
+        self.is_full = False  # its disk: whatever writes is paused, nothing new can be made
         self.changed = Signal()  # reachability
         self.images: set[str] = set()
         self.images_used_at: dict[str, float] = {}  # by the clock of the world; what is missing is old
@@ -76,7 +78,7 @@ class SimHost:
                 self.restart(vm)
                 return self.advance(vm)
             case Wish.POWER_OFF:
-                self.switch_off(vm)
+                self.switch_off(vm, reason=PowerReason.BY_GUEST)
             case Wish.CRASH:
                 self.switch_off(vm, PowerState.CRASHED)
         return FOREVER_S
@@ -156,21 +158,25 @@ class SimHost:
         outside = Outside(lambda address: self.ping(vm, address), self.lease, vm.changed)
         vm.guest = Guest(vm.spec, vm.files if vm.files is not None else {}, outside)
         vm.guest.boot(self._boot_s(vm))
-        vm.power = PowerState.PAUSED
+        vm.power, vm.reason = PowerState.PAUSED, PowerReason.BY_HAND
         self._ledger.note(Effect.VM_STARTED, vm.spec.uuid)
         self.emit(VmEventKind.STARTED, vm)
         if paused:
             self.emit(VmEventKind.PAUSED, vm)
         else:
-            vm.power = PowerState.RUNNING
+            vm.power, vm.reason = PowerState.RUNNING, None
             vm.guest.go(self._timing.clock())
             self.advance(vm)
+            self.write(vm)
 
-    def switch_off(self, vm: SimVm, power: PowerState = PowerState.STOPPED) -> None:
-        """Off at once; nothing when it is off. ``power`` says how it is found afterwards."""
+    def switch_off(
+        self, vm: SimVm, power: PowerState = PowerState.STOPPED, reason: PowerReason = PowerReason.BY_HAND
+    ) -> None:
+        """Off at once; nothing when it is off. ``power`` and ``reason`` say how it is found afterwards."""
         if vm.is_active:
             vm.power = power
             vm.guest = None
+            vm.reason = None if power is PowerState.CRASHED else reason
             self._ledger.note(Effect.VM_STOPPED, vm.spec.uuid)
             self.emit(VmEventKind.CRASHED if power is PowerState.CRASHED else VmEventKind.STOPPED, vm)
 
@@ -178,25 +184,35 @@ class SimHost:
         """Begin a new boot in the same domain: the serial history and the consoles stay."""
         if vm.guest is not None:
             vm.guest.boot(self._boot_s(vm))
-            vm.power = PowerState.RUNNING
+            vm.power, vm.reason = PowerState.RUNNING, None
             vm.guest.go(self._timing.clock())
             self.emit(VmEventKind.REBOOTED, vm)
             self.advance(vm)
+            self.write(vm)
 
-    def pause(self, vm: SimVm) -> None:
+    def write(self, vm: SimVm) -> None:
+        """A running guest writes: it is paused when its disk is broken or its host's is full."""
+        fault = vm.broken or (PowerReason.NO_SPACE if self.is_full else None)
+        if fault is not None:
+            self.pause(vm, fault)
+
+    def pause(self, vm: SimVm, reason: PowerReason = PowerReason.BY_HAND) -> None:
         """Pause a running VM."""
         if vm.guest is not None and vm.power is PowerState.RUNNING:
             vm.guest.halt(self._timing.clock())
-            vm.power = PowerState.PAUSED
+            vm.power, vm.reason = PowerState.PAUSED, reason
             self.emit(VmEventKind.PAUSED, vm)
 
     def unpause(self, vm: SimVm) -> None:
         """Continue a paused VM."""
         if vm.guest is not None and vm.power is PowerState.PAUSED:
-            vm.power = PowerState.RUNNING
+            was_fault = vm.reason in FAULTS
+            vm.power, vm.reason = PowerState.RUNNING, None
             vm.guest.go(self._timing.clock())
             self.emit(VmEventKind.RESUMED, vm)
             self.advance(vm)
+            if was_fault:
+                self.write(vm)  # the write that failed is repeated at once
 
     def _boot_s(self, vm: SimVm) -> float:
         return self._timing.boot_s if self._faults.boots(vm.spec.name) else FOREVER_S

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from parcela.core.power import PowerReason
 from parcela.hypervisors.simulated.faults import Target
 from parcela.hypervisors.simulated.guest import Guest
 from parcela.hypervisors.simulated.timing import Signal
@@ -93,6 +94,8 @@ class SimVm:
         defined: whether there is a domain; False when only files are left.
         files: what its overlay holds; None when there is no overlay.
         guest: its current run; None when it is off.
+        broken: fault that its disk has whenever it writes; None for none.
+        reason: why it is paused or off.
         serial: the stream that has its serial line now, or had it last.
         changed: notified when it printed something or its power state changed.
     """
@@ -104,6 +107,8 @@ class SimVm:
     power: PowerState = PowerState.STOPPED
     files: dict[str, str] | None = None
     guest: Guest | None = None
+    broken: PowerReason | None = None
+    reason: PowerReason | None = None
     serial: "EndableStream | None" = None
     changed: Signal = field(default_factory=Signal)
 

@@ -2,7 +2,8 @@
 
 from uuid import UUID
 
-from parcela.hypervisors.errors import FatalDriverError
+from parcela.core.power import FAULTS
+from parcela.hypervisors.errors import FatalDriverError, VmPausedError
 from parcela.hypervisors.simulated.calls import HostCalls
 from parcela.hypervisors.simulated.machine import SimVm
 from parcela.hypervisors.spec import PowerState
@@ -17,7 +18,7 @@ class SimulatedPower(HostCalls):
             vm = self._existing(uuid)
             if vm.is_active:
                 if not paused:
-                    self._host.unpause(vm)
+                    self._go_on(vm, "start")
                 return
             self._check_bootable(vm)
             self._host.switch_on(vm, paused=paused)
@@ -26,6 +27,8 @@ class SimulatedPower(HostCalls):
         """See Driver. A paused guest goes on first, for it would not hear the button."""
         async with self._call("shut_down", 0.0, uuid):
             vm = self._existing(uuid)
+            if vm.reason in FAULTS:
+                return False
             self._host.unpause(vm)
             clock = self._world.timing.clock
             deadline = clock() + timeout_s
@@ -36,6 +39,8 @@ class SimulatedPower(HostCalls):
                 self._check_reachable()
                 if not vm.is_active:
                     return True
+                if vm.reason in FAULTS:
+                    return False
                 now = clock()
                 if not pressed and vm.guest is not None and self._hears(vm):
                     vm.guest.press_power_button(now + self._world.timing.shutdown_s)
@@ -55,7 +60,9 @@ class SimulatedPower(HostCalls):
     async def reboot(self, uuid: UUID) -> None:
         """See Driver. A guest that does not react (or is paused) is reset hard and runs afterwards."""
         async with self._call("reboot", self._world.timing.delays.stop_s, uuid):
-            self._host.restart(self._active(uuid, "reboot"))
+            vm = self._active(uuid, "reboot")
+            self._host.restart(vm)
+            self._check_going(vm, "reboot")
 
     async def suspend(self, uuid: UUID) -> None:
         """See Driver."""
@@ -65,7 +72,16 @@ class SimulatedPower(HostCalls):
     async def resume(self, uuid: UUID) -> None:
         """See Driver."""
         async with self._call("resume", self._world.timing.delays.pause_s, uuid):
-            self._host.unpause(self._active(uuid, "resume"))
+            self._go_on(self._active(uuid, "resume"), "resume")
+
+    def _go_on(self, vm: SimVm, verb: str) -> None:
+        self._host.unpause(vm)
+        self._check_going(vm, verb)
+
+    def _check_going(self, vm: SimVm, verb: str) -> None:
+        """VmPausedError when it was paused because of a fault as soon as it went on."""
+        if vm.reason is not None and vm.reason in FAULTS:
+            raise VmPausedError(f"{verb} VM {vm.spec.name}", vm.reason)
 
     def _hears(self, vm: SimVm) -> bool:
         return vm.power is PowerState.RUNNING and self._world.faults.hears_power_button(vm.spec.name)

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from parcela.hypervisors.errors import FatalDriverError, RetryableDriverError, UnsupportedError
+from parcela.hypervisors.errors import FatalDriverError, RetryableDriverError, UnsupportedError, no_space
 from parcela.hypervisors.simulated.calls import HostCalls, digest_fits
 from parcela.hypervisors.simulated.machine import Effect, SimVm
 from parcela.hypervisors.spec import Capability, ImageSpec, SegmentKind, SegmentSpec, VmSpec
@@ -27,6 +27,7 @@ class SimulatedVms(HostCalls):
                 if not await digest_fits(path, sha256):
                     raise FatalDriverError(f"the image file {path} does not have the digest {sha256}")
             if image.sha256 not in self._host.images:
+                self._require_space("copy an image")
                 self._host.images.add(image.sha256)
                 self._host.images_used_at[image.sha256] = self._world.timing.clock()
                 self._world.effects[Effect.IMAGE_COPIED, image.sha256] += 1
@@ -63,6 +64,8 @@ class SimulatedVms(HostCalls):
             if vm is not None and vm.defined and vm.files is not None:
                 return
             self._check_parts(spec)
+            if vm is None or vm.files is None:
+                self._require_space(f"make VM {spec.name}")
             if vm is None:
                 vm = SimVm(self._host.name, self._installation, spec)
                 self._host.vms[spec.uuid] = vm
@@ -101,6 +104,10 @@ class SimulatedVms(HostCalls):
             await midpoint()
             if self._host.vms.get(uuid) is vm:
                 self._host.forget(vm)
+
+    def _require_space(self, doing: str) -> None:
+        if self._host.is_full:
+            raise no_space(doing, self._host.name)
 
     def _check_parts(self, spec: VmSpec) -> None:
         """FatalDriverError when the image or a segment is missing, or an end of an edge is taken by another VM."""

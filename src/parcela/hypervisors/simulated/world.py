@@ -2,6 +2,7 @@
 
 from uuid import UUID, uuid4
 
+from parcela.core.power import PowerReason
 from parcela.hypervisors.simulated.host import SimHost
 from parcela.hypervisors.simulated.hosts import Hosts
 from parcela.hypervisors.simulated.machine import SimVm
@@ -52,12 +53,39 @@ class SimulatedWorld(Hosts):
         for vm in tuple(host.vms.values()):
             vm.changed.notify()
 
+    def fill_disk(self, name: str) -> None:
+        """The disk of the host is full: running guests write and are paused, and nothing new can be made."""
+        host = self.host(name)
+        host.is_full = True
+        for vm in tuple(host.vms.values()):
+            host.advance(vm)
+            host.write(vm)
+
+    def free_disk(self, name: str) -> None:
+        """There is space again; what is paused stays so."""
+        self.host(name).is_full = False
+
     # ---- accidents to VMs, behind the back of the control plane
 
     def crash_vm(self, uuid: UUID) -> None:
         """The emulator dies: CRASHED, with its event."""
         host, vm = self._find(uuid)
         host.switch_off(vm, PowerState.CRASHED)
+
+    def break_disk(self, uuid: UUID, reason: PowerReason = PowerReason.IO_ERROR) -> None:
+        """Its disk cannot be written any more: it is paused, and again whenever it goes on."""
+        host, vm = self._find(uuid)
+        vm.broken = reason
+        host.write(vm)
+
+    def mend_disk(self, uuid: UUID) -> None:
+        """Its disk can be written again; it stays paused."""
+        self._find(uuid)[1].broken = None
+
+    def pause_vm(self, uuid: UUID, reason: PowerReason = PowerReason.BY_HAND) -> None:
+        """Somebody or something pauses it on the host."""
+        host, vm = self._find(uuid)
+        host.pause(vm, reason)
 
     def stop_vm(self, uuid: UUID) -> None:
         """Somebody switches it off by hand, with its event."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import structlog
 
 from parcela.core.lifecycle import VM_TRANSITIONS, OperationState, StepState, VmState
+from parcela.core.power import PowerReason, fault_of
 from parcela.core.settings import Settings
 from parcela.db.constraints import is_transient
 from parcela.models import Operation, OperationStep
@@ -48,6 +49,7 @@ class StepRow:
     host_id: int = 0
     host_vcpus: int = 0
     vm_id: int = 0
+    vm_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +174,10 @@ class Journal:
             operation = await uow.operations.get(lease.operation_id)
             rows = await uow.operations.steps(lease.operation_id)
             hosts = await uow.hosts.get_many({row.host_id for row in rows if row.host_id is not None})
+            vms = await uow.vms.get_many({row.vm_id for row in rows if row.vm_id is not None})
             to_stop = await is_to_stop(uow, operation)
         vcpus = {host.id: host.vcpus for host in hosts.values()}
+        names = {vm.id: vm.name for vm in vms.values()}
         steps = [
             StepRow(
                 row.id,
@@ -185,6 +189,7 @@ class Journal:
                 host_id=row.host_id or 0,
                 host_vcpus=vcpus.get(row.host_id or 0, 0),
                 vm_id=row.vm_id or 0,
+                vm_name=names.get(row.vm_id or 0, ""),
             )
             for row in rows
         ]
@@ -258,13 +263,18 @@ class Journal:
         if new is not None:
             await self._vm_state(uow, operation, row.vm_id, new, **extra)
 
-    async def fail_step(self, lease: Lease, step: StepRow, message: str, *, undo: bool) -> None:
-        """It failed for good."""
+    async def fail_step(
+        self, lease: Lease, step: StepRow, message: str, *, undo: bool, paused: PowerReason | None = None
+    ) -> None:
+        """It failed for good; ``paused``: the fault that its VM is paused for, when that is known."""
 
         async def write(uow: UnitOfWork, operation: Operation, row: OperationStep) -> None:
             row.state = (StepState.UNDO_FAILED if undo else StepState.FAILED).value
             row.finished_at, row.message = uow.clock(), message[:1000]
-            if row.vm_id is not None:
+            if row.vm_id is not None and paused is not None:
+                facts = {"error": fault_of(paused), "reason": paused.value}
+                await self._vm_state(uow, operation, row.vm_id, VmState.PAUSED, **facts)
+            elif row.vm_id is not None:
                 await self._vm_state(uow, operation, row.vm_id, VmState.ERROR, error=message[:1000])
             _tell_step(uow, operation, row)
 
@@ -322,6 +332,8 @@ class Journal:
             log.warning("journal.vm_state_not_set", vm_id=vm_id, state=new.value, operation_id=operation.id)
             return
         facts = {"state": new.value, "error": values.get("error", "")}
+        if values.get("reason"):
+            facts["reason"] = values["reason"]
         uow.add_event(
             "vm.state",
             owner_id=operation.owner_id,

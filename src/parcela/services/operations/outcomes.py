@@ -7,6 +7,7 @@ from parcela.core.lifecycle import (
     VmState,
     settled_slice_state,
 )
+from parcela.core.power import FAULTS
 from parcela.models import Operation, VirtualMachine
 from parcela.repositories.operations import DESTRUCTIONS
 from parcela.repositories.uow import UnitOfWork
@@ -59,7 +60,8 @@ async def _settle_vms(uow: UnitOfWork, operation: Operation, state: OperationSta
         await _settle_update(uow, operation, vms[0], succeeded=succeeded)
     elif not succeeded:
         # What was not done is no longer wanted; a repeat asks for it again. Deletion stays wanted.
-        for vm in vms:
+        # But for those that a fault has paused: nobody wanted that, so they differ from what is wanted, and show it.
+        for vm in (vm for vm in vms if vm.status_reason not in FAULTS):
             if vm.state in SETTLED and vm.desired != DesiredState.DELETED.value:
                 await uow.vms.update_fields([vm.id], desired=vm.state)
 
@@ -101,7 +103,7 @@ async def observed_slice_state(uow: UnitOfWork, slice_id: int) -> SliceState:
     """State that follows from the slice's VMs."""
     vms = await uow.vms.of_slice(slice_id)
     settled = settled_slice_state([(VmState(vm.state), DesiredState(vm.desired)) for vm in vms])
-    if settled is SliceState.RUNNING and any(vm.error for vm in vms):
+    if settled in {SliceState.RUNNING, SliceState.PAUSED} and any(vm.error for vm in vms):
         return SliceState.DEGRADED
     return settled
 

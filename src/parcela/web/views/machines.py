@@ -36,6 +36,7 @@ class Machine:
     """A machine.
 
     Attributes:
+        reason: a ``PowerReason``, or "".
         is_on: whether its console answers.
         has_console: whether the reader may open it now.
         actions: the usual ones of those that the reader may take now; ``more`` are the others.
@@ -45,6 +46,7 @@ class Machine:
     name: str
     state: VmState
     error: str
+    reason: str
     is_on: bool
     is_ready: bool
     size: tuple[int, int, int]
@@ -84,6 +86,7 @@ def _machine(vm: VirtualMachine, ports: tuple[Port, ...], allowed: Sequence[str]
         name=vm.name,
         state=state,
         error=vm.error,
+        reason=vm.status_reason,
         is_on=state in VM_OPEN and vm.host_id is not None,
         is_ready=vm.ready_at is not None,
         size=(vm.cores, vm.memory_mib, vm.disk_gib),

@@ -1,8 +1,8 @@
 """VM drift.
 
 Repairs: a row whose observed state is not what the hypervisor says (the QEMU died, somebody used virsh, the guest
-switched itself off, the host was rebooted); addresses learnt from DHCP. A crashed VM shows ``error``, or is started
-again when its policy says so.
+switched itself off, the host was rebooted, QEMU paused it because its disk is full), and the reason of it; addresses
+learnt from DHCP. A crashed VM shows ``error``, or is started again when its policy says so.
 
 Must not touch: VMs an operation works on; rows that changed after the look at the hypervisor; desired states; anything
 on the hypervisor (an operation does that).
@@ -10,10 +10,12 @@ on the hypervisor (an operation does that).
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from parcela.core.errors import ParcelaError
 from parcela.core.lifecycle import Action, CrashPolicy, DesiredState, VmState
+from parcela.core.power import DISK_FAULTS, FAULTS, fault_of
 from parcela.hypervisors.driver import Driver
 from parcela.hypervisors.errors import DriverError
 from parcela.hypervisors.spec import PowerState, VmObservation
@@ -35,6 +37,14 @@ CRASHED = "It stopped without being asked to: its QEMU process died."
 VANISHED = (
     "It vanished from its host: somebody removed it there. 'start' makes it again, with its disk if that is left."
 )
+
+
+class Judgement(NamedTuple):
+    """What a row should show; ``reason`` is a ``PowerReason``, or ""."""
+
+    state: VmState
+    error: str
+    reason: str = ""
 
 
 class VmDrift:
@@ -79,14 +89,15 @@ class VmDrift:
         leases: list[tuple[str, str]] = []
         for row in rows:
             found = seen.get(row.uuid)
-            new, error = judge(VmState(row.state), row.error, found)
-            if (new.value, error) != (row.state, row.error):
-                repairs += await self._change(row, new, error, looked_at)
+            new = judge(VmState(row.state), row.error, row.status_reason, found)
+            if new != (row.state, row.error, row.status_reason):
+                repairs += await self._change(row, new, looked_at)
             elif found is not None:
                 leases += found.addresses
         return repairs + (await self._leases(leases) if leases else 0)
 
-    async def _change(self, row: Judged, new: VmState, error: str, looked_at: datetime) -> int:
+    async def _change(self, row: Judged, judgement: Judgement, looked_at: datetime) -> int:
+        new, error, reason = judgement
         async with self._uows.write() as uow:
             if row.slice_id is not None:
                 await uow.slices.lock(row.slice_id)  # before its VMs, as everybody does
@@ -94,11 +105,11 @@ class VmDrift:
             if fresh.updated_at >= looked_at or fresh.operation_id is not None:
                 return 0
             changed = await uow.vms.change_state(
-                row.id, new, expected=[VmState(row.state)], operation_id=None, error=error, ready_at=None
+                row.id, new, expected=[VmState(row.state)], operation_id=None, error=error, reason=reason, ready_at=None
             )
             if not changed:
                 return 0
-            self._tell(uow, row, new, error)
+            self._tell(uow, row, judgement)
             if row.slice_id is not None:
                 await settle_slice(uow, row.slice_id)
             await uow.commit()
@@ -119,14 +130,13 @@ class VmDrift:
         return len(news)
 
     @staticmethod
-    def _tell(uow: UnitOfWork, row: Judged, new: VmState, error: str) -> None:
-        uow.add_event(
-            "vm.state",
-            owner_id=row.owner_id,
-            slice_id=row.slice_id,
-            vm_id=row.id,
-            data={"state": new.value, "error": error, "was": row.state, "noticed": True},
-        )
+    def _tell(uow: UnitOfWork, row: Judged, judgement: Judgement) -> None:
+        facts = {"owner_id": row.owner_id, "slice_id": row.slice_id, "vm_id": row.id}
+        new, error, reason = judgement
+        if reason in DISK_FAULTS and reason != row.status_reason:
+            uow.add_event("vm.io_error", data={"reason": reason, "error": error}, **facts)
+        data = {"state": new.value, "error": error, "was": row.state, "noticed": True}
+        uow.add_event("vm.state", data=data | ({"reason": reason} if reason else {}), **facts)
 
     async def _maybe_restart(self, row: Judged) -> None:
         if row.crash_policy != CrashPolicy.RESTART or row.desired != DesiredState.RUNNING:
@@ -139,15 +149,19 @@ class VmDrift:
             log.info("vm_drift.not_restarted", vm_id=row.id, reason=exc.message)
 
 
-def judge(state: VmState, error: str, seen: VmObservation | None) -> tuple[VmState, str]:
-    """(state, error) that a row should show, from what it shows and what the hypervisor has."""
+def judge(state: VmState, error: str, reason: str, seen: VmObservation | None) -> Judgement:
+    """What a row should show, from what it shows (state, error, reason) and what the hypervisor has."""
     if seen is None or not seen.defined:
-        return VmState.ERROR, VANISHED
+        return Judgement(VmState.ERROR, VANISHED)
     observed = OBSERVED[seen.power]
     if observed is VmState.ERROR:
-        return VmState.ERROR, error if state is VmState.ERROR else CRASHED
+        return Judgement(VmState.ERROR, error if state is VmState.ERROR else CRASHED)
     if state is VmState.ERROR and observed is VmState.STOPPED:
-        return state, error  # a stop does not explain away the error; a start or reset does
-    if state is observed:
-        return state, error
-    return observed, ""
+        return Judgement(state, error, reason)  # a stop does not explain away the error; a start or reset does
+    fault = fault_of(seen.reason)
+    if fault and seen.reason is not None:
+        return Judgement(observed, fault, seen.reason.value)
+    if state is observed and reason not in FAULTS:
+        # Whether it was our operation or a hand that paused it is told by who changed the row: nothing to correct.
+        return Judgement(state, error, reason)
+    return Judgement(observed, "", seen.reason.value if seen.reason is not None else "")

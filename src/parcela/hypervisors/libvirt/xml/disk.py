@@ -36,6 +36,10 @@ class Disk:
         driver = leaf(disk, "driver", name="qemu", type=self.format)
         if not self.read_only:
             driver.set("discard", "unmap")
+            # QEMU's own choice pauses the guest for ENOSPC only: a quota that is used up (EDQUOT) would reach the guest
+            # as a broken disk, which its file system answers by going read-only. Of reads the guest decides itself.
+            driver.set("error_policy", "stop")
+            driver.set("rerror_policy", "report")
         leaf(disk, "source", file=self.path)
         if self.base_path is not None:
             base = leaf(disk, "backingStore", type="file")
