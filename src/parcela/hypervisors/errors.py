@@ -2,7 +2,8 @@
 
     DriverError
     ├── RetryableDriverError   the engine repeats the step after ``retry_after_s``
-    │   └── HostUnreachableError   the hypervisor does not answer: operations wait, without using up attempts
+    │   ├── HostUnreachableError   the hypervisor does not answer: operations wait, without using up attempts
+    │   └── NoSpaceError           the file system of the VM folder is full
     └── FatalDriverError       a repeat would fail in the same way: the plan is undone
         ├── UnsupportedError       this provider cannot do it at all; the message says why and what can
         └── VmPausedError          the VM is there, and paused by a fault (its host's disk is full)
@@ -41,6 +42,23 @@ class HostUnreachableError(RetryableDriverError):
     """The hypervisor (libvirtd, the agent) does not answer at all."""
 
 
+class NoSpaceError(RetryableDriverError):
+    """Nothing more fits on the file system of a host's VM folder; space is freed all the time, so it is tried again."""
+
+    def __init__(self, doing: str, host_name: str, *, internal: str = "") -> None:
+        """Say what could not be done where.
+
+        Args:
+            doing: e.g. ``"copy image 4f1c"``.
+            host_name: name of the host.
+            internal: for the log, with the path.
+        """
+        text = (
+            f"could not {doing}: host {host_name} has no space left in its VM folder; an administrator has to free some"
+        )
+        super().__init__(text, internal=internal, retry_after_s=5)
+
+
 class FatalDriverError(DriverError):
     """A repeat of the same call would fail in the same way."""
 
@@ -65,17 +83,3 @@ class VmPausedError(FatalDriverError):
 
 class UnsupportedError(FatalDriverError):
     """This provider or host cannot do it; the message says what can."""
-
-
-def no_space(doing: str, host_name: str, internal: str = "") -> RetryableDriverError:
-    """The error for a host on whose file system nothing more fits; a few seconds may help, space is freed all the time.
-
-    Args:
-        doing: what could not be done, e.g. ``"copy image 4f1c"``.
-        host_name: where.
-        internal: for the log, with the path.
-    """
-    message = (
-        f"could not {doing}: host {host_name} has no space left in its VM folder; an administrator has to free some"
-    )
-    return RetryableDriverError(message, internal=internal, retry_after_s=5)

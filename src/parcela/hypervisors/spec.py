@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from parcela.core.disks import DiskSpace
 from parcela.core.power import PowerReason
 
 
@@ -70,6 +71,7 @@ class HostFacts:
         disk_gib: free plus used space of the file system that holds VM disks, in GiB.
         capabilities: what it can do beyond the core contract.
         obstacle: what keeps every VM from starting and how to mend it, for administrators; "" when nothing is known.
+        space: the same file system, measured now; None when the provider cannot tell.
     """
 
     hypervisor: str
@@ -80,6 +82,7 @@ class HostFacts:
     disk_gib: int
     capabilities: frozenset[Capability] = frozenset()
     obstacle: str = ""
+    space: DiskSpace | None = None
 
 
 @dataclass(frozen=True, slots=True)

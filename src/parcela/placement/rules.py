@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from parcela.placement.filters import capability, disk, memory, obstacle, reachable, repair, state, vcpus
+from parcela.placement.filters import capability, disk, memory, obstacle, reachable, repair, space, state, vcpus
 from parcela.placement.types import HostSnapshot, Rejection, VmRequest, Weigher
 from parcela.placement.weighers import fewest_vms, free_memory, free_vcpus, packing
 
-ALIVE = (state.FILTER, reachable.FILTER, obstacle.FILTER, repair.FILTER)
+ALIVE = (state.FILTER, reachable.FILTER, obstacle.FILTER, repair.FILTER, space.FILTER)
 FILTERS = (*ALIVE, capability.FILTER, vcpus.FILTER, memory.FILTER, disk.FILTER)
 
 BALANCED: tuple[Weigher, ...] = (free_memory.WEIGHER, free_vcpus.WEIGHER, fewest_vms.WEIGHER)

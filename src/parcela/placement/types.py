@@ -28,6 +28,7 @@ class HostSnapshot:
         vms: number of VMs it has.
         under_repair: whether its machine has open corrective maintenance.
         obstacle: whether the last look at it found that no VM can start there.
+        disk_shortage: why its disk is short of space, as the end of a sentence; "" when it is not.
     """
 
     id: int
@@ -45,6 +46,7 @@ class HostSnapshot:
     vms: int = 0
     under_repair: bool = False
     obstacle: bool = False
+    disk_shortage: str = ""
 
     @property
     def vcpus_free(self) -> int:

@@ -7,6 +7,7 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parcela.core.clock import Clock
+from parcela.core.disks import MIB
 from parcela.core.lifecycle import VmState
 from parcela.models import DeliveryState, Host, Operation, VirtualMachine, WebhookDelivery
 from parcela.repositories.operations import ACTIVE, MAY_RUN
@@ -24,6 +25,8 @@ class Statistics:
         vms: (state,), without deleted ones.
         host_capacity, host_used: (host, ``vcpus`` | ``memory_mib`` | ``disk_gib``).
         host_up: (host,): 1 or 0.
+        host_disk_free: (host,): bytes, of hosts that tell.
+        host_disk_low: (host,): 1 when it takes no VM because its disk is short of space.
     """
 
     operations: Numbers
@@ -32,6 +35,8 @@ class Statistics:
     host_capacity: Numbers
     host_used: Numbers
     host_up: Numbers
+    host_disk_free: Numbers
+    host_disk_low: Numbers
 
 
 class StatisticsRepository:
@@ -68,6 +73,12 @@ class StatisticsRepository:
                 )
             },
             host_up={(host.name,): float(host.reachable and host.state == "up") for host in hosts},
+            host_disk_free={
+                (host.name,): float(free_mib * MIB)
+                for host in hosts
+                if (free_mib := host.facts.get("disk_free_mib")) is not None
+            },
+            host_disk_low={(host.name,): float(bool(host.facts.get("disk_shortage"))) for host in hosts},
         )
 
     async def _operations(self) -> Numbers:

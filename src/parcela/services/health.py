@@ -91,6 +91,9 @@ class HealthService:
             if host.reachable and host.facts.get("obstacle"):
                 # No paths here; the log and 'parcela doctor' say why.
                 found.append(Check(name, "down", "no VM can start on it; see the log and 'parcela doctor'"))
+            elif host.reachable and host.facts.get("disk_shortage"):
+                text = f"it takes no new VM: its disk is short of space ({host.facts['disk_shortage']})"
+                found.append(Check(name, "low", text))
             elif host.reachable:
                 found.append(Check(name, "ok", f"{provider}, {host.facts.get('hypervisor', '')}".rstrip(", ")))
             else:

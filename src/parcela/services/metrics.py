@@ -178,6 +178,10 @@ class Metrics(Collector):
         limit = "What may be given away on a host, overcommit included: vCPUs, MiB, GiB"
         yield self._gauge("parcela_host_capacity", limit, found.host_capacity, host, resource)
         yield self._gauge("parcela_host_used", "What is given away on a host", found.host_used, host, resource)
+        free = "Free bytes of the file system with a host's VM disks"
+        yield self._gauge("parcela_host_disk_free_bytes", free, found.host_disk_free, host)
+        low = "1 when a host takes no new VM because its disk is short of space"
+        yield self._gauge("parcela_host_disk_low", low, found.host_disk_low, host)
         yield self._gauge("parcela_host_up", "1 when a host is up and reachable", found.host_up, host)
 
     def _gauge(self, name: str, help_text: str, values: Values, *labels: str) -> Metric:

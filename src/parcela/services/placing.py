@@ -46,6 +46,7 @@ def snapshot(host: Host, vms: int, *, under_repair: bool) -> HostSnapshot:
         vms=vms,
         under_repair=under_repair,
         obstacle=bool(host.facts.get("obstacle")),
+        disk_shortage=str(host.facts.get("disk_shortage", "")),
     )
 
 

@@ -57,7 +57,7 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
     hosts = DrivenHosts(uows, services.drivers)
     reconcilers: list[Reconciler] = [
         DataSpace(services.data_folder),
-        HostLiveness(uows, hosts),
+        HostLiveness(uows, hosts, settings.disk_low),
         VmDrift(uows, hosts, services.vms),
         OrphanSweep(uows, hosts),
         ExpiryNotice(uows, settings.slice_notice_s),

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AliasPath, Field
 
 from parcela.api.schemas.common import Body, Schema
 from parcela.api.schemas.flavours import MAX_ROW_ID, Name, left_out
@@ -79,6 +79,16 @@ class HostRead(Schema):
     used_vcpus: int
     used_memory_mib: int
     used_disk_gib: int
+    disk_free_mib: int | None = Field(
+        default=None,
+        validation_alias=AliasPath("facts", "disk_free_mib"),
+        description="Space in MiB that is really free where VM disks are, as last seen",
+    )
+    disk_shortage: str = Field(
+        default="",
+        validation_alias=AliasPath("facts", "disk_shortage"),
+        description="Why it takes no new VM though it has room to give away: its disk is short of space; or empty",
+    )
     facts: dict[str, Any] = Field(description="What the hypervisor said of itself")
     reachable: bool = Field(description="Whether the last liveness check reached it")
     last_seen_at: datetime | None

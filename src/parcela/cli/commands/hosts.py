@@ -25,11 +25,14 @@ COLUMNS = (
     ("vcpus", lambda row: f"{row['used_vcpus']}/{row['vcpus_limit']}"),
     ("ram mib", lambda row: f"{row['used_memory_mib']}/{row['memory_limit_mib']}"),
     ("disk gib", lambda row: f"{row['used_disk_gib']}/{row['disk_limit_gib']}"),
+    ("free disk", lambda row: "" if row["disk_free_mib"] is None else f"{row['disk_free_mib'] / 1024:.1f} GiB"),
+    ("short of", lambda row: "disk space" if row["disk_shortage"] else ""),
     ("seen", when("last_seen_at")),
     ("error", "last_error"),
 )
 DETAILS = (
     *COLUMNS,
+    ("shortage", "disk_shortage"),
     ("provider", "provider"),
     ("overcommit", lambda row: [row[f"{what}_overcommit"] for what in ("cpu", "memory", "disk")]),
     ("hypervisor", lambda row: row["facts"].get("hypervisor")),

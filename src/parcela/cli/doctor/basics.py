@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from parcela.cli.doctor.report import Check, Finding, Patient, fail, ok, warn
+from parcela.core.disks import DiskSpace
 from parcela.core.errors import ParcelaError
 from parcela.core.open_files import FEW, hard_limit
 from parcela.db.database import Database, ProcessLock
@@ -61,10 +62,16 @@ def data_folder(patient: Patient) -> Finding:
 
 def free_disk(patient: Patient) -> Finding:
     """There is room for images and disks."""
-    place = _existing(patient.settings.data_dir)
+    folder, limit = patient.settings.data_dir, patient.settings.disk_low
+    place = _existing(folder)
     free_gib = shutil.disk_usage(place).free / 1024**3
     text = f"{free_gib:.0f} GiB are free below {place}."
     mend = "Free some, or set PARCELA_DATA_DIR to a larger file system: images and VM disks live there."
+    # The VM folder may be a file system of its own.
+    for short in dict.fromkeys((place, _existing(folder / "hypervisor" / "vms"))):
+        shortage = DiskSpace.of(short).shortage(limit)
+        if shortage:
+            return fail(f"The file system of {short} is short of space: {shortage}. No new VM is taken.", mend)
     if free_gib < TOO_LITTLE_DISK_GIB:
         return fail(text, mend)
     return warn(text, mend) if free_gib < LITTLE_DISK_GIB else ok(text)

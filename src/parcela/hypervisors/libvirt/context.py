@@ -59,7 +59,7 @@ class HostContext:
         self.calls = LibvirtConnection(name, uri, threads=max_calls, name="calls")
         self.watch = LibvirtConnection(name, uri, threads=WATCH_THREADS, name="watch")
         self.layout = layout
-        self.store = DiskStore(layout, installation)
+        self.store = DiskStore(layout, installation, name)
         self.bridges = Bridges(installation)
         self.taps = Taps(installation)
         self.accelerator = accelerator

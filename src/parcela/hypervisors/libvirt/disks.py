@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import errno
 import hashlib
 import os
+import re
 import secrets
 import struct
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,8 +16,9 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
+from parcela.core.disks import FULL, MIB, DiskSpace
 from parcela.core.private_files import create_private
-from parcela.hypervisors.errors import FatalDriverError, HostUnreachableError, RetryableDriverError
+from parcela.hypervisors.errors import FatalDriverError, HostUnreachableError, NoSpaceError, RetryableDriverError
 from parcela.hypervisors.libvirt.imagefiles import touch_copy
 from parcela.hypervisors.libvirt.layout import (
     TEMPORARY_PREFIX,
@@ -35,6 +39,7 @@ _CHUNK_BYTES = 4 * 1024 * 1024
 _QCOW2_MAGIC = b"QFI\xfb"
 _EXTERNAL_DATA_FILE = 1 << 2
 _FILE_THREADS = 4
+_SAYS_FULL = re.compile("no space left on device|quota exceeded", re.IGNORECASE)
 _MAX_BLANKS = 16
 """Sizes and images whose fresh overlays are kept at most: 3 MiB."""
 
@@ -42,9 +47,10 @@ _MAX_BLANKS = 16
 class DiskStore:
     """The files of one host's VMs."""
 
-    def __init__(self, layout: Layout, installation: str) -> None:
-        """Take the layout and whose files are ours."""
+    def __init__(self, layout: Layout, installation: str, host_name: str = "") -> None:
+        """Take the layout, whose files are ours, and the host's name for messages."""
         self.layout = layout
+        self._host_name = host_name
         self._installation = installation
         self._executor: ThreadPoolExecutor | None = None
         self._blanks: dict[tuple[str, ...], bytes] = {}
@@ -62,12 +68,14 @@ class DiskStore:
             self._executor = None
 
     async def run(self, doing: str, work: Callable[[], T]) -> T:
-        """Run file work in a thread; OSError becomes a retryable error (a full disk may be emptied)."""
+        """Run file work in a thread; OSError becomes a retryable error, NoSpaceError for a full disk."""
         if self._executor is None:
             raise HostUnreachableError(f"could not {doing}: the driver is not open")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
         except OSError as error:
+            if error.errno in FULL:
+                raise NoSpaceError(doing, self._host_name, internal=str(error)) from error
             raise RetryableDriverError(
                 f"could not {doing}: {error.strerror}", internal=str(error), retry_after_s=5
             ) from error
@@ -89,6 +97,9 @@ class DiskStore:
         digest = hashlib.sha256()
         if not Path(source).is_file():
             raise FatalDriverError(f"image file {Path(source).name} does not exist", internal=source)
+        size_bytes, space = Path(source).stat().st_size, DiskSpace.of(target.parent)
+        if size_bytes > space.free_mib * MIB:
+            raise OSError(errno.ENOSPC, f"{size_bytes} bytes to copy, {space.free_mib} MiB free", str(target.parent))
         mode, group = readers(user)
         with Path(source).open("rb") as reader, replacing(target, mode=mode, group=group) as temporary:
             with temporary.open("wb") as writer:
@@ -126,11 +137,21 @@ class DiskStore:
             await self.replace_disk(spec, user)
 
     async def replace_disk(self, spec: VmSpec, user: QemuUser | None) -> None:
-        """Put a fresh overlay, owned by QEMU's user, in place in one step: a kill leaves the old or the new one."""
+        """Put a fresh overlay, owned by QEMU's user, in place in one step: a kill leaves the old or the new one.
+
+        On a full disk the old one is overwritten instead: who resets a VM to get space back has none for a second file.
+        A kill in between leaves a disk that is neither; the step is done again, and what was on it was to go anyway.
+        """
         doing = f"make the disk of VM {spec.uuid}"
         target = self.layout.disk(spec.uuid)
-        blank = await self._blank(spec, target.parent, doing)
-        await self.run(doing, lambda: _put(blank, target, user))
+        try:
+            blank = await self._blank(spec, target.parent, doing)
+            await self.run(doing, lambda: _put(blank, target, user))
+        except NoSpaceError:
+            if not target.exists():
+                raise
+            blank = await self._blank(spec, Path(tempfile.gettempdir()), doing)
+            await self.run(doing, lambda: _overwrite(blank, target))
 
     async def _blank(self, spec: VmSpec, folder: Path, doing: str) -> bytes:
         """The bytes of a fresh overlay, some 200 KiB: the same for all VMs of one image and size.
@@ -154,7 +175,7 @@ class DiskStore:
         try:
             # The name is in the command line of qemu-img: nobody else may write there, whatever the umask is.
             await self.run(doing, lambda: create_private(temporary).close())
-            await qemu_img("create", "-q", *arguments, str(temporary), str(size_bytes), doing=doing)
+            await self._qemu_img("create", "-q", *arguments, str(temporary), str(size_bytes), doing=doing)
             return await self.run(doing, temporary.read_bytes)
         finally:
             with contextlib.suppress(OSError):
@@ -171,9 +192,17 @@ class DiskStore:
                 f"({spec.disk_gib} GiB)"
             )
         if wanted_bytes > size_bytes:
-            await qemu_img(
+            await self._qemu_img(
                 "resize", "-q", "-f", "qcow2", str(path), str(wanted_bytes), doing=f"enlarge the disk of VM {spec.uuid}"
             )
+
+    async def _qemu_img(self, *arguments: str, doing: str) -> None:
+        try:
+            await qemu_img(*arguments, doing=doing)
+        except RetryableDriverError as error:
+            if _SAYS_FULL.search(error.internal):
+                raise NoSpaceError(doing, self._host_name, internal=error.internal) from error
+            raise
 
     async def write_seed(self, spec: VmSpec, user: QemuUser | None) -> None:
         """Write the seed ISO, replacing an older one in one step; it holds keys and scripts of people."""
@@ -198,6 +227,15 @@ def _put(blank: bytes, target: Path, user: QemuUser | None) -> None:
         temporary.write_bytes(blank)
         if user is not None:
             os.chown(temporary, user.uid, user.gid)
+
+
+def _overwrite(blank: bytes, target: Path) -> None:
+    with target.open("r+b", buffering=0) as file:
+        if os.fstat(file.fileno()).st_size < len(blank):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        file.write(blank)
+        file.truncate(len(blank))
+        os.fsync(file.fileno())
 
 
 def _qcow2_header(path: Path) -> bytes:

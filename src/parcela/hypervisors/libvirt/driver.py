@@ -8,6 +8,7 @@ from uuid import UUID
 
 import libvirt
 
+from parcela.core.disks import GIB_MIB, DiskSpace
 from parcela.hypervisors.libvirt.accel import Accelerator
 from parcela.hypervisors.libvirt.consoles import ConsoleActions
 from parcela.hypervisors.libvirt.context import HostContext, is_session_uri
@@ -24,7 +25,6 @@ from parcela.hypervisors.libvirt.xml.metadata import Metadata
 from parcela.hypervisors.spec import Capability, DriverEvent, HostFacts, ImageSpec
 
 DEFAULT_NAT_PREFIXES = ("10.231.0.0/20", "10.231.16.0/20", "172.27.224.0/20", "192.168.224.0/20")
-GIB = 1024**3
 _ALWAYS = frozenset({Capability.NAT, Capability.SERIAL_CONSOLE, Capability.VNC_CONSOLE})
 
 
@@ -114,7 +114,7 @@ class LibvirtDriver(
 
         hypervisor, vcpus, memory_mib = await host.watch.run("ask what the host has", work)
         verdict = await host.accelerator.decide()
-        disk_gib = await host.store.run("measure the disk", lambda: _disk_gib(host.layout))
+        space = await host.store.run("measure the disk", lambda: _measure(host.layout))
         if not host.is_session:
             await self.repair_firewall()
         capabilities = set(_ALWAYS)
@@ -130,9 +130,10 @@ class LibvirtDriver(
             acceleration_reason=verdict.reason,
             vcpus=vcpus,
             memory_mib=memory_mib,
-            disk_gib=disk_gib,
+            disk_gib=space.size_mib // GIB_MIB,
             capabilities=frozenset(capabilities),
             obstacle=await self._obstacle(),
+            space=space,
         )
 
     async def _obstacle(self) -> str:
@@ -174,7 +175,7 @@ def _version(number: int) -> str:
     return f"{number // 1_000_000}.{number // 1_000 % 1_000}.{number % 1_000}"
 
 
-def _disk_gib(layout: Layout) -> int:
+def _measure(layout: Layout) -> DiskSpace:
+    # Not the folder above: overlays are what grows, and their folder may be a file system of its own.
     layout.make_folders()
-    numbers = os.statvfs(layout.state_dir)
-    return numbers.f_blocks * numbers.f_frsize // GIB
+    return DiskSpace.of(layout.vms)

@@ -44,6 +44,7 @@ class SimulatedDriver(SimulatedVms, SimulatedPower, SimulatedCopies):
                 disk_gib=size.disk_gib,
                 capabilities=size.capabilities,
                 obstacle=self._host.obstacle,
+                space=self._host.space,
             )
 
     async def inventory(self) -> Inventory:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv4Network
 from uuid import UUID
 
+from parcela.core.disks import GIB_MIB, DiskSpace
 from parcela.core.power import FAULTS, PowerReason
 from parcela.hypervisors.simulated.faults import Faults
 from parcela.hypervisors.simulated.guest import Guest, Outside, Wish
@@ -30,6 +31,7 @@ class SimHost:
         self.size = size
         self.reachable = True
         self.obstacle = ""  # what the host says keeps VMs from starting; a switch for tests
+        self.free_mib: int | None = None  # of its disk, where a test says so
         self.is_full = False  # its disk: whatever writes is paused, nothing new can be made
         self.changed = Signal()  # reachability
         self.images: set[str] = set()
@@ -44,6 +46,13 @@ class SimHost:
         self._ledger = ledger
         self._faults = faults
         self._subscribers: dict[Subscriber, str] = {}
+
+    @property
+    def space(self) -> DiskSpace:
+        """Its disk: as good as empty, unless a switch says something else."""
+        size_mib = self.size.disk_gib * GIB_MIB
+        free_mib = size_mib if self.free_mib is None else self.free_mib
+        return DiskSpace(size_mib, 0 if self.is_full else free_mib)
 
     # ---- watching
 

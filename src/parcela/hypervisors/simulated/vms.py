@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from parcela.hypervisors.errors import FatalDriverError, RetryableDriverError, UnsupportedError, no_space
+from parcela.hypervisors.errors import FatalDriverError, NoSpaceError, RetryableDriverError, UnsupportedError
 from parcela.hypervisors.simulated.calls import HostCalls, digest_fits
 from parcela.hypervisors.simulated.machine import Effect, SimVm
 from parcela.hypervisors.spec import Capability, ImageSpec, SegmentKind, SegmentSpec, VmSpec
@@ -107,7 +107,7 @@ class SimulatedVms(HostCalls):
 
     def _require_space(self, doing: str) -> None:
         if self._host.is_full:
-            raise no_space(doing, self._host.name)
+            raise NoSpaceError(doing, self._host.name)
 
     def _check_parts(self, spec: VmSpec) -> None:
         """FatalDriverError when the image or a segment is missing, or an end of an edge is taken by another VM."""

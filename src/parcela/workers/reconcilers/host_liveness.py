@@ -1,13 +1,15 @@
 """Host liveness.
 
-Repairs: what rows say of a host's reachability, capabilities and hypervisor; the capacity of a host whose capacity was
-never known.
+Repairs: what rows say of a host's reachability, capabilities, hypervisor and free disk space; the capacity of a host
+whose capacity was never known.
 
 Must not touch: what the administrator set (state, overcommit, capacity once it is known); VMs.
 """
 
 import math
+from collections.abc import Mapping
 
+from parcela.core.disks import LowLimit
 from parcela.hypervisors.driver import Driver
 from parcela.hypervisors.errors import DriverError
 from parcela.hypervisors.spec import HostFacts
@@ -15,9 +17,12 @@ from parcela.models import Host
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.workers.reconcilers.base import DrivenHosts, log
 
+MEASURED = frozenset({"disk_free_mib", "disk_shortage"})
+"""Facts that change all the time: they are stored when the others are, and at least twice a minute."""
 
-def facts_row(facts: HostFacts) -> dict[str, object]:
-    """Facts as they are stored with a host."""
+
+def facts_row(facts: HostFacts, shortage: str = "") -> dict[str, object]:
+    """Facts as they are stored with a host; ``shortage``: why its VM folder is short of space, "" when it is not."""
     return {
         "hypervisor": facts.hypervisor,
         "acceleration": facts.acceleration.value,
@@ -27,6 +32,8 @@ def facts_row(facts: HostFacts) -> dict[str, object]:
         "memory_mib": facts.memory_mib,
         "disk_gib": facts.disk_gib,
         "obstacle": facts.obstacle,
+        "disk_free_mib": facts.space.free_mib if facts.space else None,
+        "disk_shortage": shortage,
     }
 
 
@@ -35,8 +42,9 @@ class HostLiveness:
 
     name = "host_liveness"
 
-    def __init__(self, uows: UnitOfWorkFactory, hosts: DrivenHosts) -> None:
-        """Take the collaborators."""
+    def __init__(self, uows: UnitOfWorkFactory, hosts: DrivenHosts, disk_low: LowLimit) -> None:
+        """Take the collaborators, and when a host's VM folder counts as short of space."""
+        self._disk_low = disk_low
         self._uows = uows
         self._hosts = hosts
         self._told: dict[int, str] = {}  # what the log has of a host's obstacle, since this process began
@@ -57,8 +65,10 @@ class HostLiveness:
             error = exc.message
         else:
             self._tell_obstacle(host, facts.obstacle)
+        shortage = self._shortage(host, facts)
+        turned = bool(shortage) != bool(host.facts.get("disk_shortage"))
         changed = host.reachable != (facts is not None)
-        known = facts is None or facts_row(facts) == host.facts
+        known = facts is None or (not turned and _lasting(facts_row(facts)) == _lasting(host.facts))
         recent = host.last_seen_at is not None and (self._uows.clock() - host.last_seen_at).total_seconds() < 30
         if not changed and known and (recent or facts is None):
             return 0
@@ -66,13 +76,25 @@ class HostLiveness:
             row = await uow.hosts.lock(host.id)
             if facts is not None:
                 row.last_seen_at = uow.clock()
-                _take_facts(row, facts)
+                _take_facts(row, facts, shortage)
             row.reachable, row.last_error = facts is not None, error[:500]
             if changed:
                 kind = "host.reachable" if facts is not None else "host.unreachable"
                 uow.add_event(kind, data={"host": host.name, "host_id": host.id, "error": error})
+            if turned:
+                data = {"host": host.name, "host_id": host.id, "reason": shortage}
+                uow.add_event("host.disk_low" if shortage else "host.disk_ok", data=data)
             await uow.commit()
-        return int(changed)
+        if turned:
+            log.warning("host.disk_low" if shortage else "host.disk_ok", host=host.name, reason=shortage)
+        return int(changed) + int(turned)
+
+    def _shortage(self, host: Host, facts: HostFacts | None) -> str:
+        """Why its VM folder is short of space now; what is known stays while it does not answer."""
+        before = str(host.facts.get("disk_shortage", ""))
+        if facts is None:
+            return before
+        return facts.space.shortage(self._disk_low, was_low=bool(before)) if facts.space else ""
 
     def _tell_obstacle(self, host: Host, obstacle: str) -> None:
         """Once after every start, and when it changes."""
@@ -85,10 +107,14 @@ class HostLiveness:
             log.info("host.obstacle_gone", host=host.name)
 
 
-def _take_facts(row: Host, facts: HostFacts) -> None:
+def _lasting(row: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in row.items() if name not in MEASURED}
+
+
+def _take_facts(row: Host, facts: HostFacts, shortage: str) -> None:
     if not row.facts:
         row.vcpus, row.memory_mib, row.disk_gib = facts.vcpus, facts.memory_mib, facts.disk_gib
         row.vcpus_limit = math.floor(facts.vcpus * row.cpu_overcommit)
         row.memory_limit_mib = math.floor(facts.memory_mib * row.memory_overcommit)
         row.disk_limit_gib = math.floor(facts.disk_gib * row.disk_overcommit)
-    row.facts = facts_row(facts)
+    row.facts = facts_row(facts, shortage)
