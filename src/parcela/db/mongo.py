@@ -1,13 +1,15 @@
 """MongoDB: one client per process, short timeouts, and a state that fails at once while the server is away."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConfigurationError, ConnectionFailure, ExecutionTimeout, InvalidURI
+from pymongo.errors import ConfigurationError, ConnectionFailure, ExecutionTimeout, InvalidURI, OperationFailure
 
+from parcela.core.disks import storage_full
 from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid
 from parcela.db.link import Link
 
@@ -17,7 +19,10 @@ SELECTION_TIMEOUT_MS = 1_000
 ASK_EVERY_S = 1.0
 DEFAULT_DATABASE = "parcela"
 LOST = (ConnectionFailure, ExecutionTimeout)
-"""What says that the server is away; anything else is our mistake."""
+"""What says that the server is away; anything else is our mistake, or a full disk."""
+FULL_CODES = frozenset({14031, 8000})
+"""OutOfDiskSpace, and what hosted servers say of a quota that is used up."""
+_SAYS_FULL = re.compile(r"no space left|disk is full|out of disk space|space quota", re.IGNORECASE)
 
 
 class Mongo:
@@ -75,7 +80,8 @@ class Mongo:
         """The database, for one request to it.
 
         Raises:
-            ParcelaError: kind ``unavailable``, at once when the server is known to be away.
+            ParcelaError: kind ``unavailable``, at once when the server is known to be away; ``no_capacity`` when its
+                disk is full.
         """
         if not self.link.up:
             raise _unavailable(self.link.reason)
@@ -85,6 +91,10 @@ class Mongo:
         except LOST as exc:
             self.link.lost(exc, since=since)
             raise _unavailable(str(exc)) from exc
+        except OperationFailure as exc:
+            if exc.code in FULL_CODES or _SAYS_FULL.search(str(exc)):
+                raise storage_full("the disk of the store of maintenance records", str(exc)) from exc
+            raise
 
     async def _ping(self) -> None:
         await self.database.command("ping")

@@ -5,9 +5,14 @@ from typing import Any
 
 import pytest
 import structlog
+from pymongo.errors import OperationFailure
+from redis.exceptions import OutOfMemoryError
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from parcela.core.errors import ErrorKind
+from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.db.link import StoreLostError
+from parcela.db.mongo import Mongo
+from parcela.db.redis import RedisStore
 from parcela.db.storage import StorageWatch, storage_trouble
 
 
@@ -83,3 +88,57 @@ def test_the_log_has_one_line_for_each_change() -> None:
         for _ in range(3):
             watch.written()
     assert [line["event"] for line in lines] == ["storage.cannot_write", "storage.writes_again"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OperationFailure("Available disk space is less than required", 14031), "storage_full"),
+        (OperationFailure("you are over your space quota, using 513 MB of 512 MB", 8000), "storage_full"),
+        (OperationFailure("28: No space left on device", 1), "storage_full"),
+    ],
+)
+async def test_a_full_mongodb_is_recognised(error: OperationFailure, code: str) -> None:
+    mongo = Mongo("mongodb://127.0.0.1:1/parcela")
+    mongo.link._up.set()
+    try:
+        with pytest.raises(ParcelaError) as refused:
+            async with mongo.answering():
+                raise error
+        assert (refused.value.kind, refused.value.code) == (ErrorKind.NO_CAPACITY, code)
+        with pytest.raises(OperationFailure):
+            async with mongo.answering():
+                raise OperationFailure("unknown operator: $nope", 2)
+    finally:
+        await mongo.aclose()
+
+
+class _FullRedis:
+    """Answers PING and reads, and refuses to store anything."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def set(self, *_arguments: object, **_options: object) -> None:
+        self.asked += 1
+        raise OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.anyio
+async def test_a_full_redis_is_lost_with_one_line() -> None:
+    store = RedisStore("redis://127.0.0.1:1/0", every_s=3600)
+    await store.client.aclose()
+    full = _FullRedis()
+    store.client = full  # type: ignore[assignment]
+    with structlog.testing.capture_logs() as lines:
+        await store.link.open()
+        for _ in range(5):
+            with pytest.raises(StoreLostError):
+                await store.call(lambda client: client.set("key", "value"))
+    assert [line["event"] for line in lines] == ["store.lost"]
+    assert full.asked == 1
+    await store.aclose()
