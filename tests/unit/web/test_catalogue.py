@@ -10,6 +10,7 @@ import parcela.web
 from parcela.core.errors import ErrorKind
 from parcela.core.lifecycle import Action, OperationState, SliceState, StepState, VmState
 from parcela.core.machines import MachineStatus, MaintenanceKind
+from parcela.core.power import PowerReason
 from parcela.services.operations.steps import KINDS
 from parcela.web.i18n.catalogue import LOCALES, Translator, choose_locale, load_translators
 from parcela.web.views import machines, slices
@@ -57,6 +58,7 @@ def test_every_state_and_action_has_words(t: Translator) -> None:
         *(f"slice.state.{state}" for state in SliceState),
         *(f"slice.now.{state}" for state in SliceState),
         *(f"vm.state.{state}" for state in VmState),
+        *(f"vm.reason.{reason}" for reason in PowerReason),
         *(f"machine.status.{status}" for status in MachineStatus),
         *(f"maintenance.kind.{kind}" for kind in MaintenanceKind),
         *(f"operation.state.{state}" for state in OperationState),
@@ -73,7 +75,7 @@ def test_every_state_and_action_has_words(t: Translator) -> None:
 def test_no_text_is_left_over() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
     computed = re.compile(
-        r"(slice\.(state|now|help)|vm\.state|machine\.status|maintenance\.kind|operation\.(state|slice|vm)|step|action|error|notice|confirm"
+        r"(slice\.(state|now|help)|vm\.(state|reason)|machine\.status|maintenance\.kind|operation\.(state|slice|vm)|step|action|error|notice|confirm"
         r"|console\.(kind|connected)|unit|security\.codes_left)\."
     )
     unused = [key for key in texts("en") if f'"{key}"' not in source and f"'{key}'" not in source]
