@@ -33,6 +33,7 @@ def row(number: int, state: VmState, **other: Any) -> dict[str, Any]:
         "slice": None,
         "host": "local",
         "error": "",
+        "status_reason": "",
         "crash_policy": "error",
         "operation_id": 2**53 + 1,
         "ready_at": None,
