@@ -141,14 +141,13 @@ class EventHub:
         self,
         _connection: libvirt.virConnect,
         domain: libvirt.virDomain,
-        path: str,
+        _path: str,
         _alias: str,
         action: int,
         reason: str,
         _opaque: object,
     ) -> None:
         if action == libvirt.VIR_DOMAIN_EVENT_IO_ERROR_PAUSE:
-            log.warning("VM %s: QEMU pauses it, %s could not be written (%s)", domain.UUIDString(), path, reason)
             why = PowerReason.NO_SPACE if reason == "enospc" else PowerReason.IO_ERROR
             self._hand_over(VmEventKind.PAUSED, UUID(domain.UUIDString()), why)
 
@@ -161,6 +160,8 @@ class EventHub:
         if not self._is_ours(uuid):
             return
         if why is not None:
+            if self.io_errors.get(uuid) is not why:  # each of the writes that were under way gives an event
+                log.warning("VM %s: QEMU has paused it: %s", uuid, why.value)
             self.io_errors[uuid] = why
         elif kind is not VmEventKind.PAUSED:
             self.io_errors.pop(uuid, None)

@@ -85,8 +85,10 @@ class HostLiveness:
                 data = {"host": host.name, "host_id": host.id, "reason": shortage}
                 uow.add_event("host.disk_low" if shortage else "host.disk_ok", data=data)
             await uow.commit()
-        if turned:
-            log.warning("host.disk_low" if shortage else "host.disk_ok", host=host.name, reason=shortage)
+        if turned and shortage:
+            log.warning("host.disk_low", host=host.name, reason=shortage)
+        elif turned:
+            log.info("host.disk_ok", host=host.name)
         return int(changed) + int(turned)
 
     def _shortage(self, host: Host, facts: HostFacts | None) -> str:
