@@ -131,7 +131,12 @@ async def _load(options: argparse.Namespace) -> None:
                 )
                 strangers.append(stranger)
 
-    await asyncio.gather(*(enter(number, *one) for number, one in enumerate(_crowd(options))))
+    crowd, coming = _crowd(options), []
+    for number, one in enumerate(crowd):
+        coming.append(asyncio.create_task(enter(number, *one)))
+        if number % 50 == 0:
+            await asyncio.sleep(options.arrive_s * 50 / len(crowd))
+    await asyncio.gather(*coming)
     sys.stdout.write(WAITING)
     sys.stdout.flush()
     end = loop.time() + options.seconds
@@ -154,6 +159,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bodies", type=int, default=3000, help="requests whose body comes a byte per second")
     parser.add_argument("--sockets", type=int, default=400, help="WebSockets of one user")
     parser.add_argument("--seconds", type=float, default=25, help="how long they stay once they are there")
+    parser.add_argument("--arrive-s", type=float, default=2, help="seconds in which they come; 0: as fast as they can")
     parser.add_argument("--spread", action="store_true", help="a source address of its own for every connection")
     for hidden in ("--port", "--token"):
         parser.add_argument(hidden, default="", help=argparse.SUPPRESS)
@@ -177,8 +183,8 @@ def _visited(report: Report, options: argparse.Namespace, server: Server) -> Non
     before_mib = rss_mib(server.process.pid)
     quiet = _probe(server, cookie, 5.0, Seen())
     command = [sys.executable, "-m", "benchmarks.strangers", "--port", str(server.port), "--token", token]
-    for name in ("silent", "bodies", "sockets", "seconds"):
-        command += [f"--{name}", str(getattr(options, name))]
+    for name in ("silent", "bodies", "sockets", "seconds", "arrive-s"):
+        command += [f"--{name}", str(getattr(options, name.replace("-", "_")))]
     command += ["--spread"] if options.spread else []
     crowd = Seen()
     used_s = cpu_s(server.process.pid)

@@ -19,7 +19,7 @@ from parcela.api.middleware import EXPOSED_HEADERS, BodyLimit, EntityTags, Reque
 from parcela.api.quick_lists import QuickLists
 from parcela.api.rate_limits import RateLimits
 from parcela.api.traffic import TRAFFIC, watching
-from parcela.api.turns import TURNS, Turns
+from parcela.api.turns import TURNS, UNFINISHED_AT_ONCE, UNFINISHED_MOST, HandshakeTurns, Turns
 from parcela.api.unfinished_bodies import UnfinishedBodies
 from parcela.core.clock import Clock, utc_now
 from parcela.core.collector import keep_what_is_there
@@ -137,6 +137,7 @@ async def running(
 
 def add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     """Put the middleware around the routes: the last one is the outermost."""
+    app.add_middleware(HandshakeTurns)
     app.add_middleware(QuickLists, lists=QUICK_LISTS)
     app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
     app.add_middleware(UnfinishedBodies, callers=frozenset({get_current_user, get_cloud_caller, get_reader}))
@@ -181,7 +182,7 @@ def create_app(
             app.state.workers = workers
             on_ready(admin)
             async with watching(services.traffic.connections):
-                yield {TRAFFIC: services.traffic, TURNS: Turns()}
+                yield {TRAFFIC: services.traffic, TURNS: Turns(UNFINISHED_AT_ONCE, UNFINISHED_MOST)}
 
     app = Application(
         title="Parcela",

@@ -74,7 +74,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.traffic: Traffic = app_state[TRAFFIC]
         self.turns: Turns = app_state[TURNS]
         self.later: Any = None  # the application, while the request has not begun
-        self.is_queued = False
+        self.is_queued = self.has_turn = False
         self.address = ""
         self.since = self.loop.time()
         self.writing = WriteProgress()
@@ -103,6 +103,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         """Forget it."""
         self.traffic.connections.leave(self)
         self.later = None
+        self._give_turn_back()
         if self.flow is not None:
             super().connection_lost(exc)
 
@@ -116,7 +117,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         too_many = self.headers and len(self.headers) > MAX_HEADERS
         if (self.unparsed > MAX_HEAD_BYTES or too_many) and not self.ended:
             self._end(HEAD_LARGE)
-        self._wait_for_turn()
+        if self.later is not None:
+            self._wait_for_turn()
 
     def handle_websocket_upgrade(self) -> None:
         """From now on it is counted as a WebSocket."""
@@ -146,7 +148,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._end(b"")
             raise ConnectionAbortedError  # the parser stops at this
         super().on_headers_complete()
-        self.is_new = self.is_new and self._upgrades()
+        if self.is_new:
+            self.is_new = self._upgrades()
 
     def on_body(self, body: bytes) -> None:
         """Keep it, and wake the application when it is worth it; else as uvicorn does."""
@@ -160,22 +163,28 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
         if len(cycle.body) >= GATHERED_BYTES:
             cycle.message_event.set()
-            self.begin()
+            self._begin_now()
 
     def on_message_complete(self) -> None:
         """The whole request is here."""
         self.unparsed = 0
         self.in_body = False
         super().on_message_complete()
-        self.begin()
+        if self.later is not None:
+            self._begin_now()
+        if self.has_turn:
+            self._give_turn_back()
 
     def on_response_complete(self) -> None:
         """It waits for the next request, or for the rest of the body that nobody needs."""
         self.since = self.loop.time()
         if self.head_began is not None:
             self.head_began = self.since
+        if self.has_turn:
+            self._give_turn_back()
         super().on_response_complete()
-        self._wait_for_turn()
+        if self.later is not None:
+            self._wait_for_turn()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Not before there is something of its body, or its turn has come; see ``turns.py``."""
@@ -185,18 +194,32 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
 
     def _wait_for_turn(self) -> None:
-        if self.later is not None and not self.is_queued:
+        if not self.is_queued:
             self.is_queued = True
             self.turns.join(self, self.loop)
 
-    def begin(self) -> bool:
-        """Let the application begin; False when it does not wait for that."""
-        self.is_queued = False
-        if self.later is None:
-            return False
-        app, self.later = self.later, None
-        super()._start_asgi_task(self.cycle, app)
-        return True
+    def begin(self) -> None:
+        """Its turn has come, before its body has."""
+        self.has_turn = True
+        self._begin_now()
+
+    def _begin_now(self) -> None:
+        """Let the application begin, if it waits for that."""
+        if self.later is not None:
+            if self.is_queued:
+                self.turns.leave(self)
+                self.is_queued = False
+            app, self.later = self.later, None
+            super()._start_asgi_task(self.cycle, app)
+
+    def _give_turn_back(self) -> None:
+        """The body is there, or is needed no more."""
+        if self.is_queued:
+            self.turns.leave(self)
+            self.is_queued = False
+        if self.has_turn:
+            self.has_turn = False
+            self.turns.end(self.loop)
 
     # ---- what the table of connections calls
 
@@ -259,6 +282,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _end(self, answer: bytes) -> None:
         """Close it, with an answer where none has begun."""
         self.ended, self.later = True, None
+        self._give_turn_back()
         if self.transport.is_closing():
             return
         if self._answering():

@@ -1,48 +1,105 @@
-"""Requests whose bodies have not come begin a few at a time.
+"""Requests that cost much and may be many begin a few at a time: those whose bodies have not come, and WebSockets.
 
-A thousand strangers that send headers at once would have the application begin a thousand requests before it looks at
-anything else, and wait for a thousand bodies. A request that is whole, or has brought some kilobytes, never waits here.
+Thousands of them at once would all begin before anything else is looked at. So only so many begin per moment, and others
+wait in a queue. A request that is whole, or has brought some kilobytes, never does.
 """
 
+import asyncio
+import sys
 from asyncio import AbstractEventLoop
-from collections import deque
 from typing import Final, Protocol
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 TURNS: Final = "parcela.turns"
-"""Key of the state of the lifespan."""
+"""Key of the state of the lifespan: the queue of requests without bodies."""
 EVERY_S = 0.05
-AT_ONCE = 10
+UNFINISHED_AT_ONCE, UNFINISHED_MOST = 10, 256
+HANDSHAKES_AT_ONCE = 20
 
 
-class Unfinished(Protocol):
-    """A connection with such a request."""
+class Waiting(Protocol):
+    """What may have to wait."""
 
-    def begin(self) -> bool:
-        """Let the application begin; False when it has, or the connection has ended."""
+    def begin(self) -> None:
+        """Begin."""
         ...
 
 
 class Turns:
-    """The queue; for the event loop's thread."""
+    """A queue; for the event loop's thread."""
 
-    def __init__(self) -> None:
-        """Begin empty."""
-        self._queue: deque[Unfinished] = deque()
+    def __init__(self, at_once: int, most: int = 0) -> None:
+        """So many begin within ``EVERY_S``, and at most ``most`` are under way; 0 for any number."""
+        self._at_once = self._left = at_once
+        self._most = most or sys.maxsize
+        self._under_way = 0
+        self._queue: dict[Waiting, None] = {}
         self._is_called = False
 
-    def join(self, one: Unfinished, loop: AbstractEventLoop) -> None:
-        """It begins soon, after those that are there."""
-        self._queue.append(one)
+    def join(self, one: Waiting, loop: AbstractEventLoop) -> None:
+        """It begins now, or after those that are there."""
+        self._queue[one] = None
+        self._begin()
         self._call(loop)
+
+    def leave(self, one: Waiting) -> None:
+        """It does not wait any more. It may be said of one that does not."""
+        self._queue.pop(one, None)
+
+    def end(self, loop: AbstractEventLoop) -> None:
+        """One that has begun here is not under way any more."""
+        self._under_way -= 1
+        self._call(loop)
+
+    def _begin(self) -> None:
+        while self._queue and self._left and self._under_way < self._most:
+            one = next(iter(self._queue))
+            del self._queue[one]
+            self._left -= 1
+            self._under_way += 1
+            one.begin()
 
     def _call(self, loop: AbstractEventLoop) -> None:
-        if self._queue and not self._is_called:
+        may_begin = bool(self._queue) and self._under_way < self._most
+        if (may_begin or self._left < self._at_once) and not self._is_called:
             self._is_called = True
-            loop.call_later(EVERY_S, self._begin, loop)
+            loop.call_later(EVERY_S, self._next, loop)
 
-    def _begin(self, loop: AbstractEventLoop) -> None:
+    def _next(self, loop: AbstractEventLoop) -> None:
         self._is_called = False
-        begun = 0
-        while self._queue and begun < AT_ONCE:
-            begun += self._queue.popleft().begin()
+        self._left = self._at_once
+        self._begin()
         self._call(loop)
+
+
+class _Handshake:
+    """A task that waits."""
+
+    def __init__(self, future: "asyncio.Future[None]") -> None:
+        self._future = future
+
+    def begin(self) -> None:
+        self._future.set_result(None)
+
+
+class HandshakeTurns:
+    """ASGI middleware: lets WebSockets in when it is their turn."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
+        self._app = app
+        self._turns = Turns(HANDSHAKES_AT_ONCE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Wrap one request."""
+        if scope["type"] == "websocket":
+            loop = asyncio.get_running_loop()
+            turn = loop.create_future()
+            handshake = _Handshake(turn)
+            self._turns.join(handshake, loop)
+            try:
+                await turn
+            finally:  # the server may stop meanwhile
+                self._turns.leave(handshake)
+        await self._app(scope, receive, send)
