@@ -74,7 +74,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.traffic: Traffic = app_state[TRAFFIC]
         self.turns: Turns = app_state[TURNS]
         self.later: Any = None  # the application, while the request has not begun
-        self.is_queued = self.has_turn = False
+        self.has_turn = False
         self.address = ""
         self.since = self.loop.time()
         self.writing = WriteProgress()
@@ -113,12 +113,16 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return
         self.unparsed += len(data)
         super().data_received(data)
+        if self.later is not None:
+            self.turns.join(self, self.loop)
+        if not self.unparsed:
+            return  # whole requests, or a piece of a body
+        if self.head_began is None and not self.in_body:
+            self.head_began = self.since if self.is_new else self.loop.time()
         # Fields behind a chunked body ("trailers") are headers too.
         too_many = self.headers and len(self.headers) > MAX_HEADERS
         if (self.unparsed > MAX_HEAD_BYTES or too_many) and not self.ended:
             self._end(HEAD_LARGE)
-        if self.later is not None:
-            self._wait_for_turn()
 
     def handle_websocket_upgrade(self) -> None:
         """From now on it is counted as a WebSocket."""
@@ -133,30 +137,25 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     # ---- what the parser calls
 
-    def on_message_begin(self) -> None:
-        """The first byte of a request."""
-        self.head_began = self.loop.time()
-        super().on_message_begin()
-
     def on_headers_complete(self) -> None:
         """The request begins, and its body is to come."""
         self.unparsed = self.moved = 0
         self.head_began = None
         self.in_body = True
-        self.since = self.window_began = self.loop.time()
-        if len(self.pipeline) >= MAX_PIPELINED:
-            self._end(b"")
+        self.window_began = 0.0
+        if len(self.pipeline) >= MAX_PIPELINED or len(self.headers) > MAX_HEADERS:
+            self._end(b"" if self.pipeline else HEAD_LARGE)
             raise ConnectionAbortedError  # the parser stops at this
         super().on_headers_complete()
         if self.is_new:
-            self.is_new = self._upgrades()
+            self.is_new = bool(self.parser.should_upgrade() and self._should_upgrade())  # then there is no cycle
 
     def on_body(self, body: bytes) -> None:
         """Keep it, and wake the application when it is worth it; else as uvicorn does."""
         self.unparsed = 0
         self.moved += len(body)
         cycle = self.cycle
-        if self._upgrades() or cycle.response_complete:
+        if (self.parser.should_upgrade() and self._should_upgrade()) or cycle.response_complete:
             return
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
@@ -177,26 +176,22 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """It waits for the next request, or for the rest of the body that nobody needs."""
-        self.since = self.loop.time()
+        self.since = 0.0
         if self.head_began is not None:
-            self.head_began = self.since
+            self.head_began = self.loop.time()
         if self.has_turn:
             self._give_turn_back()
         super().on_response_complete()
         if self.later is not None:
-            self._wait_for_turn()
+            self.turns.join(self, self.loop)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         """Not before there is something of its body, or its turn has come; see ``turns.py``."""
-        if self.in_body and cycle is self.cycle and not cycle.waiting_for_100_continue:
+        is_slow = self.in_body and cycle is self.cycle and not cycle.waiting_for_100_continue
+        if is_slow and cycle.scope["method"] != "GET":
             self.later = app
         else:
             super()._start_asgi_task(cycle, app)
-
-    def _wait_for_turn(self) -> None:
-        if not self.is_queued:
-            self.is_queued = True
-            self.turns.join(self, self.loop)
 
     def begin(self) -> None:
         """Its turn has come, before its body has."""
@@ -206,17 +201,13 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _begin_now(self) -> None:
         """Let the application begin, if it waits for that."""
         if self.later is not None:
-            if self.is_queued:
-                self.turns.leave(self)
-                self.is_queued = False
+            self.turns.leave(self)
             app, self.later = self.later, None
             super()._start_asgi_task(self.cycle, app)
 
     def _give_turn_back(self) -> None:
         """The body is there, or is needed no more."""
-        if self.is_queued:
-            self.turns.leave(self)
-            self.is_queued = False
+        self.turns.leave(self)
         if self.has_turn:
             self.has_turn = False
             self.turns.end(self.loop)
@@ -246,6 +237,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return ""
         if not self._answering():
             return self._check_waiting(now)
+        self.window_began = self.window_began or now
         if not self.in_body or now - self.window_began < pace.body_s:
             return ""
         too_slow = self.moved < pace.body_min_bytes_per_s * pace.body_s
@@ -258,6 +250,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def _check_waiting(self, now: float) -> str:
         """It owes a request, or the rest of a body."""
         pace = self.traffic.pace
+        self.since = self.since or now
         if self.in_body:
             reason, answer, left_s = "drain", b"", self.since + DRAIN_S - now
         elif self.head_began is not None:
@@ -270,10 +263,6 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return ""
         self._end(answer)
         return reason
-
-    def _upgrades(self) -> bool:
-        """Whether the request is a handshake, for which uvicorn makes no answer of its own here."""
-        return bool(self.parser.should_upgrade() and self._should_upgrade())
 
     def _answering(self) -> bool:
         """Whether the application has something to answer, or a request waits behind another."""

@@ -1,6 +1,6 @@
 """Requests that cost much and may be many begin a few at a time: those whose bodies have not come, and WebSockets.
 
-Thousands of them at once would all begin before anything else is looked at. So only so many begin per moment, and others
+Thousands of them at once would all begin before anything else is looked at. So only so many begin per moment; others
 wait in a queue. A request that is whole, or has brought some kilobytes, never does.
 """
 

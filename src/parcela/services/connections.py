@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from math import inf
 from typing import Protocol, Self
 
 from parcela.core.open_files import FEW, open_files
@@ -39,7 +40,7 @@ class Connection(Protocol):
     address: str
     """Its counter: the address, or the network of an IPv6 one."""
     since: float
-    """When its present state began, in seconds of the event loop's clock."""
+    """When it began to wait, in seconds of the event loop's clock; 0 when nobody has looked since."""
 
     def worth(self) -> int:
         """``WAITING``, ``UNFINISHED`` or ``AT_WORK``."""
@@ -109,7 +110,9 @@ class _Group:
 
     def _make_plan(self, now: float, size_of: Callable[[Connection], int]) -> None:
         worths = ((age, one, one.worth()) for age, one in enumerate(self.members))
-        ranked = ((worth, -size_of(one) * worth, one.since, age, one) for age, one, worth in worths if worth != AT_WORK)
+        ranked = (
+            (worth, -size_of(one) * worth, one.since or inf, age, one) for age, one, worth in worths if worth != AT_WORK
+        )
         chosen = heapq.nsmallest(PLANNED, ranked)
         self._plan = [(worth, one) for worth, *_, one in reversed(chosen)]
         self._found, self._planned_at = 0, now

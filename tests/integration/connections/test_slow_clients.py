@@ -74,7 +74,7 @@ def test_a_connection_that_is_kept_alive_ends_when_nothing_more_is_asked(server:
 def test_empty_lines_do_not_keep_it_alive(server: Server) -> None:
     with connected(server) as raw:
         raw.send(f"GET {HEALTH} HTTP/1.1\r\nHost: lab\r\n\r\n")
-        assert raw.trickle_until_closed(b"\r\n").count(b"HTTP/1.1 ") == 1
+        assert raw.trickle_until_closed(b"\r\n").count(b"HTTP/1.1 200") == 1
 
 
 def test_the_second_request_has_a_time_limit_too(server: Server) -> None:
@@ -172,6 +172,12 @@ def test_a_client_that_does_not_read_is_cut_off(server: Server, admin: str) -> N
             raw.send("GET /openapi.json HTTP/1.1\r\nHost: lab\r\n\r\n")
         while closed(server, admin, "write") == before:
             assert status(get(server, HEALTH)) == 200
+
+
+def test_many_headers_at_once_are_answered_431(server: Server) -> None:
+    with connected(server) as raw:
+        raw.send("GET / HTTP/1.1\r\nHost: lab\r\n" + "X-One: 1\r\n" * 200 + "\r\n")
+        assert status(raw.until_closed()) == 431
 
 
 def test_a_body_that_is_no_body_is_answered_400(server: Server) -> None:

@@ -13,7 +13,7 @@ class Fake:
     """A connection that knows what it is worth."""
 
     value: int = WAITING
-    since: float = 0.0
+    since: float = 1.0
     address: str = ""
     evicted: bool = False
     slow: str = ""
