@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from parcela.hypervisors.libvirt import leases
 from parcela.hypervisors.libvirt.leases import Reservations, full
 
 SUBNET = IPv4Network("10.231.0.0/29")  # the host, and five guests: .2 to .6
@@ -56,6 +57,18 @@ def test_what_does_not_fit_the_network_any_more_is_given_anew(file: Reservations
     file.remove()
     assert (file.read(), list(file.path.parent.iterdir())) == ({}, [])
     file.remove()
+
+
+def test_the_file_has_one_place_also_before_libvirts_first_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "LIBVIRT_FOLDER", tmp_path / "libvirt" / "dnsmasq")
+    assert leases.reservations_of("nat", tmp_path).path.parent == tmp_path
+    (tmp_path / "libvirt").mkdir()
+    before = leases.reservations_of("nat", tmp_path)
+    before.reserve(SUBNET, [A], [], {})
+    assert before.path.parent.stat().st_mode & 0o777 == 0o755, "dnsmasq reads it as a user of its own"
+    assert leases.reservations_of("nat", tmp_path) == before
 
 
 def _reserve(path: Path, living: list[str], mac: str) -> IPv4Address:

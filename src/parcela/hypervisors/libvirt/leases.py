@@ -20,6 +20,7 @@ from parcela.hypervisors.libvirt.layout import write_atomically
 LIBVIRT_FOLDER = Path("/var/lib/libvirt/dnsmasq")
 # dnsmasq runs as a user of its own. MACs and addresses of guests are no secret on their host.
 FILE_MODE = 0o644
+FOLDER_MODE = 0o755
 LEASE_TIME = "10m"
 """Short: an address whose VM was removed is given to no other before its lease ends."""
 
@@ -89,7 +90,9 @@ class Reservations:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.path.parent.is_dir():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.chmod(FOLDER_MODE)
         descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -105,7 +108,8 @@ class Reservations:
 
 def reservations_of(network_name: str, state_dir: Path) -> Reservations:
     """The file of a network."""
-    folder = LIBVIRT_FOLDER if LIBVIRT_FOLDER.is_dir() else state_dir
+    # libvirtd makes its folder with its first network, so only the folder above tells where the file will always be.
+    folder = LIBVIRT_FOLDER if LIBVIRT_FOLDER.parent.is_dir() else state_dir
     return Reservations(folder / f"{network_name}.parcela-hosts")
 
 
