@@ -25,6 +25,7 @@ from parcela.api.routers import (
     flavours,
     hosts,
     images,
+    invitations,
     machines,
     maintenance,
     maintenance_plans,
@@ -55,6 +56,7 @@ ROUTERS = (
     events,
     auth,
     projects,  # /users/me/quota before /users/{user_id}
+    invitations,  # /users/me/invitations
     users,
     roles,
     tokens,

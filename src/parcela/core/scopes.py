@@ -41,6 +41,7 @@ class Scope(StrEnum):
     PROJECT_READ = "project:read"
     PROJECT_UPDATE = "project:update"
     PROJECT_MEMBERS = "project:members"
+    PROJECT_JOIN = "project:join"
     PROJECT_LEAVE = "project:leave"
     WEBHOOK_READ = "webhook:read"
     WEBHOOK_UPDATE = "webhook:update"
@@ -77,7 +78,8 @@ MEANINGS: Mapping[Scope, str] = MappingProxyType(
         Scope.EVENT_READ: "be told of everything of one's own",
         Scope.PROJECT_READ: "look at one's projects",
         Scope.PROJECT_UPDATE: "change a project one manages",
-        Scope.PROJECT_MEMBERS: "add, change and remove members of a project one manages",
+        Scope.PROJECT_MEMBERS: "invite, change and remove members of a project one manages",
+        Scope.PROJECT_JOIN: "accept and decline invitations into projects",
         Scope.PROJECT_LEAVE: "leave a project",
         Scope.WEBHOOK_READ: "look at own webhooks and their deliveries",
         Scope.WEBHOOK_UPDATE: "change a webhook",

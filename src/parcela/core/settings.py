@@ -32,6 +32,7 @@ from parcela.core.settings_fields import networks, split
 from parcela.core.settings_fields import setting as _env
 from parcela.core.settings_identity import IdentitySettings
 from parcela.core.settings_limits import LimitSettings
+from parcela.core.settings_members import MemberSettings
 from parcela.core.settings_network import NetworkSettings
 from parcela.core.settings_observe import ObserveSettings
 from parcela.core.settings_quotas import QuotaSettings
@@ -82,6 +83,7 @@ class Settings(
     QuotaSettings,
     SiteSettings,
     NetworkSettings,
+    MemberSettings,
 ):
     """Settings; units are in the names. Unknown ``PARCELA_*`` variables and bad values stop the start."""
 

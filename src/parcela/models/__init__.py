@@ -28,7 +28,7 @@ from parcela.models.operations import (
     Operation,
     OperationStep,
 )
-from parcela.models.projects import Project, ProjectMember, Quota
+from parcela.models.projects import Project, ProjectInvitation, ProjectMember, Quota
 from parcela.models.slices import Nic, Reservation, Segment, Slice, VirtualMachine
 from parcela.models.templates import Template, TemplateVersion
 from parcela.models.users import ApiToken, LoginThrottle, Role, RolePermission, User
@@ -69,6 +69,7 @@ __all__ = [
     "OutboxMail",
     "PasswordReset",
     "Project",
+    "ProjectInvitation",
     "ProjectMember",
     "Quota",
     "RecoveryCode",

@@ -35,7 +35,11 @@ class Project(Base):
 
 
 class ProjectMember(Base):
-    """One user in one project."""
+    """One user in one project.
+
+    Until ``opened_at`` is set, only administrators are told who it is: being added by somebody else must not show a
+    person to the managers of the project.
+    """
 
     __tablename__ = "project_members"
     __table_args__ = (one_of("role", ProjectRole), Index("ix_project_members_user_id", "user_id"))
@@ -44,6 +48,40 @@ class ProjectMember(Base):
     user_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
     role: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime]
+    opened_at: Mapped[datetime | None]
+
+
+class ProjectInvitation(Base):
+    """An invitation of an e-mail address into a project, whether an account has it or not.
+
+    It counts for the account whose *verified* address it is. Rows stay after a refusal or withdrawal until they expire:
+    managers do not see a refusal, and inviting again does not send another mail at once.
+
+    Attributes:
+        email: in lower case.
+        token_hash: SHA-256 of the token in the mail, which proves that its reader has the address.
+        sent_at: when a mail was last due, for the limit per hour.
+    """
+
+    __tablename__ = "project_invitations"
+    __table_args__ = (
+        UniqueConstraint("project_id", "email"),
+        UniqueConstraint("token_hash"),
+        one_of("role", ProjectRole),
+        Index("ix_project_invitations_email", "email"),
+        Index("ix_project_invitations_expires_at", "expires_at"),
+    )
+
+    id: Mapped[int] = pk()
+    project_id: Mapped[int] = mapped_column(Id, ForeignKey("projects.id", ondelete="CASCADE"))
+    email: Mapped[str] = mapped_column(String(254))
+    role: Mapped[str] = mapped_column(String(16))
+    token_hash: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    declined_at: Mapped[datetime | None]
+    withdrawn_at: Mapped[datetime | None]
 
 
 class Quota(Base):

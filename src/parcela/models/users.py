@@ -35,6 +35,8 @@ class User(Base):
 
     ``credential_version`` is raised whenever everything that was issued for the account becomes invalid; unfinished
     logins and device cookies carry it. ``self_registered``: nobody has vouched for the e-mail address.
+    ``verified_email`` is the address that somebody has vouched for (an administrator, the identity provider, a link in
+    a mail); it counts only while it equals ``email``, so that a changed address is unverified by itself.
     """
 
     __tablename__ = "users"
@@ -57,6 +59,7 @@ class User(Base):
     created_at: Mapped[datetime]
     last_login_at: Mapped[datetime | None]
     credential_version: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    verified_email: Mapped[str | None] = mapped_column(String(254))
     self_registered: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
 
 

@@ -19,13 +19,16 @@ class ProjectRepository(Repository[Project]):
     model = Project
     noun = "project"
 
-    async def page(self, request: PageRequest, *, of_user: int | None = None, name: str | None = None) -> Page:
+    async def page(
+        self, request: PageRequest, *, of_user: int | None = None, name: str | None = None, opened: bool = False
+    ) -> Page:
         """Projects with their number of members.
 
         Args:
             request: page wanted.
             of_user: only those this user is in; None for all.
             name: only the one of this name, whatever its case.
+            opened: only those that ``of_user`` has opened.
         """
         members = (
             select(func.count(ProjectMember.user_id))
@@ -37,6 +40,8 @@ class ProjectRepository(Repository[Project]):
         statement = select(*Project.__table__.columns, members)
         if of_user is not None:
             mine = select(ProjectMember.project_id).where(ProjectMember.user_id == of_user)
+            if opened:
+                mine = mine.where(ProjectMember.opened_at.is_not(None))
             statement = statement.where(Project.id.in_(mine))
         if name is not None:
             statement = statement.where(Project.name_key == name.lower())
@@ -52,7 +57,12 @@ class ProjectRepository(Repository[Project]):
         """Members of a project with their names, by username."""
         statement = (
             select(
-                User.id.label("user_id"), User.username, User.full_name, ProjectMember.role, ProjectMember.created_at
+                User.id.label("user_id"),
+                User.username,
+                User.full_name,
+                ProjectMember.role,
+                ProjectMember.created_at,
+                ProjectMember.opened_at.is_not(None).label("opened"),
             )
             .join(ProjectMember, ProjectMember.user_id == User.id)
             .where(ProjectMember.project_id == project_id)
@@ -64,11 +74,6 @@ class ProjectRepository(Repository[Project]):
         """One membership, locked: who puts something into the project at this moment holds it too; or None."""
         key = (project_id, user_id)
         return await self._session.get(ProjectMember, key, populate_existing=True, with_for_update=True)
-
-    async def hold_role(self, project_id: int, user_id: int) -> ProjectRole | None:
-        """Role of a user in a project, which stays theirs until the unit of work ends; None for strangers."""
-        held = await self.member(project_id, user_id)
-        return None if held is None else ProjectRole(held.role)
 
     async def hold_members(self, project_id: int) -> None:
         """Lock all memberships, after whatever is being put into the project just now."""

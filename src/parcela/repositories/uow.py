@@ -34,6 +34,7 @@ from parcela.repositories.identity import (
     SecondFactorRepository,
 )
 from parcela.repositories.image_space import ImageSpaceRepository
+from parcela.repositories.invitations import InvitationRepository
 from parcela.repositories.machine_hosts import MachineHostRepository, OpenMaintenanceRepository
 from parcela.repositories.machines import MachineRepository
 from parcela.repositories.mail import OutboxRepository
@@ -80,6 +81,7 @@ class ReadUnitOfWork:
         self.hosts = HostRepository(session, clock)
         self.templates = TemplateRepository(session, clock)
         self.projects = ProjectRepository(session, clock)
+        self.invitations = InvitationRepository(session, clock)
         self.quotas = QuotaRepository(session, clock)
         self.slices = SliceRepository(session, clock)
         self.segments = SegmentRepository(session, clock)

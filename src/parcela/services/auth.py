@@ -40,7 +40,7 @@ from parcela.services.second_factor import SecondFactorService, code_required, w
 from parcela.services.sessions import NOWHERE, Origin, SessionService, TokenPair
 
 CHALLENGE_S = 300
-FORGETTING = ENDING | {"project.member_added", "project.member_changed", "project.member_removed"}
+FORGETTING = ENDING | {f"project.member_{what}" for what in ("added", "changed", "removed", "joined")}
 """Events after which a user's tokens are looked up again; all events of roles have that effect on everybody.
 
 Those of this class are also acted on directly; here they matter where they come from another process.

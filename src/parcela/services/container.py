@@ -17,6 +17,7 @@ from parcela.services.idempotency import IdempotencyService
 from parcela.services.identity import IdentityServices
 from parcela.services.images import ImageService
 from parcela.services.inventory import Inventory
+from parcela.services.invitations import InvitationService
 from parcela.services.observing import Observing
 from parcela.services.operations.requests import OperationService
 from parcela.services.projects import ProjectService
@@ -46,6 +47,7 @@ class Services(IdentityServices):
     hosts: HostService
     templates: TemplateService
     projects: ProjectService
+    invitations: InvitationService
     slices: SliceService
     vms: VmService
     operations: OperationService

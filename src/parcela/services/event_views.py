@@ -30,9 +30,17 @@ def nouns_of(caller: Caller) -> frozenset[str] | None:
     return frozenset(scope.split(":", 1)[0] for scope in caller.scopes)
 
 
+def _project_of(record: EventRecord) -> int | None:
+    """The project of a membership, also where its managers are not told of it."""
+    if record.project_id is not None or not record.type.startswith(MEMBERSHIP):
+        return record.project_id
+    found = record.data.get("project_id")
+    return int(found) if found is not None else None
+
+
 def after(record: EventRecord, caller: Caller) -> Caller:
     """The caller once this event has happened: a stream outlives changes of its caller's role in a project."""
-    project_id, facts = record.project_id, record.data
+    project_id, facts = _project_of(record), record.data
     if project_id is None or not record.type.startswith(MEMBERSHIP) or facts.get("user_id") != caller.user_id:
         return caller
     projects = {key: role for key, role in caller.projects.items() if key != project_id}
@@ -82,7 +90,7 @@ class View:
 
     def after(self, record: EventRecord) -> "View":
         """The view once this event has happened: a stream outlives changes of its user's role in a project."""
-        project_id = record.project_id
+        project_id = _project_of(record)
         if project_id is None or self.everything or not record.type.startswith(MEMBERSHIP):
             return self
         if record.data.get("user_id") != self.user_id:

@@ -4,17 +4,20 @@ A caller knows their projects too, but from up to half a minute ago in other pro
 """
 
 from parcela.core.errors import forbidden, not_found
-from parcela.core.permissions import LAUNCHING
+from parcela.core.permissions import LAUNCHING, ProjectRole
 from parcela.repositories.uow import UnitOfWork
 from parcela.services.access import Caller
+from parcela.services.memberships import joined
 
 
 async def check_launch(uow: UnitOfWork, caller: Caller, project_id: int | None) -> None:
     """Raise ``not_found`` for projects of others, and ``forbidden`` for those who may only look."""
     if project_id is None:
         return
-    role = await uow.projects.hold_role(project_id, caller.user_id)
-    if role is None:
+    member = await uow.projects.member(project_id, caller.user_id)
+    if member is None:
         raise not_found("project", project_id)
-    if role not in LAUNCHING:
+    if ProjectRole(member.role) not in LAUNCHING:
         raise forbidden("project_role", "You may look at this project, but make nothing in it.")
+    if member.opened_at is None:  # whose things are in a project is seen there
+        await joined(uow, caller, await uow.projects.get(project_id), member)

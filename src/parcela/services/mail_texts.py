@@ -32,6 +32,38 @@ Abre esta dirección dentro de {minutes} minutos para elegirla; sirve una sola v
 Si no fuiste tú, no hagas nada: tu contraseña sigue siendo la misma.
 """,
     ),
+    ("project_invited", "en"): (
+        'Invitation to "{project}"',
+        """Hello,
+
+you are invited to the project "{project}" of the lab at
+{site}
+
+Sign in there and open this address within {days} days:
+
+{link}
+
+It works for the account with the address {email}; if you have none yet, ask the lab
+for one with this address. Nobody in the project is told about you before you accept.
+If you do not know the project, do nothing.
+""",
+    ),
+    ("project_invited", "es"): (
+        'Invitación a "{project}"',
+        """Hola:
+
+Te invitan al proyecto "{project}" del laboratorio en
+{site}
+
+Inicia sesión allí y abre esta dirección dentro de {days} días:
+
+{link}
+
+Sirve para la cuenta con la dirección {email}; si aún no tienes una, pide al laboratorio
+una con esta dirección. Nadie del proyecto sabrá de ti antes de que aceptes.
+Si no conoces el proyecto, no hagas nada.
+""",
+    ),
     ("password_changed", "en"): (
         "Your password for Parcela was changed",
         """Hello {name},

@@ -133,7 +133,9 @@ class PasswordResetService:
 
     async def _set_password(self, uow: UnitOfWork, user: User, new_hash: str, *, keep_personal: bool) -> None:
         user.password_hash = new_hash
-        user.self_registered = False  # the link came to the address, so the address is theirs
+        if user.self_registered and user.verified_email != user.email:
+            keep_personal = False  # before this link, nobody knew that the account is of the owner of the address
+        user.self_registered, user.verified_email = False, user.email  # the link came to the address
         await revoke_access(uow, user, keep_personal=keep_personal)
         facts = {"user_id": user.id, "username": user.username, "by": "reset"}
         uow.add_event("user.password_changed", actor_id=user.id, owner_id=user.id, data=facts)

@@ -8,11 +8,12 @@ from parcela.core.errors import Problem, conflict, forbidden, invalid, not_found
 from parcela.core.permissions import Permission, ProjectKind, ProjectRole
 from parcela.core.scopes import Scope
 from parcela.core.settings import Settings
-from parcela.models import Project, ProjectMember, Quota, User
+from parcela.models import Project, ProjectMember, Quota
 from parcela.models.projects import RESOURCES
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller, check_visible, scope_missing
+from parcela.services.memberships import note_member
 from parcela.services.reserving import NO_LIMITS, default_limits
 
 
@@ -112,39 +113,45 @@ class ProjectService:
     # ---- members
 
     async def members(self, uow: ReadUnitOfWork, caller: Caller, project_id: int) -> Sequence[Mapping[str, Any]]:
-        """Who is in it, by username."""
+        """Who is in it, by username; people who have not opened it yet are told to administrators and themselves."""
         await self.get(uow, caller, project_id)
-        return await uow.projects.members(project_id)
+        rows = await uow.projects.members(project_id)
+        everybody = caller.can(Permission.PROJECT_READ_ALL)
+        return [row for row in rows if everybody or row["opened"] or row["user_id"] == caller.user_id]
 
     async def add_member(
         self, uow: UnitOfWork, caller: Caller, project_id: int, *, user: str, role: ProjectRole
     ) -> Mapping[str, Any]:
-        """Take somebody in, by e-mail address or username."""
-        row = await self._writable(uow, caller, project_id, Scope.PROJECT_MEMBERS)
+        """Take somebody in, by e-mail address or username: for administrators. Managers invite addresses.
+
+        The answer says whether there is such a user, so it needs ``project:write_all`` and ``user:read``.
+        """
+        row = await self.lock_managed(uow, caller, project_id)
+        await self.check_adding(uow, caller, project_id)
         found = await uow.users.by_identifier(user.strip().lower())
         if found is None:
             text = f"There is no user '{user}'."
             raise invalid("unknown_user", text, Problem("body.user", text, "unknown_user"))
         if await uow.projects.member(project_id, found.id) is not None:
             raise conflict("already_member", f"{found.username} is in the project already; change their role.")
-        await uow.projects.add_member(
-            ProjectMember(project_id=project_id, user_id=found.id, role=role.value, created_at=uow.clock())
+        opened_at = uow.clock() if found.id == caller.user_id else None
+        member = ProjectMember(
+            project_id=project_id, user_id=found.id, role=role.value, created_at=uow.clock(), opened_at=opened_at
         )
-        _note(uow, "project.member_added", caller, row, user=found, role=role.value)
-        return await self._member(uow, project_id, found.id)
+        await uow.projects.add_member(member)
+        await note_member(uow, "project.member_added", caller, row, member, role=role.value)
+        return await _member(uow, project_id, found.id)
 
     async def change_member(
         self, uow: UnitOfWork, caller: Caller, project_id: int, user_id: int, role: ProjectRole
     ) -> Mapping[str, Any]:
         """Give a member another role."""
-        row = await self._writable(uow, caller, project_id, Scope.PROJECT_MEMBERS)
-        membership = await uow.projects.member(project_id, user_id)
-        if membership is None:
-            raise not_found("member", user_id)
+        row = await self.lock_managed(uow, caller, project_id)
+        membership = await _known_member(uow, caller, project_id, user_id)
         membership.role = role.value
         await uow.flush()  # the answer shows the stored row
-        _note(uow, "project.member_changed", caller, row, user=await uow.users.get(user_id), role=role.value)
-        return await self._member(uow, project_id, user_id)
+        await note_member(uow, "project.member_changed", caller, row, membership, role=role.value)
+        return await _member(uow, project_id, user_id)
 
     async def remove_member(self, uow: UnitOfWork, caller: Caller, project_id: int, user_id: int) -> None:
         """Let a member go; everybody may leave.
@@ -156,24 +163,29 @@ class ProjectService:
         if user_id == caller.user_id:
             caller.require_scope(Scope.PROJECT_LEAVE)
         else:
-            row = await self._writable(uow, caller, project_id, Scope.PROJECT_MEMBERS)
-        membership = await uow.projects.member(project_id, user_id)
-        if membership is None:
-            raise not_found("member", user_id)
+            row = await self.lock_managed(uow, caller, project_id)
+        membership = await _known_member(uow, caller, project_id, user_id)
         things = await uow.projects.things_in(project_id, owner_id=user_id)
         if things:
             text = f"They still own {len(things)} thing(s) in the project, listed in 'problems'; remove these first."
             raise conflict("member_owns_things", text, *[_thing(*thing) for thing in things])
-        _note(uow, "project.member_removed", caller, row, user=await uow.users.get(user_id))
+        await note_member(uow, "project.member_removed", caller, row, membership)
         await uow.projects.remove_member(membership)
-
-    @staticmethod
-    async def _member(uow: UnitOfWork, project_id: int, user_id: int) -> Mapping[str, Any]:
-        return next(row for row in await uow.projects.members(project_id) if row["user_id"] == user_id)
 
     async def check_members(self, uow: ReadUnitOfWork, caller: Caller, project_id: int) -> None:
         """Raise when the caller may not change who is in a project."""
         await self._check_writable(uow, caller, project_id, Scope.PROJECT_MEMBERS)
+
+    async def check_adding(self, uow: ReadUnitOfWork, caller: Caller, project_id: int) -> None:
+        """Raise when the caller may not add people without asking them."""
+        await self.check_members(uow, caller, project_id)
+        if not (caller.can(Permission.PROJECT_WRITE_ALL) and caller.can(Permission.USER_READ)):
+            text = "Managers invite people by their e-mail address: POST /projects/{id}/invitations."
+            raise forbidden("invite_instead", text)
+
+    async def lock_managed(self, uow: UnitOfWork, caller: Caller, project_id: int) -> Project:
+        """The locked project, for who may change who is in it."""
+        return await self._writable(uow, caller, project_id, Scope.PROJECT_MEMBERS)
 
     async def _writable(self, uow: UnitOfWork, caller: Caller, project_id: int, scope: Scope) -> Project:
         """The locked project, for its managers and holders of ``project:write_all``."""
@@ -242,6 +254,19 @@ class ProjectService:
         return await self.quota_of_project(uow, caller, project_id)
 
 
+async def _member(uow: UnitOfWork, project_id: int, user_id: int) -> Mapping[str, Any]:
+    return next(row for row in await uow.projects.members(project_id) if row["user_id"] == user_id)
+
+
+async def _known_member(uow: UnitOfWork, caller: Caller, project_id: int, user_id: int) -> ProjectMember:
+    """A membership of which the caller may know, locked."""
+    membership = await uow.projects.member(project_id, user_id)
+    known = user_id == caller.user_id or caller.can(Permission.PROJECT_READ_ALL)
+    if membership is None or not (known or membership.opened_at is not None):
+        raise not_found("member", user_id)
+    return membership
+
+
 async def _set(uow: UnitOfWork, row: Quota, limits: Mapping[str, int | None]) -> None:
     for name in RESOURCES:
         setattr(row, f"max_{name}", limits[name])
@@ -262,11 +287,6 @@ def _thing(noun: str, row_id: int, name: str) -> Problem:
     return Problem(where, f"The {noun} '{name}' (id {row_id}).", f"in_project_{noun.replace(' ', '_')}")
 
 
-def _note(
-    uow: UnitOfWork, event_type: str, caller: Caller, row: Project, *, user: User | None = None, **data: Any
-) -> None:
-    facts: dict[str, Any] = {"project_id": row.id, "name": row.name, **data}
-    if user is not None:
-        facts |= {"user_id": user.id, "username": user.username}
-    owner_id = user.id if user is not None else None
-    uow.add_event(event_type, actor_id=caller.user_id, owner_id=owner_id, project_id=row.id, data=facts)
+def _note(uow: UnitOfWork, event_type: str, caller: Caller, row: Project) -> None:
+    facts = {"project_id": row.id, "name": row.name}
+    uow.add_event(event_type, actor_id=caller.user_id, owner_id=None, project_id=row.id, data=facts)

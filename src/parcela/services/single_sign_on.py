@@ -208,6 +208,7 @@ class SingleSignOnService:
             await revoke_access(uow, locked)
             facts = {"user_id": user.id, "username": user.username, "by": "identity provider"}
             uow.add_event("user.password_changed", actor_id=user.id, owner_id=user.id, data=facts)
+        locked.verified_email = locked.email
         return locked
 
     async def _made(self, claims: Claims, email: str, uow: UnitOfWork) -> User:
@@ -224,7 +225,9 @@ class SingleSignOnService:
             locale=locale if locale in LOCALES else "en",
         )
         made = await self._users.create(uow, SYSTEM, new)
-        return await uow.users.lock(made.id)
+        user = await uow.users.lock(made.id)
+        user.verified_email = user.email  # the provider says so
+        return user
 
     async def _free_username(self, claims: Claims, email: str, uow: UnitOfWork) -> str:
         """A username that nobody has, near to what the provider calls the person."""

@@ -15,7 +15,7 @@ from parcela.models import Role, User
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.repositories.users import UserRecord
-from parcela.services.access import Caller, check_visible
+from parcela.services.access import SYSTEM, Caller, check_visible
 from parcela.services.revoking import revoke_access
 from parcela.services.roles import check_administrators_left, check_within_rights
 
@@ -152,6 +152,8 @@ class UserService:
         user = await uow.users.add(
             User(
                 email=clean_email(new.email),
+                # Who may make accounts vouches for the address; who registers does not.
+                verified_email=clean_email(new.email) if caller.user_id != SYSTEM.user_id else None,
                 username=clean_username(new.username),
                 full_name=new.full_name,
                 password_hash=new.password_hash,
@@ -207,6 +209,8 @@ class UserService:
         changed = {name for name, value in values.items() if getattr(user, name) != value}
         for name, value in values.items():
             setattr(user, name, value)
+        if changes.email is not None:
+            user.verified_email = user.email
         await check_administrators_left(uow)
         if changed & REVOKING:
             await revoke_access(uow, user)

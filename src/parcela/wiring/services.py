@@ -22,6 +22,7 @@ from parcela.services.identity import IdentityServices, build_identity
 from parcela.services.image_store import ImageStore
 from parcela.services.images import ImageService
 from parcela.services.inventory import Inventory
+from parcela.services.invitations import InvitationService
 from parcela.services.maintenance_place import MaintenancePlace
 from parcela.services.metrics import Metrics
 from parcela.services.observing import Observing
@@ -91,15 +92,14 @@ def build_services(
 ) -> Services:
     """Wire the services; ``listen`` gets every committed event before the streams do."""
     hub, key, stores = EventHub(), signing_secret(settings), stores or Stores()
-    events = EventService(uows, hub)
+    events, operations = EventService(uows, hub), OperationService(engine)
     observing = Observing.build(uows, settings, key, events, metrics)
     identity = build_identity(uows, hasher, key, settings, observing.audit.refusals)
     uows.publish_to(to_all(identity.auth.on_events, listen, observing.metrics.on_events, hub.publish))
-    operations = OperationService(engine)
     folder, traffic = DataFolder(settings), Traffic.build(settings)
     templates = TemplateService(TemplateLimits.of(settings), settings.nat_networks)
     slices = SliceService(settings, operations, templates)
-    vms = VmService(settings, operations)
+    vms, projects = VmService(settings, operations), ProjectService(settings)
     return Services(
         **vars(identity),
         settings=settings,
@@ -112,7 +112,8 @@ def build_services(
         zones=ZoneService(),
         hosts=HostService(),
         templates=templates,
-        projects=ProjectService(settings),
+        projects=projects,
+        invitations=InvitationService(settings, projects, identity.mail),
         slices=slices,
         vms=vms,
         operations=operations,

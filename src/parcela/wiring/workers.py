@@ -23,6 +23,7 @@ from parcela.workers.reconcilers.host_liveness import HostLiveness
 from parcela.workers.reconcilers.identity_provider import IdentityProvider
 from parcela.workers.reconcilers.image_copies import ImageCopySweep
 from parcela.workers.reconcilers.inventory import inventory_reconcilers
+from parcela.workers.reconcilers.invitations import EndedInvitations
 from parcela.workers.reconcilers.leftovers import Housekeeping, QuotaSums, ReservationLeaks, StuckOperations
 from parcela.workers.reconcilers.mail_outbox import MailOutbox
 from parcela.workers.reconcilers.orphan_sweep import OrphanSweep
@@ -67,6 +68,7 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
         StuckOperations(uows, services.operations),
         Housekeeping(uows),
         MailOutbox(services.mail, uows.clock),
+        EndedInvitations(uows),
         *inventory_reconcilers(uows, services.inventory.files),
         IdentityProvider(services.single_sign_on),
         UnfinishedRegistrations(services.registration, uows.clock),

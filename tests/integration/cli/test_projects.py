@@ -1,5 +1,7 @@
 """Projects: made, filled, limited, launched in, removed."""
 
+from pathlib import Path
+
 from tests.integration.cli.conftest import Server, done
 from tests.unit.cli.support import run
 
@@ -39,3 +41,28 @@ def test_a_project_from_beginning_to_end(admin: Server) -> None:
     assert run("project", "remove-member", "Networks", "admin", "--yes", "--json").problem["code"] == "member_not_found"
     done(run("project", "delete", "Networks", "--yes"))
     assert "Networks" not in done(run("project", "list")).out
+
+
+def test_people_are_invited_by_their_address(admin: Server, tmp_path: Path) -> None:
+    done(run("project", "create", "Guests"))
+    file = tmp_path / "class.csv"
+    file.write_text("email,role\nana@class.example\nluis@class.example,viewer\n")
+    assert done(run("project", "invite", "Guests", "--csv", str(file), "--json")).json == {"invited": 2}
+    assert "1 address(es)" in done(run("project", "invite", "guests", "admin@parcela.local", "--role", "manager")).out
+    shown = done(run("project", "members", "Guests", "--json")).json
+    assert shown["members"] == []
+    assert {row["email"]: row["role"] for row in shown["invitations"]} == {
+        "ana@class.example": "member",
+        "luis@class.example": "viewer",
+        "admin@parcela.local": "manager",
+    }
+    assert "luis@class.example" in done(run("project", "members", "Guests")).out
+    done(run("project", "withdraw", "Guests", "Luis@class.example"))
+    assert run("project", "withdraw", "Guests", "luis@class.example").code == 4
+    assert run("project", "invite", "Guests").code == 2
+    assert run("project", "invite", "Guests", "not an address").code == 6
+    done(run("project", "add-member", "Guests", "admin"))
+    assert run("project", "accept", "Guests").code == 4, "who adds themselves has opened it"
+    assert "no project" in done(run("project", "invitations")).err
+    done(run("project", "leave", "Guests", "--yes"))
+    done(run("project", "delete", "Guests", "--yes"))

@@ -210,7 +210,23 @@ class Lab:
             added = await self.make(f"/projects/{made['id']}/members", "admin", json={"user": name, "role": role})
             if name == somebody:
                 made["user_id"] = added["user_id"]
+            if name not in self.people:
+                await self.enter(name, name, added["user_id"])
+            await self.make(f"/projects/{made['id']}/accept", name, 200)
         return made
+
+    async def invitation(self) -> dict[str, Any]:
+        """An invitation into a project of nobody; ``id`` is that of the project."""
+        return await self._invited(await self.project())
+
+    async def invitation_in_project(self) -> dict[str, Any]:
+        """The same, with people ``member`` and ``manager`` in the project."""
+        return await self._invited(await self.project(owner="member", member="member", manager="manager"))
+
+    async def _invited(self, project: dict[str, Any]) -> dict[str, Any]:
+        body = {"email": f"{self.unique('guest')}@class.example"}
+        made = await self.make(f"/projects/{project['id']}/invitations", "admin", json=body)
+        return {**project, "invitation_id": made["id"]}
 
     async def classroom(self) -> int:
         """A project of the owner, who is a member, with people ``member`` and ``manager``; its id."""

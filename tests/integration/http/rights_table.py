@@ -55,9 +55,17 @@ GET    /api/v1/projects/{project_id}                                   project  
 PATCH  /api/v1/projects/{project_id}                                   project              401 404 404 403 200 200 403
 DELETE /api/v1/projects/{project_id}                                   project              401 404 404 403 403 204 403
 GET    /api/v1/projects/{project_id}/members                           project              401 404 404 200 200 200 200
-POST   /api/v1/projects/{project_id}/members                           project              401 404 404 403 201 201 403
+POST   /api/v1/projects/{project_id}/members                           project              401 404 404 403 403 201 403
 PATCH  /api/v1/projects/{project_id}/members/{user_id}                 project              401 404 404 403 200 200 403
 DELETE /api/v1/projects/{project_id}/members/{user_id}                 project              401 404 404 403 204 204 403
+GET    /api/v1/projects/{project_id}/invitations                       project              401 404 404 403 200 200 200
+POST   /api/v1/projects/{project_id}/invitations                       project              401 404 404 403 201 201 403
+POST   /api/v1/projects/{project_id}/invitations/csv                   project              401 404 404 403 200 200 403
+DELETE /api/v1/projects/{project_id}/invitations/{invitation_id}       invitation           401 404 404 403 204 204 403
+POST   /api/v1/projects/{project_id}/accept                            project              401 404 404 200 200 404 403
+POST   /api/v1/projects/{project_id}/decline                           project              401 404 404 409 409 404 403
+GET    /api/v1/users/me/invitations                                    -                    401 200 200 200 200 200 200
+POST   /api/v1/users/me/invitations/confirm                            -                    401 422 422 422 422 422 403
 GET    /api/v1/projects/{project_id}/quota                             project              401 404 404 200 200 200 200
 PUT    /api/v1/projects/{project_id}/quota                             project              401 404 404 403 403 200 403
 
@@ -268,6 +276,11 @@ POST   /account/security/recovery-codes                                -        
 POST   /account/security/sessions/end-others                           fresh_login          303 303 303 303 303 303 303
 POST   /account/security/sessions/{session_id}/end                     session              303 404 303 404 404 404 303
 POST   /logout                                                         fresh_login          303 303 303 303 303 303 303
+POST   /projects/{project_id}/accept                                   project              303 404 404 303 303 404 303
+POST   /projects/{project_id}/decline                                  project              303 404 404 409 409 404 303
+POST   /projects/{project_id}/leave                                    project              303 404 404 303 303 404 303
+GET    /invitations/confirm                                            -                    303 200 200 200 200 200 303
+POST   /invitations/confirm                                            -                    303 422 422 422 422 422 303
 GET    /language/{locale}                                              -                    303 303 303 303 303 303 303
 GET    /docs                                                           -                    200 200 200 200 200 200 200
 GET    /docs/oauth2-redirect                                           -                    200 200 200 200 200 200 200

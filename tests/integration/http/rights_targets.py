@@ -72,6 +72,7 @@ TARGETS: dict[str, Callable[[Lab], Awaitable[Made]]] = {
     "image": Lab.image,
     "template": Lab.template,
     "project": Lab.project,
+    "invitation": Lab.invitation,
     "operation": Lab.operation,
     "slice_operation_held": Lab.slice_operation,
     "slice_op_failed": partial(Lab.slice_operation, state="failed"),
@@ -176,6 +177,8 @@ BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
     "PATCH /api/v1/projects/{project_id}": _fixed(description="Changed"),
     "POST /api/v1/projects/{project_id}/members": _member,
     "PATCH /api/v1/projects/{project_id}/members/{user_id}": _fixed(role="member"),
+    "POST /api/v1/projects/{project_id}/invitations": _fixed(email="somebody@class.example"),
+    "POST /api/v1/users/me/invitations/confirm": _fixed(token="wrong"),
     "PUT /api/v1/projects/{project_id}/quota": _fixed(vms=5),
     "PUT /api/v1/users/{user_id}/quota": _fixed(vms=5),
     "POST /api/v1/flavours/": _fixed(name="$unique", vcpus=1, memory_mib=128, disk_gib=1),
@@ -204,6 +207,11 @@ BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
     "POST /api/v1/virtual-machines/{vm_id}/console": _fixed(kind="serial"),
 }
 """JSON bodies by route; the others have none (uploads have theirs in ``request_of``)."""
+FILE_BODIES: dict[str, dict[str, Any]] = {
+    "POST /api/v1/machines/{machine_id}/attachments": {"content": b"anything", "params": {"name": "a.txt"}},
+    "PUT /api/v1/machines/{machine_id}/photo": {"content": inventory.PNG},
+    "POST /api/v1/projects/{project_id}/invitations/csv": {"content": "somebody@class.example,viewer\n"},
+}
 INTO_PROJECTS = {
     "POST /api/v1/templates/",
     "POST /api/v1/slices/",
@@ -218,6 +226,8 @@ def filled_path(path: str, made: Made) -> str:
         path = path.replace("{slice_id}", str(made["slice_id"]))
     if "{project_id}" in path and made.get("user_id"):
         path = path.replace("{user_id}", str(made["user_id"]))
+    if "{invitation_id}" in path and made.get("invitation_id"):
+        path = path.replace("{invitation_id}", str(made["invitation_id"]))
     words = {"version": "1", "kind": "serial", "action": "reset", "locale": "es"}
     for name, word in {**words, "codigo": made.get("code"), "code": made.get("code")}.items():
         path = path.replace(f"{{{name}}}", str(word))
@@ -228,10 +238,8 @@ async def request_of(lab: Lab, route: str, made: Made) -> dict[str, Any]:
     """What to give to the HTTP client for a route: body and query."""
     if route == "POST /api/v1/images/":
         return {"content": raw_disk(), "params": {"name": lab.unique("image")}}
-    if route == "POST /api/v1/machines/{machine_id}/attachments":
-        return {"content": b"anything", "params": {"name": "a.txt"}}
-    if route == "PUT /api/v1/machines/{machine_id}/photo":
-        return {"content": inventory.PNG}
+    if route in FILE_BODIES:
+        return FILE_BODIES[route]
     if route in FORM_BODIES:
         return {"data": await FORM_BODIES[route](lab, made)}
     if route not in BODIES:

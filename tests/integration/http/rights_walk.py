@@ -68,6 +68,8 @@ class Walk:
         return self._made[key]
 
     async def _new(self, name: str, *, in_project: bool) -> Made:
+        if name == "invitation" and in_project:
+            return await self._lab.invitation_in_project()
         if name == "project" and in_project:
             return await self._lab.project(owner="member", member="member", manager="manager")
         return await TARGETS[name](self._lab)

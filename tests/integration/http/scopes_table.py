@@ -63,9 +63,17 @@ GET    /api/v1/projects/{project_id}                                   member   
 PATCH  /api/v1/projects/{project_id}                                   manager  project:update
 DELETE /api/v1/projects/{project_id}                                   admin    project:write_all project:read_all
 GET    /api/v1/projects/{project_id}/members                           member   project:read
-POST   /api/v1/projects/{project_id}/members                           manager  project:members
+POST   /api/v1/projects/{project_id}/members  admin  project:write_all project:read_all user:read
 PATCH  /api/v1/projects/{project_id}/members/{user_id}                 manager  project:members
 DELETE /api/v1/projects/{project_id}/members/{user_id}                 manager  project:members
+GET    /api/v1/projects/{project_id}/invitations                       manager  project:read
+POST   /api/v1/projects/{project_id}/invitations                       manager  project:members
+POST   /api/v1/projects/{project_id}/invitations/csv                   manager  project:members
+DELETE /api/v1/projects/{project_id}/invitations/{invitation_id}       manager  project:members
+POST   /api/v1/projects/{project_id}/accept                            member   project:join
+POST   /api/v1/projects/{project_id}/decline                           member   project:join
+GET    /api/v1/users/me/invitations                                    owner    project:read
+POST   /api/v1/users/me/invitations/confirm                            owner    project:join
 GET    /api/v1/projects/{project_id}/quota                             member   project:read
 PUT    /api/v1/projects/{project_id}/quota                             admin    quota:write project:read_all
 

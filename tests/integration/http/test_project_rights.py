@@ -55,7 +55,8 @@ async def test_somebody_who_was_taken_out_sees_nothing_any_more(in_project: Lab)
     made = await lab.user()
     leaver = await lab.enter("leaver", made["username"], made["id"])
     project_id = lab.in_project["project_id"]
-    await lab.make(f"/projects/{project_id}/members", "manager", json={"user": leaver.name, "role": "manager"})
+    await lab.make(f"/projects/{project_id}/members", "admin", json={"user": leaver.name, "role": "manager"})
+    await lab.make(f"/projects/{project_id}/accept", "leaver", 200)
     vm = await lab.vm("running")
     assert (await lab.call("GET", f"/virtual-machines/{vm['id']}", "leaver")).status_code == 200
     answer = await lab.call("DELETE", f"/projects/{project_id}/members/{made['id']}", "leaver")

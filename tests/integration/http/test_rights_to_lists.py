@@ -53,6 +53,7 @@ THE_SAME_FOR_ALL = {
     *("GET /password/forgot", "GET /password/reset", "GET /language/{locale}"),
 }
 ABOUT_ONESELF = {
+    *("GET /api/v1/users/me/invitations", "GET /invitations/confirm"),
     *("GET /api/v1/users/me", "GET /api/v1/users/me/quota", "GET /api/v1/second-factor", "GET /account/security/totp"),
 }
 

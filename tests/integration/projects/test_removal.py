@@ -42,7 +42,7 @@ async def test_of_a_slice_made_and_a_project_removed_at_once_the_second_is_refus
     stack = anywhere.stack
     [project_id] = alice.projects
     changed, asking = asyncio.Event(), asyncio.Event()
-    name_of_lock = {"make": "hold_members", "remove": "hold_role"}[first]
+    name_of_lock = {"make": "hold_members", "remove": "member"}[first]
     lock: Callable[..., Awaitable[object]] = getattr(ProjectRepository, name_of_lock)
 
     async def note(self: ProjectRepository, *arguments: int) -> object:

@@ -42,7 +42,8 @@ def test_there_are_the_commands_that_were_promised() -> None:
         "vm": "list show create update delete start stop reboot suspend resume reset",
         "host": "list show add set delete",
         "machine": "list show add",
-        "project": "list show create add-member remove-member quota delete",
+        "project": "list show create members invite withdraw invitations accept decline leave "
+        "add-member remove-member quota delete",
         "zone": "list add delete",
         "flavour": "list add delete",
         "image": "list show upload import delete",

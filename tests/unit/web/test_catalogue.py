@@ -75,7 +75,8 @@ def test_every_state_and_action_has_words(t: Translator) -> None:
 def test_no_text_is_left_over() -> None:
     source = "\n".join(path.read_text(encoding="utf-8") for path in SOURCES)
     computed = re.compile(
-        r"(slice\.(state|now|help)|vm\.(state|reason)|machine\.status|maintenance\.kind|operation\.(state|slice|vm)|step|action|error|notice|confirm"
+        r"(slice\.(state|now|help)|vm\.(state|reason)|machine\.status|project\.role"
+        r"|maintenance\.kind|operation\.(state|slice|vm)|step|action|error|notice|confirm"
         r"|console\.(kind|connected)|unit|security\.codes_left)\."
     )
     unused = [key for key in texts("en") if f'"{key}"' not in source and f"'{key}'" not in source]

@@ -118,8 +118,8 @@ async def list_members(
 async def add_member(
     project_id: RowId, body: MemberAdd, services: AppServices, caller: CurrentCaller, uow: WriteUow, idem: Idempotent
 ) -> Response:
-    """By e-mail address or username."""
-    if replay := await idem.replay(partial(services.projects.check_members, uow, caller, project_id)):
+    """By e-mail address or username: for administrators, who may know who there is. Managers invite addresses."""
+    if replay := await idem.replay(partial(services.projects.check_adding, uow, caller, project_id)):
         return replay
     row = await services.projects.add_member(uow, caller, project_id, user=body.user, role=body.role)
     return await idem.keep(201, MemberRead(**row))

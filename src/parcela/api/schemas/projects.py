@@ -72,6 +72,47 @@ class MemberRead(Schema):
     full_name: str
     role: ProjectRole
     created_at: datetime = Field(description="Since when")
+    opened: bool = Field(description="False while only administrators and the person are told that they are in it")
+
+
+class InvitationCreate(Body):
+    """Somebody to invite."""
+
+    email: Annotated[str, Field(min_length=3, max_length=254, pattern=TEXT_PATTERN, examples=["ana@lab.example"])]
+    role: ProjectRole = ProjectRole.MEMBER
+
+
+class InvitationRead(Schema):
+    """An invitation that was not accepted yet. It is the same whether an account has the address or not."""
+
+    id: int = Field(examples=[12])
+    project_id: int
+    email: str
+    role: ProjectRole
+    created_at: datetime
+    expires_at: datetime
+
+
+class InvitedRead(Schema):
+    """What came of a list."""
+
+    invited: int = Field(description="Number of addresses")
+
+
+class OwnInvitationRead(Schema):
+    """A project you are asked into, or were added to."""
+
+    project_id: int
+    project: str = Field(examples=["Networks 2026"])
+    role: ProjectRole
+    since: datetime
+    expires_at: datetime | None = Field(description="Null when an administrator has added you")
+
+
+class InvitationToken(Body):
+    """The token of a mail."""
+
+    token: Annotated[str, Field(min_length=1, max_length=200, pattern=TEXT_PATTERN)]
 
 
 class QuotaLimits(Body):

@@ -1,13 +1,15 @@
 """``parcela project``."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from parcela.cli.client import Json
 from parcela.cli.commanding import Cli, Limit, Yes, command
-from parcela.cli.exits import Exit, fail
+from parcela.cli.exits import CliError, Exit, fail
+from parcela.cli.files import read_text
 from parcela.cli.lookup import find_project
 
 app = typer.Typer(no_args_is_help=True, help="Projects: classes and teams, who is in them, what they may use.")
@@ -15,6 +17,8 @@ ProjectRef = Annotated[str, typer.Argument(metavar="PROJECT", help="Id or name o
 COLUMNS = (("id", "id"), ("name", "name"), ("kind", "kind"), ("description", "description"))
 LIST_COLUMNS = (*COLUMNS, ("members", "members"))
 MEMBER_COLUMNS = (("user", "username"), ("name", "full_name"), ("role", "role"), ("id", "user_id"))
+INVITATION_COLUMNS = (("invited", "email"), ("role", "role"), ("until", "expires_at"))
+OWN_COLUMNS = (("id", "project_id"), ("project", "project"), ("role", "role"), ("until", "expires_at"))
 QUOTA_COLUMNS = (("resource", "resource"), ("used", "used"), ("limit", "limit"))
 RESOURCES = ("vcpus", "memory_mib", "disk_gib", "vms", "slices")
 
@@ -82,10 +86,109 @@ def add_member(
     user: Annotated[str, typer.Argument(help="Username or e-mail address.")],
     role: Annotated[Role, typer.Option(help="What they may do.")] = Role.MEMBER,
 ) -> None:
-    """Take somebody in."""
+    """Take somebody in; for administrators. Managers invite people by their e-mail address."""
     project = find_project(cli.api, ref)
     made = cli.api.create(f"/projects/{project['id']}/members", {"user": user, "role": role.value})
     cli.out.record(made, MEMBER_COLUMNS)
+
+
+@command(app, "members")
+def members(cli: Cli, ref: ProjectRef) -> None:
+    """Show who is in a project, and (to managers) which addresses are invited."""
+    project = find_project(cli.api, ref)
+    found = cli.api.get(f"/projects/{project['id']}/members")
+    try:
+        invited = cli.api.get(f"/projects/{project['id']}/invitations")
+    except CliError as error:
+        if error.problem.get("code") != "project_role":  # others see the members only
+            raise
+        invited = []
+    if cli.out.as_json:
+        cli.out.document({"members": found, "invitations": invited})
+        return
+    cli.out.table(found, MEMBER_COLUMNS, empty="Nobody is in it.")
+    if invited:
+        cli.out.table(invited, INVITATION_COLUMNS)
+
+
+@command(app, "invite")
+def invite(
+    cli: Cli,
+    ref: ProjectRef,
+    addresses: Annotated[list[str] | None, typer.Argument(metavar="EMAIL...", help="E-mail addresses.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="File with lines of 'address' or 'address,role'; - is the standard input.")
+    ] = None,
+    role: Annotated[Role, typer.Option(help="What they may do, where the file does not say it.")] = Role.MEMBER,
+) -> None:
+    """Invite people by their e-mail address. Whether they have an account is not told."""
+    project = find_project(cli.api, ref)
+    if (csv is None) == (not addresses):
+        raise fail(Exit.USAGE, "usage", "Name e-mail addresses, or a file with --csv.")
+    text = read_text(csv) if csv else "\n".join(addresses or []) + "\n"
+    answer = cli.api.request(
+        "POST",
+        f"/projects/{project['id']}/invitations/csv",
+        params={"role": role.value},
+        headers={"Content-Type": "text/csv"},
+        content=lambda: iter([text.encode()]),
+    ).json()
+    cli.out.result(answer, f"{answer['invited']} address(es) are invited to the project '{project['name']}'.")
+
+
+@command(app, "withdraw")
+def withdraw(
+    cli: Cli, ref: ProjectRef, email: Annotated[str, typer.Argument(help="E-mail address that was invited.")]
+) -> None:
+    """Take an invitation back."""
+    project = find_project(cli.api, ref)
+    rows = cli.api.get(f"/projects/{project['id']}/invitations")
+    found = next((row for row in rows if row["email"] == email.lower()), None)
+    if found is None:
+        raise fail(Exit.REFUSED, "invitation_not_found", f"'{email}' is not invited to '{project['name']}'.")
+    cli.api.change("DELETE", f"/projects/{project['id']}/invitations/{found['id']}")
+    cli.out.result(found, f"'{found['email']}' is invited no longer.")
+
+
+@command(app, "invitations")
+def invitations(cli: Cli) -> None:
+    """Show the projects you are asked into."""
+    cli.out.table(cli.api.get("/users/me/invitations"), OWN_COLUMNS, empty="You are asked into no project.")
+
+
+@command(app, "accept")
+def accept(cli: Cli, ref: ProjectRef) -> None:
+    """Open a project you are asked into; from now on its managers know who you are."""
+    asked = _asked(cli, ref)
+    found = cli.api.post(f"/projects/{asked['project_id']}/accept")
+    cli.out.result(found, f"You are in the project '{found['name']}' now.")
+
+
+@command(app, "decline")
+def decline(cli: Cli, ref: ProjectRef) -> None:
+    """Refuse an invitation; its managers are not told."""
+    asked = _asked(cli, ref)
+    cli.api.post(f"/projects/{asked['project_id']}/decline")
+    cli.out.result(asked, f"You are not in the project '{asked['project']}'.")
+
+
+def _asked(cli: Cli, ref: str) -> Json:
+    """The project that the caller is asked into, by id or name."""
+    rows = cli.api.get("/users/me/invitations")
+    same = [row for row in rows if ref in {str(row["project_id"]), row["project"]}]
+    if not same:
+        raise fail(Exit.REFUSED, "invitation_not_found", f"You are not asked into a project '{ref}'.")
+    return dict(same[0])
+
+
+@command(app, "leave")
+def leave(cli: Cli, ref: ProjectRef, yes: Yes = False) -> None:
+    """Leave a project; refused while things of yours are in it."""
+    project = find_project(cli.api, ref)
+    cli.sure(f"Leave the project '{project['name']}'?", yes=yes)
+    me = cli.api.get("/users/me")
+    cli.api.change("DELETE", f"/projects/{project['id']}/members/{me['id']}")
+    cli.out.result(project, f"You have left the project '{project['name']}'.")
 
 
 @command(app, "remove-member")

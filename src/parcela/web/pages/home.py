@@ -30,6 +30,8 @@ async def home(
     """The slices and templates the reader sees; those who see slices of others are told whose they are."""
     slices = await services.slices.page(uow, caller, PageRequest(cursor=slices_after, sort="-created_at"))
     templates = await services.templates.page(uow, caller, PageRequest(cursor=templates_after, sort="name"))
+    invitations = await services.invitations.mine(uow, caller)
+    projects = await services.invitations.opened(uow, caller, PageRequest(sort="name"))
     endings = {row["id"]: ends_in(view.t, row["expires_at"], uow.clock()) for row in slices.rows}
     return view.page(
         "home.html",
@@ -37,5 +39,8 @@ async def home(
         slices=slices,
         templates=Page([with_allowed(caller, row) for row in templates.rows], templates.next_cursor),
         endings=endings,
+        invitations=invitations,
+        projects=projects,
+        roles=caller.projects,
         sees_all=caller.can(Permission.SLICE_READ_ALL) or bool(caller.managed),
     )
