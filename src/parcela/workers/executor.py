@@ -125,7 +125,9 @@ class OperationExecutor:
             return OperationState.CANCELLED, CANCELLED
         failed_before = [s.key for s in steps if s.state is StepState.FAILED]
         if errors or failed_before:
-            return OperationState.FAILED, _told(steps, errors) or f"Failed: {', '.join(failed_before)}"
+            # What is undone on a failure is never done in part.
+            told = "; ".join(str(error) for error in errors) if lease.undo_on_failure else _told(steps, errors)
+            return OperationState.FAILED, told or f"Failed: {', '.join(failed_before)}"
         return OperationState.SUCCEEDED, ""
 
     async def _leave(self, lease: Lease, steps: Iterable[StepRow]) -> None:
