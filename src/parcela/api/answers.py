@@ -81,8 +81,12 @@ async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _may_keep(scope: Scope, headers: Headers) -> bool:
-    """Whether a program may keep a copy that it asks for again: a read of the canonical API without a cookie."""
-    return scope["path"].startswith(f"{V1}/") and scope["method"] in {"GET", "HEAD"} and "cookie" not in headers
+    """Whether a program may keep a copy that it asks for again: a read of the canonical API that no cookie signs in.
+
+    With a bearer token a cookie counts for nothing: programs with a cookie jar send the device cookie of their login.
+    """
+    is_read = scope["path"].startswith(f"{V1}/") and scope["method"] in {"GET", "HEAD"}
+    return is_read and ("cookie" not in headers or headers.get("authorization", "").lower().startswith("bearer "))
 
 
 def _ruled(message: Message, scope: Scope, *, keeps: bool) -> list[tuple[bytes, bytes]]:

@@ -14,6 +14,7 @@ from fastapi.params import Depends as Dependency
 from fastapi.routing import APIRoute
 
 from parcela.api.dependencies.bodies import refuse_repeated_keys
+from parcela.api.dependencies.queries import StrictQueryRoute, refuse_unknown_query
 
 V1 = "/api/v1"
 
@@ -43,7 +44,8 @@ def json_router(
 
 def v1_router(prefix: str = "", *, tags: Sequence[str]) -> APIRouter:
     """A router of the canonical API; ``prefix`` is what stands behind ``/api/v1``."""
-    return json_router(V1 + prefix, tags=tags)
+    strict = [Depends(refuse_unknown_query)]
+    return json_router(V1 + prefix, tags=tags, route_class=StrictQueryRoute, dependencies=strict)
 
 
 def take(app: FastAPI, *routers: APIRouter) -> None:

@@ -1,0 +1,65 @@
+"""Query parameters that a route does not have."""
+
+import difflib
+from collections.abc import Iterator
+
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.requests import HTTPConnection, Request
+
+from parcela.core.errors import Problem, invalid
+
+MAX_REPORTED = 20
+MAX_SHOWN_CHARS = 64
+
+
+class StrictQueryRoute(APIRoute):
+    """A route that knows the names of all its query parameters, those of its dependencies included."""
+
+    @property
+    def query_names(self) -> frozenset[str]:
+        """Names as they stand in an address."""
+        if (known := self.__dict__.get("_query_names")) is None:
+            known = self.__dict__["_query_names"] = frozenset(_names(self.dependant))
+        return known
+
+
+def _names(dependant: Dependant) -> Iterator[str]:
+    for field in dependant.query_params:
+        model = field.field_info.annotation
+        if isinstance(model, type) and issubclass(model, BaseModel):  # a parameter for each field of the model
+            yield from (inner.alias or name for name, inner in model.model_fields.items())
+        else:
+            yield field.alias
+    for part in dependant.dependencies:
+        yield from _names(part)
+
+
+async def refuse_unknown_query(connection: HTTPConnection) -> None:
+    """Refuse names that the route does not have: a filter that is misspelt would otherwise answer with everything.
+
+    Raises:
+        ParcelaError: kind ``invalid``, code ``unknown_parameter``, with a problem per name.
+    """
+    route = connection.scope.get("route")
+    if not connection.scope["query_string"] or not isinstance(connection, Request):
+        return
+    if not isinstance(route, StrictQueryRoute):
+        return
+    unknown = [name for name in dict.fromkeys(connection.query_params) if name not in route.query_names]
+    if unknown:
+        problems = [_problem(name, route.query_names) for name in unknown[:MAX_REPORTED]]
+        raise invalid("unknown_parameter", problems[0].what, *problems)
+
+
+def _problem(name: str, known: frozenset[str]) -> Problem:
+    shown = name[:MAX_SHOWN_CHARS].encode("utf-8", "replace").decode()
+    near = difflib.get_close_matches(name[:MAX_SHOWN_CHARS], known, n=1)
+    if near:
+        hint = f"Is '{near[0]}' meant?"
+    elif known:
+        hint = f"There are: {', '.join(sorted(known))}."
+    else:
+        hint = "This address takes none."
+    return Problem(f"query.{shown}", f"There is no parameter '{shown}' here. {hint}", "unknown_parameter")

@@ -1,0 +1,52 @@
+"""A query parameter that a route does not have is refused by every route of the canonical API; older APIs ignore it."""
+
+import re
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from parcela.api.app import include_api
+from tests.integration.http.lab import API, Lab, problem
+
+pytestmark = pytest.mark.anyio
+
+
+def _routes() -> list[tuple[str, str]]:
+    """(method, address) of every route of the canonical API; ids are 1."""
+    app = FastAPI(openapi_url=None)
+    include_api(app)
+    found = set()
+    for route in iter_route_contexts(app.routes):
+        path = re.sub(r"\{[^}]+\}", "1", str(route.path))
+        if path.startswith(f"{API}/"):
+            found |= {(method, path) for method in getattr(route, "methods", None) or ()}
+    return sorted(found)
+
+
+@pytest.mark.parametrize(("method", "path"), _routes())
+async def test_every_route_refuses_them(lab: Lab, method: str, path: str) -> None:
+    answer = await lab.http.request(method, f"{path}?limitt=1&x=2", headers=lab.people["admin"].headers)
+    body = problem(answer, 422, "unknown_parameter")
+    assert [found["where"] for found in body["problems"]] == ["query.limitt", "query.x"]
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/templates/?search=lab", ["'search'", "There are:", "name"]),
+        ("/audit?actor_id=3", ["'actor_id'"]),
+        ("/virtual-machines/?limt=5", ["Is 'limit' meant?"]),
+        ("/virtual-machines/?limit=5&statu=running", ["Is 'status' meant?"]),
+        ("/flavours/1?x=1", ["This address takes none."]),
+    ],
+)
+async def test_the_first_reason_stands_in_the_sentence(lab: Lab, path: str, words: list[str]) -> None:
+    body = problem(await lab.call("GET", path, "admin"), 422, "unknown_parameter")
+    assert all(word in body["detail"] for word in words), body["detail"]
+
+
+@pytest.mark.parametrize("path", ["/vms/?page=2", "/api/maquinas/listar?page=2", "/flavours?page=2"])
+async def test_older_apis_ignore_what_their_originals_ignored(lab: Lab, path: str) -> None:
+    answer = await lab.http.get(path, headers=lab.people["admin"].headers)
+    assert answer.status_code == 200, answer.text
