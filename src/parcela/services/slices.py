@@ -236,9 +236,16 @@ class SliceService:
         )
 
     async def act(
-        self, uow: UnitOfWork, caller: Caller, slice_id: int, action: Action, check: Check = unchecked
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        slice_id: int,
+        action: Action,
+        check: Check = unchecked,
+        *,
+        force: bool = False,
     ) -> Operation:
-        """Start, stop, reboot, suspend, resume or reset the VMs of a slice."""
+        """Start, stop (``force``: without asking the guests), reboot, suspend, resume or reset the VMs of a slice."""
         row, everyone = await self._begin(uow, caller, slice_id, action.value, check)
         touched = {vm.id for vm in SliceFacts.of(row, everyone).touched(action)}
         vms = [vm for vm in everyone if vm.id in touched]
@@ -249,7 +256,7 @@ class SliceService:
             uow,
             caller,
             f"slice.{action.value}",
-            plans.act(action, planned, broken, names),
+            plans.act(action, planned, broken, names, force=force),
             owner_id=row.owner_id,
             slice_row=row,
             slice_to=MEANWHILE[action],

@@ -219,9 +219,16 @@ class VmService:
         return row
 
     async def act(
-        self, uow: UnitOfWork, caller: Caller, vm_id: int, action: Action, check: Check = unchecked
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        vm_id: int,
+        action: Action,
+        check: Check = unchecked,
+        *,
+        force: bool = False,
     ) -> Operation:
-        """Start, stop, reboot, suspend, resume or reset one VM."""
+        """Start, stop (``force``: without asking the guest), reboot, suspend, resume or reset one VM."""
         vm = await self._lock(uow, caller, vm_id, action.value, check)
         ALLOWED.check(caller, await vm_facts(uow, vm), action.value)
         if vm.state == VmState.DEFINED.value:  # it stands alone and is started for the first time
@@ -230,7 +237,7 @@ class VmService:
         await uow.vms.update_fields([vm.id], desired=WANTED[action].value)
         planned, names, _ = await plan_vms(uow, [vm])
         broken = {vm.id} if vm.state == VmState.ERROR.value else set()
-        steps = plans.act(action, planned, broken, names)
+        steps = plans.act(action, planned, broken, names, force=force)
         return await self._operations.open(uow, caller, f"vm.{action.value}", steps, owner_id=vm.owner_id, vms=[vm])
 
     async def update(

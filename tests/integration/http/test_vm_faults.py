@@ -56,3 +56,14 @@ async def test_a_host_that_is_short_of_space_says_so(lab: Lab) -> None:
             found.free_mib = None
         await lab.workers.reconcilers.round()
     await lab.vm()
+
+
+@pytest.mark.parametrize(("force", "kind"), [("true", "power_off_vm"), ("false", "shut_down_vm")])
+@pytest.mark.parametrize("path", ["/virtual-machines", "/slices"])
+async def test_a_forced_stop_asks_no_guest(lab: Lab, path: str, force: str, kind: str) -> None:
+    made = await lab.vm() if path == "/virtual-machines" else await lab.slice_()
+    stopping = await lab.make(f"{path}/{made['id']}/stop?force={force}", status=202)
+    await lab.settle()
+    done = (await lab.call("GET", f"/operations/{stopping['id']}")).json()
+    assert done["state"] == "succeeded"
+    assert {step["kind"] for step in done["steps"]} == {kind}

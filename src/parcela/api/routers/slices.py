@@ -144,6 +144,23 @@ async def destroy_slice(
     return accepted(response, await services.slices.destroy(uow, caller, slice_id, check))
 
 
+@router.post(
+    "/{slice_id}/stop", summary="Stop a slice", status_code=202, response_model=OperationRead, responses=CHANGING
+)
+async def stop_slice(
+    slice_id: SliceId,
+    services: AppServices,
+    caller: CurrentCaller,
+    uow: WriteUow,
+    response: Response,
+    precondition: Precondition,
+    force: Annotated[bool, Query(description="Pull the plug at once; what the guest has not written is lost")] = False,
+) -> Operation:
+    """Press every VM's power button; pull the plug of those that do not react."""
+    check = precondition.of(SliceDetail.model_validate)
+    return accepted(response, await services.slices.act(uow, caller, slice_id, Action.STOP, check, force=force))
+
+
 def _add_action(action: Action, summary: str, text: str) -> None:
     async def act(
         slice_id: SliceId,
@@ -170,7 +187,6 @@ def _add_action(action: Action, summary: str, text: str) -> None:
 
 
 _add_action(Action.START, "Start a slice", "Boot the VMs that are off.")
-_add_action(Action.STOP, "Stop a slice", "Press every VM's power button; pull the plug of those that do not react.")
 _add_action(Action.REBOOT, "Reboot a slice", "Restart every running VM.")
 _add_action(Action.SUSPEND, "Suspend a slice", "Pause every running VM; memory stays.")
 _add_action(Action.RESUME, "Resume a slice", "Let paused VMs go on.")

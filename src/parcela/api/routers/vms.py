@@ -157,6 +157,21 @@ async def console_ticket(
     return ConsoleTicketRead(ticket=ticket.secret, url=url, expires_at=ticket.expires_at)
 
 
+@router.post("/{vm_id}/stop", summary="Stop a VM", status_code=202, response_model=OperationRead, responses=CHANGING)
+async def stop_vm(
+    vm_id: VmId,
+    services: AppServices,
+    caller: CurrentCaller,
+    uow: WriteUow,
+    response: Response,
+    precondition: Precondition,
+    force: Annotated[bool, Query(description="Pull the plug at once; what the guest has not written is lost")] = False,
+) -> Operation:
+    """Press its power button; pull the plug when it does not react."""
+    check = precondition.of(VmDetail.model_validate)
+    return accepted(response, await services.vms.act(uow, caller, vm_id, Action.STOP, check, force=force))
+
+
 def _add_action(action: Action, summary: str, text: str, *more: int) -> None:
     async def act(
         vm_id: VmId,
@@ -183,7 +198,6 @@ def _add_action(action: Action, summary: str, text: str, *more: int) -> None:
 
 
 _add_action(Action.START, "Start a VM", "Boot it; one in error is made whole again first.", 507)
-_add_action(Action.STOP, "Stop a VM", "Press its power button; pull the plug when it does not react.")
 _add_action(Action.REBOOT, "Reboot a VM", "Restart it.")
 _add_action(Action.SUSPEND, "Suspend a VM", "Pause it; memory stays.")
 _add_action(Action.RESUME, "Resume a VM", "Let it go on.")

@@ -11,8 +11,9 @@ from parcela.cli.commanding import Cli, Wait, Yes, command
 from parcela.cli.watching import wait_for
 
 Ref = Annotated[str, typer.Argument(metavar="NAME", help="Id or name; a VM also as SLICE/VM.")]
-
-
+Force = Annotated[
+    bool, typer.Option("--force", help="Power off at once, without asking the guest: what it has not written is lost.")
+]
 MAY = ("you may", lambda row: ", ".join(row.get("allowed_actions", ())) or "-")
 """Column of a single thing: what the server would accept from this caller now."""
 
@@ -26,12 +27,14 @@ class Act:
         done: end of the sentence that says it is done.
         help: what it does.
         loses: data is lost, so a person is asked back.
+        can_force: takes ``--force``, which does not ask the guest.
     """
 
     name: str
     done: str
     help: str
     loses: bool = False
+    can_force: bool = False
 
 
 def finish(cli: Cli, operation: Json, *, wait: bool, done: str) -> None:
@@ -59,11 +62,14 @@ def add_action(app: typer.Typer, act: Act, noun: str, path: str, find: Callable[
         cli.sure(f"{noun} '{found['name']}': {act.help} Go on?", yes=yes)
         _run(cli, act, noun, path, found, wait=wait)
 
-    chosen = ask_and_run if act.loses else run
+    def run_or_force(cli: Cli, ref: Ref, wait: Wait = True, force: Force = False) -> None:
+        _run(cli, act, noun, path, find(cli.api, ref), wait=wait, force=force)
+
+    chosen: Callable[..., None] = run_or_force if act.can_force else ask_and_run if act.loses else run
     chosen.__doc__ = act.help
     command(app, act.name)(chosen)
 
 
-def _run(cli: Cli, act: Act, noun: str, path: str, found: Json, *, wait: bool) -> None:
-    operation = cli.api.post(f"{path}/{found['id']}/{act.name}")
+def _run(cli: Cli, act: Act, noun: str, path: str, found: Json, *, wait: bool, force: bool = False) -> None:
+    operation = cli.api.post(f"{path}/{found['id']}/{act.name}{'?force=true' if force else ''}")
     finish(cli, operation, wait=wait, done=f"{noun} {found['id']} '{found['name']}' {act.done}.")

@@ -139,7 +139,7 @@ def destroy(cli: Cli, ref: SliceRef, wait: Wait = True, yes: Yes = False) -> Non
 
 for act in (
     Act("start", "runs", "Boot the VMs that are off."),
-    Act("stop", "is stopped", "Shut all VMs down; those that do not react are switched off."),
+    Act("stop", "is stopped", "Shut all VMs down; those that do not react are switched off.", can_force=True),
     Act("reboot", "was restarted", "Restart every running VM."),
     Act("suspend", "is paused", "Pause every running VM; memory stays."),
     Act("resume", "runs", "Let paused VMs go on."),

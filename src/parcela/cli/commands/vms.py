@@ -137,7 +137,7 @@ def delete(cli: Cli, ref: VmRef, wait: Wait = True, yes: Yes = False) -> None:
 
 for act in (
     Act("start", "runs", "Boot it; one in error is made whole again first."),
-    Act("stop", "is stopped", "Press its power button; pull the plug when it does not react."),
+    Act("stop", "is stopped", "Press its power button; pull the plug when it does not react.", can_force=True),
     Act("reboot", "was restarted", "Restart it."),
     Act("suspend", "is paused", "Pause it; memory stays."),
     Act("resume", "runs", "Let it go on."),

@@ -99,7 +99,12 @@ _SIMPLE: dict[Action, tuple[str, str]] = {
 
 
 def act(
-    action: Action, vms: Iterable[PlanVm], broken: Collection[int], segment_names: dict[int, str]
+    action: Action,
+    vms: Iterable[PlanVm],
+    broken: Collection[int],
+    segment_names: dict[int, str],
+    *,
+    force: bool = False,
 ) -> list[PlannedStep]:
     """One step per VM, side by side; more for a reset (off, fresh disk, boot) and for starting what is broken.
 
@@ -108,6 +113,7 @@ def act(
         vms: on which.
         broken: ids of VMs in error: whatever is missing of them on their hosts is made again first.
         segment_names: for labels.
+        force: a stop powers off at once and does not ask the guest.
     """
     steps: dict[str, PlannedStep] = {}
     for vm in vms:
@@ -119,7 +125,7 @@ def act(
             needs = (f"create:{vm.id}",) if mended else ()
             steps.update({step.key: step for step in reset(vm, needs)})
         elif not mended:
-            kind, label = _SIMPLE[action]
+            kind, label = ("power_off_vm", "Power off") if force and action is Action.STOP else _SIMPLE[action]
             key = f"{action.value}:{vm.id}"
             steps[key] = PlannedStep(key, kind, f"{label} {vm.name}", vm.host_id, vm_id=vm.id)
     return list(steps.values())

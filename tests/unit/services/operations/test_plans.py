@@ -40,6 +40,13 @@ def check_graph(steps: Sequence[PlannedStep]) -> None:
         assert set(step.depends_on) <= set(keys[:position]), step.key
 
 
+def test_a_forced_stop_asks_no_guest() -> None:
+    vm = PlanVm(id=1, name="web", host_id=1, image_id=1, segment_ids=(), nat_segment_id=None)
+    assert [step.kind for step in act(Action.STOP, [vm], set(), {}, force=True)] == ["power_off_vm"]
+    assert [step.kind for step in act(Action.STOP, [vm], set(), {})] == ["shut_down_vm"]
+    assert [step.kind for step in act(Action.REBOOT, [vm], set(), {}, force=True)] == ["reboot_vm"]
+
+
 @given(topologies(), st.booleans())
 def test_a_deployment(vms: list[PlanVm], paused: bool) -> None:
     steps = deploy(vms, {}, paused=paused)
