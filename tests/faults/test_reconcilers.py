@@ -368,7 +368,7 @@ async def test_a_host_that_is_away_is_shown_and_gets_nothing_new(faulty: Lab) ->
     with pytest.raises(ParcelaError) as refused:
         await deploy(lab, draft)
     assert refused.value.kind is ErrorKind.NO_CAPACITY
-    assert "no host is up" in refused.value.message
+    assert "no host takes new VMs" in refused.value.message
     assert "h1" in refused.value.message
 
     lab.world.reconnect_host("h1")

@@ -168,7 +168,7 @@ class Missing:
         match self.lack:
             case Lack.NO_HOST_UP:
                 shown = ", ".join(self.hosts[:3]) + (f" and {len(self.hosts) - 3} more" if len(self.hosts) > 3 else "")
-                return "no host is up" + (f": {shown}" if self.hosts else ": there are no hosts in this zone")
+                return "no host takes new VMs" + (f": {shown}" if self.hosts else ": there are no hosts in this zone")
             case Lack.CAPABILITY:
                 return f"no host that is up can do what is needed: {self.capability}"
             case Lack.ROOM:

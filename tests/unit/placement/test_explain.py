@@ -14,14 +14,14 @@ def explain(requests: list[VmRequest], hosts: list[HostSnapshot], *, spread: boo
 
 
 def test_no_hosts_at_all() -> None:
-    assert explain([vm(1)], []) == (Lack.NO_HOST_UP, "no host is up: there are no hosts in this zone")
+    assert explain([vm(1)], []) == (Lack.NO_HOST_UP, "no host takes new VMs: there are no hosts in this zone")
 
 
 def test_no_host_is_up() -> None:
     hosts = [host(1, state="draining"), host(2, reachable=False), host(3, state="down"), host(4, state="maintenance")]
     assert explain([vm(1)], hosts) == (
         Lack.NO_HOST_UP,
-        "no host is up: h1 is draining, h2 does not answer, h3 is down and 1 more",
+        "no host takes new VMs: h1 is draining, h2 does not answer, h3 is down and 1 more",
     )
 
 
@@ -35,7 +35,7 @@ def test_a_host_with_an_obstacle_is_taken_by_nobody() -> None:
     ]
     assert explain([vm(1)], [closed]) == (
         Lack.NO_HOST_UP,
-        "no host is up: h1 can start no VM (the log and 'parcela doctor' say why)",
+        "no host takes new VMs: h1 can start no VM (the log and 'parcela doctor' say why)",
     )
 
 
