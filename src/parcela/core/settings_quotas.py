@@ -1,4 +1,4 @@
-"""Settings of how much one user may have; those of vCPUs, memory, disks, VMs and deployed slices are older ones."""
+"""Settings of how much one user or project may have; vCPUs, memory, disks, VMs and deployed slices are elsewhere."""
 
 from pydantic_settings import BaseSettings
 
@@ -15,6 +15,14 @@ class QuotaSettings(BaseSettings):
         100,
         "Bytes, in GiB, of the images of a user who has no quota of their own: each counted with its copies on hosts, "
         "and uploads under way with what they have announced; 0 for no limit.",
+        ge=0,
+        le=MOST,
+    )
+    quota_project_images_gib: int = _env(
+        "PARCELA_QUOTA_PROJECT_IMAGES_GIB",
+        100,
+        "The same for the images of a project that has no quota of images of its own; they do not count for those who "
+        "uploaded them. 0 for no limit.",
         ge=0,
         le=MOST,
     )

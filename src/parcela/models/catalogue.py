@@ -30,7 +30,11 @@ class Flavour(Base):
 
 
 class Image(Base):
-    """What a VM boots; the file is ``images/<sha256>`` in the data folder."""
+    """What a VM boots; the file is ``images/<sha256>`` in the data folder.
+
+    ``project_id``: project whose members use it, and whose quota counts it instead of the owner's. No foreign key, see
+    ``Project``.
+    """
 
     __tablename__ = "images"
     __table_args__ = (
@@ -38,6 +42,7 @@ class Image(Base):
         CheckConstraint("format IN ('qcow2', 'raw', 'iso')", name="format_known"),
         CheckConstraint("visibility IN ('public', 'private')", name="visibility_known"),
         Index("ix_images_owner_id", "owner_id"),
+        Index("ix_images_project_id", "project_id"),
     )
 
     id: Mapped[int] = pk()
@@ -53,6 +58,7 @@ class Image(Base):
     min_disk_gib: Mapped[int] = mapped_column(Integer, default=1)
     visibility: Mapped[str] = mapped_column(String(16), default="private")
     owner_id: Mapped[int | None] = mapped_column(Id, ForeignKey("users.id"))
+    project_id: Mapped[int | None] = mapped_column(Id)
     path: Mapped[str] = mapped_column(String(1000))
     kernel_path: Mapped[str | None] = mapped_column(String(1000))
     kernel_sha256: Mapped[str] = mapped_column(String(64), default="")
@@ -76,16 +82,21 @@ class ImageCopy(Base):
 
 
 class ImageUpload(Base):
-    """Bytes that an image upload under way has reserved of its owner's quota. ``touched_at`` shows that it is alive."""
+    """Bytes that an image upload under way has reserved of a quota: the project's when it has one, else the user's.
+
+    ``touched_at`` shows that it is alive.
+    """
 
     __tablename__ = "image_uploads"
     __table_args__ = (
         Index("ix_image_uploads_user_id", "user_id"),
+        Index("ix_image_uploads_project_id", "project_id"),
         {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = pk()
     user_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
+    project_id: Mapped[int | None] = mapped_column(Id)
     reserved_bytes: Mapped[int] = mapped_column(BigInteger)
     started_at: Mapped[datetime]
     touched_at: Mapped[datetime]

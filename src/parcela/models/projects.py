@@ -87,8 +87,9 @@ class ProjectInvitation(Base):
 class Quota(Base):
     """Ceilings and use of one user or one project.
 
-    ``max_*`` NULL is the default of the installation (for projects: none). ``used_*`` is the sum over the reservations
-    that name this row; both change in one unit of work, by conditional updates (ADR 0004).
+    ``max_*`` NULL is the default of the installation (for projects: none, but for images). ``used_*`` is the sum over
+    the reservations that name this row; both change in one unit of work, by conditional updates (ADR 0004). Bytes of
+    images are summed up when they are asked for (ADR 0034).
     """
 
     __tablename__ = "quotas"
@@ -107,6 +108,7 @@ class Quota(Base):
     max_disk_gib: Mapped[int | None] = mapped_column(BigInteger)
     max_vms: Mapped[int | None] = mapped_column(Integer)
     max_slices: Mapped[int | None] = mapped_column(Integer)
+    max_images_gib: Mapped[int | None] = mapped_column(BigInteger)
     used_vcpus: Mapped[int] = mapped_column(Integer, default=0)
     used_memory_mib: Mapped[int] = mapped_column(BigInteger, default=0)
     used_disk_gib: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -1,12 +1,13 @@
 """Flavours, images and zones."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, delete, exists, func, literal, or_, select, union_all, update
 
 from parcela.core.lifecycle import SLICE_TERMINAL, VmState
-from parcela.models import ConsoleTicket, Flavour, Host, Image, Operation, Slice, VirtualMachine, Zone
+from parcela.core.permissions import LAUNCHING
+from parcela.models import ConsoleTicket, Flavour, Host, Image, Operation, ProjectMember, Slice, VirtualMachine, Zone
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -46,22 +47,27 @@ class ImageRepository(Repository[Image]):
         request: PageRequest,
         *,
         visible_to: int | None,
+        projects: Collection[int] = (),
         name: str | None = None,
         os_type: str | None = None,
         image_format: str | None = None,
         visibility: str | None = None,
         owner_id: int | None = None,
+        project_id: int | None = None,
     ) -> Page:
-        """Images, without their paths."""
+        """Images, without their paths; ``projects`` are those whose images are seen besides."""
         hidden = {"path", "kernel_path", "initrd_path", "cmdline"}
         columns = [column for column in Image.__table__.columns if column.name not in hidden]
-        statement = select(*columns, Image.kernel_path.is_not(None).label("boots_kernel")).where(*_visible(visible_to))
+        statement = select(*columns, Image.kernel_path.is_not(None).label("boots_kernel"))
+        if visible_to is not None:
+            statement = statement.where(or_(*_own_or_public(visible_to), Image.project_id.in_(sorted(projects))))
         filters = {
             "name": name,
             "os_type": os_type,
             "format": image_format,
             "visibility": visibility,
             "owner_id": owner_id,
+            "project_id": project_id,
         }
         for column, value in filters.items():
             if value is not None:
@@ -73,8 +79,11 @@ class ImageRepository(Repository[Image]):
         }
         return await fetch_page(self._session, statement, request, sortable=sortable, id_column=Image.__table__.c.id)
 
-    async def visible(self, visible_to: int | None) -> Sequence[RowMapping]:
-        """What templates need to know of the images, in one query: plain rows."""
+    async def usable(self, used_by: int | None) -> Sequence[RowMapping]:
+        """What templates need to know of the images that a user may use (None for all), in one query: plain rows.
+
+        Images of projects are for those who may launch there, as the memberships are stored now.
+        """
         columns = (
             Image.id,
             Image.name,
@@ -85,7 +94,12 @@ class ImageRepository(Repository[Image]):
             Image.min_disk_gib,
             Image.virtual_size_bytes,
         )
-        statement = select(*columns).where(*_visible(visible_to)).order_by(Image.id)
+        statement = select(*columns).order_by(Image.id)
+        if used_by is not None:
+            launching = select(ProjectMember.project_id).where(
+                ProjectMember.user_id == used_by, ProjectMember.role.in_(sorted(LAUNCHING))
+            )
+            statement = statement.where(or_(*_own_or_public(used_by), Image.project_id.in_(launching)))
         return (await self._session.execute(statement)).mappings().all()
 
     async def by_name(self, name: str) -> Image | None:
@@ -164,7 +178,5 @@ class ZoneRepository(Repository[Zone]):
         return bool((await self._session.execute(select(slices + vms))).scalar_one())
 
 
-def _visible(visible_to: int | None) -> list[ColumnElement[bool]]:
-    if visible_to is None:
-        return []
-    return [or_(Image.visibility == "public", Image.owner_id == visible_to)]
+def _own_or_public(user_id: int) -> tuple[ColumnElement[bool], ...]:
+    return Image.visibility == "public", Image.owner_id == user_id

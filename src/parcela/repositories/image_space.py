@@ -1,13 +1,15 @@
-"""Bytes of images: on hosts, and of people who have uploaded them or are uploading."""
+"""Bytes of images: on hosts, and of users and projects, uploads under way included."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parcela.core.clock import Clock
 from parcela.models import Image, ImageCopy, ImageUpload
+
+Conditions = tuple[ColumnElement[bool], ...]
 
 
 class ImageSpaceRepository:
@@ -43,20 +45,33 @@ class ImageSpaceRepository:
     # ---- sums
 
     async def bytes_of_user(self, user_id: int) -> int:
-        """What the images of a user take, with their copies on hosts, and what their uploads have reserved."""
+        """What the images of a user take, with their copies on hosts, and what their uploads have reserved.
+
+        Those of projects do not count.
+        """
+        made = (Image.owner_id == user_id, Image.project_id.is_(None))
+        return await self._bytes(made, (ImageUpload.user_id == user_id, ImageUpload.project_id.is_(None)))
+
+    async def bytes_of_project(self, project_id: int) -> int:
+        """What the images of a project take, likewise, whoever uploaded them."""
+        return await self._bytes((Image.project_id == project_id,), (ImageUpload.project_id == project_id,))
+
+    async def _bytes(self, made_by: Conditions, uploaded_by: Conditions) -> int:
         copies = select(func.count()).where(ImageCopy.sha256 == Image.sha256).correlate(Image).scalar_subquery()
-        images = select(func.coalesce(func.sum(Image.size_bytes * (1 + copies)), 0)).where(Image.owner_id == user_id)
-        uploads = select(func.coalesce(func.sum(ImageUpload.reserved_bytes), 0)).where(ImageUpload.user_id == user_id)
+        images = select(func.coalesce(func.sum(Image.size_bytes * (1 + copies)), 0)).where(*made_by)
+        uploads = select(func.coalesce(func.sum(ImageUpload.reserved_bytes), 0)).where(*uploaded_by)
         statement = select(images.scalar_subquery(), uploads.scalar_subquery())
         made, under_way = (await self._session.execute(statement)).one()
         return int(made) + int(under_way)
 
     # ---- uploads
 
-    async def begin_upload(self, user_id: int, reserved_bytes: int) -> int:
-        """Reserve bytes for an upload; its number."""
+    async def begin_upload(self, user_id: int, reserved_bytes: int, project_id: int | None = None) -> int:
+        """Reserve bytes for an upload, into a project or of the user alone; its number."""
         now = self._clock()
-        row = ImageUpload(user_id=user_id, reserved_bytes=reserved_bytes, started_at=now, touched_at=now)
+        row = ImageUpload(
+            user_id=user_id, project_id=project_id, reserved_bytes=reserved_bytes, started_at=now, touched_at=now
+        )
         self._session.add(row)
         await self._session.flush()  # the number is needed to end it
         return row.id

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from parcela.core.permissions import ProjectRole
-from parcela.models import Project, ProjectMember, Slice, Template, User, VirtualMachine
+from parcela.models import Image, Project, ProjectMember, Slice, Template, User, VirtualMachine
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -91,7 +91,7 @@ class ProjectRepository(Repository[Project]):
         await self._session.flush()  # the answer counts members
 
     async def things_in(self, project_id: int, *, owner_id: int | None = None) -> list[tuple[str, int, str]]:
-        """(noun, id, name) of living slices, stand-alone VMs and templates of a project, at most 100 of each."""
+        """(noun, id, name) of living slices, VMs outside of slices, templates and images in it, at most 100 of each."""
         kinds: tuple[tuple[str, Any, tuple[Any, ...]], ...] = (
             ("slice", Slice, (Slice.state != "destroyed",)),
             (
@@ -100,6 +100,7 @@ class ProjectRepository(Repository[Project]):
                 (VirtualMachine.state != "deleted", VirtualMachine.slice_id.is_(None)),
             ),
             ("template", Template, ()),
+            ("image", Image, ()),
         )
         found: list[tuple[str, int, str]] = []
         for noun, model, living in kinds:

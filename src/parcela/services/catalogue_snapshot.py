@@ -12,7 +12,7 @@ from parcela.services.images import least_disk_gib, visible_to
 
 
 async def load_catalogue(uow: ReadUnitOfWork, caller: Caller, nat_networks: tuple[IPv4Network, ...] = ()) -> Catalogue:
-    """All flavours, and the images that the caller may see, as they are now.
+    """All flavours, and the images that the caller may use, as they are now.
 
     Args:
         uow: where to read.
@@ -33,7 +33,7 @@ async def load_catalogue(uow: ReadUnitOfWork, caller: Caller, nat_networks: tupl
                 ImageFacts(ImageFormat(row["format"]), row["virtual_size_bytes"])
             ),
         )
-        for row in await uow.images.visible(visible_to(caller))
+        for row in await uow.images.usable(visible_to(caller))
     }
     return Catalogue(flavours=flavours, images=images, nat_networks=nat_networks)
 
@@ -43,7 +43,7 @@ async def load_image_aliases(uow: ReadUnitOfWork, caller: Caller) -> Mapping[str
 
     A text that fits two images means neither; a name always means its own image.
     """
-    rows = await uow.images.visible(visible_to(caller))
+    rows = await uow.images.usable(visible_to(caller))
     found: dict[str, set[str]] = {}
     for row in rows:
         version = row["os_version"].strip()

@@ -1,7 +1,8 @@
 """Images: what VMs boot. Files are in the store, named by content; several images may share one.
 
 A public image is seen by everybody, a private one by its owner and by holders of ``catalogue:write``. Who may upload
-(``image:create``) owns what they uploaded as long as it is private; only ``catalogue:write`` publishes.
+(``image:create``) owns what they uploaded as long as it is private; only ``catalogue:write`` publishes. A private image
+in a project is seen by everybody there, used by those who may launch there, and changed by its owner and the managers.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from parcela.services.catalogue_rules import check_fields
 from parcela.services.image_files import ImageFacts, examine, refusal
 from parcela.services.image_quota import ImageQuota
 from parcela.services.image_store import ImageStore, ReceivedFile, check_size
+from parcela.services.launching import hold_for_upload
 from parcela.services.qemu_img import confirm
 
 log = structlog.get_logger(__name__)
@@ -44,6 +46,7 @@ class NewImage:
         min_disk_gib: raised to the size of the disk in the image; 1..16384.
         visibility: ``public`` or ``private``.
         sha256: digest the file must have, or None.
+        project_id: project it is for, and counted by; None for its owner alone.
     """
 
     name: str
@@ -54,6 +57,7 @@ class NewImage:
     min_memory_mib: int = 64
     min_disk_gib: int = 1
     sha256: str | None = None
+    project_id: int | None = None
 
     def fields(self) -> dict[str, Any]:
         """The columns of the row."""
@@ -82,9 +86,9 @@ class ImageService:
         self._sweeps: set[asyncio.Task[None]] = set()
 
     async def page(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest, **filters: Any) -> Page:
-        """Images the caller sees; filters are name, os_type, image_format, visibility and owner_id."""
+        """Images the caller sees; filters: name, os_type, image_format, visibility, owner_id, project_id."""
         caller.require(Permission.CATALOGUE_READ)
-        return await uow.images.page(request, visible_to=visible_to(caller), **filters)
+        return await uow.images.page(request, visible_to=visible_to(caller), projects=caller.projects, **filters)
 
     async def get(self, uow: ReadUnitOfWork, caller: Caller, image_id: int) -> Image:
         """One image; ``not_found`` to those who may not see it."""
@@ -100,7 +104,7 @@ class ImageService:
 
         Raises:
             ParcelaError: ``too_large`` ``image_too_large``; ``conflict`` ``image_exists``; ``invalid`` with the codes
-                of ``image_files.examine``, ``image_unreadable`` and ``sha256_mismatch``.
+                of ``image_files.examine``, ``image_unreadable`` and ``sha256_mismatch``; as ``hold_for_upload``.
         """
         return self._receive(caller, new, lambda: chunks, announced_bytes)
 
@@ -135,7 +139,7 @@ class ImageService:
                 raise _name_taken()
         limit_bytes = self._settings.max_upload_bytes
         async with (
-            self._quota.reserved(caller, announced_bytes) as reserved,
+            self._quota.reserved(caller, new.project_id, announced_bytes) as reserved,
             self._store.receive(reserved.watch(open_chunks()), limit_bytes=limit_bytes) as received,
         ):
             if new.sha256 is not None and new.sha256.lower() != received.sha256:
@@ -164,6 +168,8 @@ class ImageService:
     async def register(self, uow: UnitOfWork, caller: Caller, new: NewImage, file: CheckedFile) -> Image:
         """Give a received file its place and its row; call it and commit within ``publishing()``."""
         self.check_create(caller, new)
+        if new.project_id is not None:  # much may have changed while the file arrived
+            await hold_for_upload(uow, caller, new.project_id)
         facts = file.facts
         image = Image(
             **{**new.fields(), "min_disk_gib": max(new.min_disk_gib, least_disk_gib(facts))},
@@ -172,6 +178,7 @@ class ImageService:
             size_bytes=file.received.size_bytes,
             virtual_size_bytes=facts.virtual_size_bytes,
             owner_id=caller.user_id,
+            project_id=new.project_id,
             path=str(self._store.path_of(file.received.sha256, facts.format.value)),
             created_at=uow.clock(),
         )
@@ -315,19 +322,21 @@ def visible_to(caller: Caller) -> int | None:
 
 
 def _seen(caller: Caller, image: Image) -> Image:
-    if image.visibility != "public" and visible_to(caller) not in {None, image.owner_id}:
+    mine = image.owner_id == caller.user_id or image.project_id in caller.projects
+    if image.visibility != "public" and not mine and visible_to(caller) is not None:
         raise not_found("image", image.id)
     return image
 
 
 def _writable(caller: Caller, image: Image, scope: Scope) -> Image:
-    """Owners change what is still private; the rest needs ``catalogue:write``."""
+    """Owners and managers of its project change what is still private; the rest needs ``catalogue:write``."""
     if caller.can(Permission.CATALOGUE_WRITE):
         return image
     _seen(caller, image)
     if image.visibility != "public" and not caller.reaches("image"):
         raise not_found("image", image.id)  # as every other thing is to a token without any scope of its kind
-    if image.owner_id != caller.user_id or image.visibility == "public":
+    mine = image.owner_id == caller.user_id or caller.manages(image.project_id)
+    if not mine or image.visibility == "public":
         raise forbidden("not_yours", "You may use this image but not change it.")
     caller.require_scope(scope)
     return image
@@ -346,4 +355,4 @@ def _may_not_publish() -> ParcelaError:
 def _note(uow: UnitOfWork, event_type: str, actor_id: int | None, image: Image) -> None:
     # owner None: only administrators are told of images nobody owns; everybody reads public ones in the list.
     data = {"id": image.id, "name": image.name, "visibility": image.visibility}
-    uow.add_event(event_type, actor_id=actor_id, owner_id=image.owner_id, data=data)
+    uow.add_event(event_type, actor_id=actor_id, owner_id=image.owner_id, project_id=image.project_id, data=data)

@@ -4,7 +4,7 @@ A caller knows their projects too, but from up to half a minute ago in other pro
 """
 
 from parcela.core.errors import forbidden, not_found
-from parcela.core.permissions import LAUNCHING, ProjectRole
+from parcela.core.permissions import LAUNCHING, Permission, ProjectRole
 from parcela.repositories.uow import UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.memberships import joined
@@ -21,3 +21,17 @@ async def check_launch(uow: UnitOfWork, caller: Caller, project_id: int | None) 
         raise forbidden("project_role", "You may look at this project, but make nothing in it.")
     if member.opened_at is None:  # whose things are in a project is seen there
         await joined(uow, caller, await uow.projects.get(project_id), member)
+
+
+async def hold_for_upload(uow: UnitOfWork, caller: Caller, project_id: int) -> None:
+    """Lock a project into which the caller is uploading: as a member who may launch, or with ``project:write_all``.
+
+    The project comes before the membership, as where members are changed and projects deleted: no two requests wait
+    in a circle.
+
+    Raises:
+        ParcelaError: as ``check_launch``.
+    """
+    await uow.projects.lock(project_id)
+    if not caller.can(Permission.PROJECT_WRITE_ALL):
+        await check_launch(uow, caller, project_id)

@@ -13,8 +13,12 @@ from parcela.models.projects import RESOURCES
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller, check_visible, scope_missing
+from parcela.services.image_quota import ImageQuotaState, state_of
 from parcela.services.memberships import note_member
 from parcela.services.reserving import NO_LIMITS, default_limits
+
+IMAGES = "images_gib"
+"""Besides ``RESOURCES``: what hosts do not reserve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +28,7 @@ class QuotaState:
     Attributes:
         limits: ceiling by resource; None for none.
         own: the same as somebody set it; None where the default counts.
-        used: what reservations sum up to.
+        used: what reservations sum up to; of images, GiB rounded up.
     """
 
     limits: Mapping[str, int | None]
@@ -157,7 +161,7 @@ class ProjectService:
         """Let a member go; everybody may leave.
 
         Raises:
-            ParcelaError: ``conflict`` ``member_owns_things`` while slices, VMs or templates of theirs are in it.
+            ParcelaError: ``conflict`` ``member_owns_things`` while they own slices, VMs, templates or images in it.
         """
         row = await self.get(uow, caller, project_id)
         if user_id == caller.user_id:
@@ -208,12 +212,14 @@ class ProjectService:
             check_visible(caller, None, Permission.USER_READ, "user", user_id)
             if await uow.users.get_or_none(user_id) is None:
                 raise not_found("user", user_id)
-        return _state(await uow.quotas.of_user(user_id), default_limits(self._settings))
+        images = await state_of(uow, self._settings, user_id)
+        return _state(await uow.quotas.of_user(user_id), default_limits(self._settings), images)
 
     async def quota_of_project(self, uow: ReadUnitOfWork, caller: Caller, project_id: int) -> QuotaState:
         """Ceilings of a project the caller may see."""
         await self.get(uow, caller, project_id)
-        return _state(await uow.quotas.of_project(project_id), NO_LIMITS)
+        images = await state_of(uow, self._settings, caller.user_id, project_id)
+        return _state(await uow.quotas.of_project(project_id), NO_LIMITS, images)
 
     async def set_quota_of_user(
         self,
@@ -230,7 +236,7 @@ class ProjectService:
         caller.require(Permission.QUOTA_WRITE)
         await self.quota_of_user(uow, caller, user_id)  # there must be such a user
         row = await uow.quotas.lock_or_add(user_id=user_id)
-        check(_state(row, default_limits(self._settings)))
+        check(await self.quota_of_user(uow, caller, user_id))
         await _set(uow, row, limits)
         uow.add_event("quota.changed", actor_id=caller.user_id, owner_id=user_id, data={"user_id": user_id, **limits})
         return await self.quota_of_user(uow, caller, user_id)
@@ -243,11 +249,11 @@ class ProjectService:
         limits: Mapping[str, int | None],
         check: Callable[[QuotaState], None],
     ) -> QuotaState:
-        """Set all ceilings of a project; None is none."""
+        """Set all ceilings of a project; None is none, of images the default."""
         await self.get(uow, caller, project_id)
         caller.require(Permission.QUOTA_WRITE)
         row = await uow.quotas.lock_or_add(project_id=project_id)
-        check(_state(row, NO_LIMITS))
+        check(await self.quota_of_project(uow, caller, project_id))
         await _set(uow, row, limits)
         data = {"project_id": project_id, **limits}
         uow.add_event("quota.changed", actor_id=caller.user_id, project_id=project_id, data=data)
@@ -270,15 +276,17 @@ async def _known_member(uow: UnitOfWork, caller: Caller, project_id: int, user_i
 async def _set(uow: UnitOfWork, row: Quota, limits: Mapping[str, int | None]) -> None:
     for name in RESOURCES:
         setattr(row, f"max_{name}", limits[name])
+    row.max_images_gib = limits.get(IMAGES)
     await uow.flush()  # the answer reads it back
 
 
-def _state(row: Quota | None, defaults: Mapping[str, int | None]) -> QuotaState:
+def _state(row: Quota | None, defaults: Mapping[str, int | None], images: ImageQuotaState) -> QuotaState:
     own = {name: getattr(row, f"max_{name}") if row else None for name in RESOURCES}
     return QuotaState(
-        limits={name: own[name] if own[name] is not None else defaults[name] for name in RESOURCES},
-        own=own,
-        used={name: getattr(row, f"used_{name}") if row else 0 for name in RESOURCES},
+        limits={name: own[name] if own[name] is not None else defaults[name] for name in RESOURCES}
+        | {IMAGES: images.limit_gib},
+        own=own | {IMAGES: images.own_gib},
+        used={name: getattr(row, f"used_{name}") if row else 0 for name in RESOURCES} | {IMAGES: images.used_gib},
     )
 
 

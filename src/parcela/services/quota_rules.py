@@ -23,10 +23,13 @@ def require_room(where: str, what: str, *, used: int, more: int, most: int) -> N
     Raises:
         ParcelaError: kind ``no_capacity``, code ``quota_exceeded``.
     """
-    if not most or used + more <= most:
-        return
+    if most and used + more > most:
+        raise beyond_quota(where, what, used=used, more=more, most=most)
+
+
+def beyond_quota(where: str, what: str, *, used: int, more: int, most: int, whose: str = "your quota") -> ParcelaError:
+    """The refusal itself; ``whose`` is as people read it, the rest as in ``require_room``."""
     text = f"At most {most} {what}: {used} in use, {more} more asked for."
     problem = Problem(f"quota.{where}", text, "quota_exceeded")
-    raise ParcelaError(
-        ErrorKind.NO_CAPACITY, "quota_exceeded", f"This goes beyond your quota. {text}", problems=[problem]
-    )
+    sentence = f"This goes beyond {whose}. {text}"
+    return ParcelaError(ErrorKind.NO_CAPACITY, "quota_exceeded", sentence, problems=[problem])

@@ -8,7 +8,7 @@ from tests.unit.cli.support import run
 DOCUMENT = '{"vms": [{"name": "a", "image": "tiny", "flavour": "tiny"}]}'
 
 
-def test_a_project_from_beginning_to_end(admin: Server) -> None:
+def test_a_project_from_beginning_to_end(admin: Server, tmp_path: Path) -> None:
     made = done(run("project", "create", "Networks", "--kind", "team", "--json")).json
     assert (made["name"], made["kind"]) == ("Networks", "team")
     assert run("project", "create", "networks").code == 5, "case makes no other name"
@@ -21,7 +21,14 @@ def test_a_project_from_beginning_to_end(admin: Server) -> None:
     assert (quota["vcpus"]["limit"], quota["slices"]["limit"], quota["vms"]["limit"]) == (4, 2, None)
     quota = done(run("project", "quota", "Networks", "--slices", "none", "--json")).json
     assert (quota["vcpus"]["limit"], quota["slices"]["limit"]) == (4, None), "the others stay"
+    quota = done(run("project", "quota", "Networks", "--images", "7", "--json")).json
+    assert (quota["images_gib"]["own_limit"], quota["vcpus"]["limit"]) == (7, 4)
     assert run("project", "quota", "Networks", "--vcpus", "many").code == 2
+    quota = done(run("user", "quota", "admin", "--images", "9", "--json")).json
+    assert quota["images_gib"] == {"limit": 9, "own_limit": 9, "used": 0}
+    quota = done(run("user", "quota", "admin", "--images", "none", "--json")).json
+    assert quota["images_gib"]["own_limit"] is None
+    assert "images_gib" in done(run("user", "quota", "admin")).out
 
     launched = done(run("slice", "deploy", "First lab", "--project", "Networks", "--name", "ours", "--json")).json
     assert launched["slice"]["project_id"] == made["id"]
@@ -35,6 +42,15 @@ def test_a_project_from_beginning_to_end(admin: Server) -> None:
     assert shown["quota"]["slices"]["used"] == 1
     assert "manager" in done(run("project", "show", str(made["id"]))).out
     assert run("project", "delete", "Networks", "--yes", "--json").problem["code"] == "project_in_use"
+    file = tmp_path / "class.iso"
+    content = bytearray(1024 * 1024)
+    content[0x8000:0x8006] = b"\x01CD001"
+    file.write_bytes(content)
+    assert run("image", "upload", str(file), "--project", "nothing").code == 4
+    image = done(run("image", "upload", str(file), "--project", "networks", "--json")).json
+    assert (image["name"], image["project_id"]) == ("class", made["id"])
+    assert done(run("project", "quota", "Networks", "--json")).json["images_gib"]["used"] == 1
+    done(run("image", "delete", "class", "--yes"))
 
     done(run("slice", "destroy", "ours", "--yes"))
     done(run("project", "remove-member", "Networks", "admin", "--yes"))

@@ -194,7 +194,8 @@ class Lab:
 
     async def image(self, by: str = "owner") -> dict[str, Any]:
         """A private image."""
-        return await self.make("/images/", by, params={"name": self.unique("image")}, content=raw_disk())
+        params = {"name": self.unique("image")} | self.in_project
+        return await self.make("/images/", by, params=params, content=raw_disk())
 
     async def template(self, by: str = "owner", **facts: Any) -> dict[str, Any]:
         """A private template of one VM."""

@@ -103,9 +103,9 @@ DELETE /api/v1/flavours/{flavour_id}                                   flavour  
 GET    /api/v1/images/                                                 -                    401 200 200 200 200 200 200
 POST   /api/v1/images/                                                 -                    401 201 201 201 201 201 403
 POST   /api/v1/images/import                                           -                    401 403 403 403 403 201 403
-GET    /api/v1/images/{image_id}                                       image                401 404 200 404 404 200 404
-PATCH  /api/v1/images/{image_id}                                       image                401 404 200 404 404 200 404
-DELETE /api/v1/images/{image_id}                                       image                401 404 204 404 404 204 404
+GET    /api/v1/images/{image_id}                                       image                401 404 200 200 200 200 404
+PATCH  /api/v1/images/{image_id}                                       image                401 404 200 403 200 200 404
+DELETE /api/v1/images/{image_id}                                       image                401 404 204 403 204 204 404
 
 GET    /api/v1/zones/                                                  -                    401 200 200 200 200 200 200
 POST   /api/v1/zones/                                                  -                    401 403 403 403 403 201 403

@@ -237,7 +237,7 @@ def filled_path(path: str, made: Made) -> str:
 async def request_of(lab: Lab, route: str, made: Made) -> dict[str, Any]:
     """What to give to the HTTP client for a route: body and query."""
     if route == "POST /api/v1/images/":
-        return {"content": raw_disk(), "params": {"name": lab.unique("image")}}
+        return {"content": raw_disk(), "params": {"name": lab.unique("image")} | lab.in_project}
     if route in FILE_BODIES:
         return FILE_BODIES[route]
     if route in FORM_BODIES:

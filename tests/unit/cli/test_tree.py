@@ -48,7 +48,7 @@ def test_there_are_the_commands_that_were_promised() -> None:
         "flavour": "list add delete",
         "image": "list show upload import delete",
         "template": "list show apply validate export delete",
-        "user": "list create delete password reset-factor",
+        "user": "list create quota delete password reset-factor",
         "session": "list end",
         "token": "list create revoke",
         "operation": "list show watch cancel retry",

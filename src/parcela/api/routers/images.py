@@ -60,10 +60,12 @@ async def list_images(
     image_format: Annotated[ImageFormat | None, Query(alias="format")] = None,
     visibility: Visibility | None = None,
     owner_id: RowIdFilter = None,
+    project_id: RowIdFilter = None,
 ) -> PageRead[ImageRead]:
-    """List public and own images; sorted by id, name, size_bytes or created_at."""
-    filters = {"name": name, "os_type": os_type, "visibility": visibility, "owner_id": owner_id}
-    page = await services.images.page(uow, caller, paging, image_format=image_format, **filters)
+    """List public and own images and those of your projects; sorted by id, name, size_bytes or created_at."""
+    filters = {"name": name, "os_type": os_type, "visibility": visibility}
+    of = {"owner_id": owner_id, "project_id": project_id}
+    page = await services.images.page(uow, caller, paging, image_format=image_format, **filters, **of)
     return PageRead(items=[ImageRead(**row) for row in page.rows], next_cursor=page.next_cursor)
 
 
@@ -141,7 +143,7 @@ async def update_image(
     uow: WriteUow,
     precondition: Precondition,
 ) -> ImageRead:
-    """Change what is said of an image; a public one needs `catalogue:write`."""
+    """Change what is said of an image: owners, managers of its project; a public one needs `catalogue:write`."""
     image = await services.images.update(uow, caller, image_id, fields_set(body), precondition.of(_read))
     return _read(image)
 

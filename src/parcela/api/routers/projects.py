@@ -96,7 +96,7 @@ async def update_project(
 async def delete_project(
     project_id: RowId, services: AppServices, caller: CurrentCaller, uow: WriteUow, precondition: Precondition
 ) -> None:
-    """Only when no slice, VM or template is left in it; a 409 lists what is."""
+    """Only when no slice, VM, template or image is left in it; a 409 lists what is."""
     await services.projects.delete(uow, caller, project_id, precondition.of(ProjectRead.model_validate))
 
 

@@ -7,7 +7,7 @@ from fastapi import Query
 from pydantic import Field
 
 from parcela.api.schemas.common import Body, Schema
-from parcela.api.schemas.flavours import Description, DiskGib, MemoryMib, left_out
+from parcela.api.schemas.flavours import MAX_ROW_ID, Description, DiskGib, MemoryMib, left_out
 from parcela.services.catalogue_rules import IMAGE_NAME_PATTERN, MAX_IMAGE_NAME_CHARS, OS_TYPE_PATTERN, TEXT_PATTERN
 from parcela.services.images import NewImage
 
@@ -29,6 +29,9 @@ class ImageFields(Body):
     min_memory_mib: MemoryMib = 64
     min_disk_gib: Annotated[DiskGib, Field(description="Raised to the size of the disk in the image")] = 1
     sha256: Sha256 | None = None
+    project_id: Annotated[int, Field(ge=1, le=MAX_ROW_ID)] | None = Field(
+        default=None, description="Project whose members may use it, and whose quota counts it instead of yours"
+    )
 
     def to_new_image(self) -> NewImage:
         """As the service takes it."""
@@ -78,5 +81,6 @@ class ImageRead(Schema):
     min_disk_gib: int
     visibility: Visibility
     owner_id: int | None = Field(description="Who uploaded it; null for the bundled image")
+    project_id: int | None = Field(description="Project it is in; null for none")
     ready_marker: str | None = Field(description="What the guest prints on its serial line when it is ready")
     created_at: datetime

@@ -116,13 +116,14 @@ class InvitationToken(Body):
 
 
 class QuotaLimits(Body):
-    """Ceilings; null is the default of the installation (for projects: none)."""
+    """Ceilings; null is the default of the installation (for projects: none, but for images)."""
 
     vcpus: Ceiling = None
     memory_mib: LargeCeiling = None
     disk_gib: LargeCeiling = None
     vms: Ceiling = None
     slices: Ceiling = None
+    images_gib: LargeCeiling = Field(default=None, description="Images with their copies on hosts, in GiB")
 
 
 class QuotaUse(Schema):
@@ -130,7 +131,7 @@ class QuotaUse(Schema):
 
     limit: int | None = Field(description="What counts; null for no limit")
     own_limit: int | None = Field(description="What somebody has set; null where the default counts")
-    used: int = Field(description="Reserved on hosts now")
+    used: int = Field(description="Reserved on hosts now; of images, GiB rounded up")
 
 
 class QuotaRead(Schema):
@@ -141,6 +142,7 @@ class QuotaRead(Schema):
     disk_gib: QuotaUse
     vms: QuotaUse
     slices: QuotaUse
+    images_gib: QuotaUse
 
     @classmethod
     def of(cls, state: QuotaState) -> "QuotaRead":

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from parcela.cli.client import Json
 from parcela.cli.commanding import Cli, Limit, Yes, command
 from parcela.cli.exits import Exit, fail
-from parcela.cli.lookup import find
+from parcela.cli.lookup import find, find_project
 from parcela.cli.output import size_text, when
 
 app = typer.Typer(no_args_is_help=True, help="Images: what VMs boot.")
@@ -25,6 +25,7 @@ OsVersion = Annotated[str, typer.Option(help="For people, e.g. 'Debian 12'.")]
 Public = Annotated[bool, typer.Option("--public", help="Everybody may use it.")]
 MinRam = Annotated[int, typer.Option(min=64, help="Least memory of a VM in MiB.")]
 MinDisk = Annotated[int, typer.Option(min=1, help="Least disk of a VM in GiB.")]
+Project = Annotated[str | None, typer.Option(help="Id or name of the project whose members may use it.")]
 Sha256 = Annotated[str | None, typer.Option(help="Digest the file must have.")]
 CHUNK_BYTES = 1024 * 1024
 UPLOAD_TIMEOUT = httpx2.Timeout(300.0, connect=5.0)
@@ -40,12 +41,18 @@ COLUMNS = (
     ("visibility", "visibility"),
     ("created", when("created_at")),
 )
-DETAILS = (*COLUMNS, ("min disk gib", "min_disk_gib"), ("sha256", "sha256"), ("description", "description"))
+DETAILS = (
+    *COLUMNS,
+    ("project", "project_id"),
+    ("min disk gib", "min_disk_gib"),
+    ("sha256", "sha256"),
+    ("description", "description"),
+)
 
 
 @command(app, "list")
 def list_images(cli: Cli, limit: Limit = None) -> None:
-    """List public images and your own."""
+    """List public images, your own and those of your projects."""
     cli.out.table(cli.api.pages("/images/", limit), COLUMNS, empty="No images.")
 
 
@@ -71,9 +78,11 @@ def upload(
     min_ram: MinRam = 64,
     min_disk: MinDisk = 1,
     sha256: Sha256 = None,
+    project: Project = None,
 ) -> None:
     """Upload an image. Its digest is computed here first, and the server refuses a file that came differently."""
     size = _size_of(file)
+    place = _place(cli, project)
     with _progress(cli) as progress:
         bar = progress.add_task("Reading", total=size)
         digest = hashlib.sha256()
@@ -85,7 +94,7 @@ def upload(
                 Exit.INVALID, "sha256_differs", f"{file} has the digest {digest.hexdigest()}, not the one given."
             )
         fields = _fields(name or file.stem, description, os_type, os_version, public, min_ram, min_disk)
-        made = _send(cli, file, size, {**fields, "sha256": digest.hexdigest()}, progress)
+        made = _send(cli, file, size, {**fields, **place, "sha256": digest.hexdigest()}, progress)
     if made["sha256"] != digest.hexdigest():
         raise fail(Exit.UNEXPECTED, "sha256_differs", f"The server has image {made['id']} with another digest.")
     cli.out.record(made, DETAILS)
@@ -122,6 +131,10 @@ def _fields(
         "min_memory_mib": min_ram,
         "min_disk_gib": min_disk,
     }
+
+
+def _place(cli: Cli, project: str | None) -> Json:
+    return {} if project is None else {"project_id": find_project(cli.api, project)["id"]}
 
 
 def _size_of(file: Path) -> int:
@@ -171,10 +184,11 @@ def import_file(
     min_ram: MinRam = 64,
     min_disk: MinDisk = 1,
     sha256: Sha256 = None,
+    project: Project = None,
 ) -> None:
     """Make an image of a file that is on the server already; it is copied."""
     fields = _fields(name or Path(path).stem, description, os_type, os_version, public, min_ram, min_disk)
-    body = {**fields, "path": path, "sha256": sha256}
+    body = {**fields, **_place(cli, project), "path": path, "sha256": sha256}
     headers = {"Idempotency-Key": uuid4().hex}
     answer = cli.api.request("POST", "/images/import", json=body, headers=headers, timeout=UPLOAD_TIMEOUT)
     cli.out.record(answer.json(), DETAILS)

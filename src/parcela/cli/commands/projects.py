@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,6 +11,17 @@ from parcela.cli.commanding import Cli, Limit, Yes, command
 from parcela.cli.exits import CliError, Exit, fail
 from parcela.cli.files import read_text
 from parcela.cli.lookup import find_project
+from parcela.cli.quotas import (
+    QUOTA_COLUMNS,
+    DiskGib,
+    ImagesGib,
+    MemoryMib,
+    Slices,
+    Vcpus,
+    Vms,
+    rows_of,
+    show_or_set,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Projects: classes and teams, who is in them, what they may use.")
 ProjectRef = Annotated[str, typer.Argument(metavar="PROJECT", help="Id or name of the project.")]
@@ -19,8 +30,6 @@ LIST_COLUMNS = (*COLUMNS, ("members", "members"))
 MEMBER_COLUMNS = (("user", "username"), ("name", "full_name"), ("role", "role"), ("id", "user_id"))
 INVITATION_COLUMNS = (("invited", "email"), ("role", "role"), ("until", "expires_at"))
 OWN_COLUMNS = (("id", "project_id"), ("project", "project"), ("role", "role"), ("until", "expires_at"))
-QUOTA_COLUMNS = (("resource", "resource"), ("used", "used"), ("limit", "limit"))
-RESOURCES = ("vcpus", "memory_mib", "disk_gib", "vms", "slices")
 
 
 class Kind(StrEnum):
@@ -36,15 +45,6 @@ class Role(StrEnum):
     VIEWER = "viewer"
     MEMBER = "member"
     MANAGER = "manager"
-
-
-def _ceiling(text: str) -> int | None:
-    """A number, or ``none`` for no ceiling."""
-    if text == "none":
-        return None
-    if not (text.isascii() and text.isdigit()):
-        raise fail(Exit.USAGE, "usage", f"A ceiling is a whole number or 'none', not '{text}'.")
-    return int(text)
 
 
 @command(app, "list")
@@ -64,7 +64,7 @@ def show(cli: Cli, ref: ProjectRef) -> None:
         return
     cli.out.record(found, COLUMNS)
     cli.out.table(members, MEMBER_COLUMNS, empty="Nobody is in it.")
-    cli.out.table(_rows(quota), QUOTA_COLUMNS)
+    cli.out.table(rows_of(quota), QUOTA_COLUMNS)
 
 
 @command(app, "create")
@@ -210,24 +210,16 @@ def remove_member(
 def quota(
     cli: Cli,
     ref: ProjectRef,
-    vcpus: Annotated[str | None, typer.Option(help="Virtual processors, or 'none'.")] = None,
-    memory_mib: Annotated[str | None, typer.Option("--ram", help="Memory in MiB, or 'none'.")] = None,
-    disk_gib: Annotated[str | None, typer.Option("--disk", help="Disk in GiB, or 'none'.")] = None,
-    vms: Annotated[str | None, typer.Option(help="Number of VMs, or 'none'.")] = None,
-    slices: Annotated[str | None, typer.Option(help="Number of slices on hosts, or 'none'.")] = None,
+    vcpus: Vcpus = None,
+    memory_mib: MemoryMib = None,
+    disk_gib: DiskGib = None,
+    vms: Vms = None,
+    slices: Slices = None,
+    images_gib: ImagesGib = None,
 ) -> None:
     """Show what a project uses and may use; with options, set these ceilings (administrators) and keep the others."""
     path = f"/projects/{find_project(cli.api, ref)['id']}/quota"
-    given = dict(zip(RESOURCES, (vcpus, memory_mib, disk_gib, vms, slices), strict=True))
-    wanted = {name: _ceiling(text) for name, text in given.items() if text is not None}
-    found = cli.api.get(path)
-    if wanted:
-        kept = {name: found[name]["own_limit"] for name in RESOURCES}
-        found = cli.api.change("PUT", path, kept | wanted)
-    if cli.out.as_json:
-        cli.out.document(found)
-    else:
-        cli.out.table(_rows(found), QUOTA_COLUMNS)
+    show_or_set(cli, path, (vcpus, memory_mib, disk_gib, vms, slices, images_gib))
 
 
 @command(app, "delete")
@@ -237,12 +229,3 @@ def delete(cli: Cli, ref: ProjectRef, yes: Yes = False) -> None:
     cli.sure(f"Delete the project '{found['name']}'?", yes=yes)
     cli.api.change("DELETE", f"/projects/{found['id']}")
     cli.out.result(found, f"Project {found['id']} '{found['name']}' is deleted.")
-
-
-def _rows(found: Json) -> list[dict[str, Any]]:
-    """A quota as rows of a table."""
-    rows = []
-    for name in RESOURCES:
-        use = found[name]
-        rows.append({"resource": name, "used": use["used"], "limit": "-" if use["limit"] is None else use["limit"]})
-    return rows

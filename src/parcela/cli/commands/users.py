@@ -8,6 +8,7 @@ from parcela.cli.commanding import Cli, Limit, Yes, command
 from parcela.cli.lookup import find_user
 from parcela.cli.output import when
 from parcela.cli.passwords import PasswordStdin, read_password
+from parcela.cli.quotas import DiskGib, ImagesGib, MemoryMib, Slices, Vcpus, Vms, show_or_set
 
 app = typer.Typer(no_args_is_help=True, help="Accounts.")
 UserRef = Annotated[str, typer.Argument(metavar="USER", help="Id, e-mail address or username.")]
@@ -55,6 +56,22 @@ def create(
         "is_superuser": superuser,
     }
     cli.out.record(cli.api.post("/users/", body), COLUMNS)
+
+
+@command(app, "quota")
+def quota(
+    cli: Cli,
+    ref: UserRef,
+    vcpus: Vcpus = None,
+    memory_mib: MemoryMib = None,
+    disk_gib: DiskGib = None,
+    vms: Vms = None,
+    slices: Slices = None,
+    images_gib: ImagesGib = None,
+) -> None:
+    """Show what a user uses and may use outside of projects; with options, set these ceilings and keep the others."""
+    path = f"/users/{find_user(cli.api, ref)['id']}/quota"
+    show_or_set(cli, path, (vcpus, memory_mib, disk_gib, vms, slices, images_gib))
 
 
 @command(app, "delete")
