@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.permissions import Permission
 from parcela.core.settings import Settings
-from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork, UnitOfWorkFactory
+from parcela.models import Quota
+from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
 from parcela.services.access import Caller
 from parcela.services.launching import hold_for_upload
 from parcela.services.quota_rules import beyond_quota
@@ -39,6 +40,12 @@ class ImageQuotaState:
     limit_gib: int | None
     own_gib: int | None
     used_bytes: int
+
+    @classmethod
+    def of(cls, row: Quota | None, default_gib: int, used_bytes: int) -> "ImageQuotaState":
+        """From the row of a quota, if there is one, and the default of the settings; 0 there is no limit."""
+        own = row.max_images_gib if row is not None else None
+        return cls(own if own is not None else default_gib or None, own, used_bytes)
 
     @property
     def used_gib(self) -> int:
@@ -125,9 +132,19 @@ class ImageQuota:
             await uow.commit()
         return reserved
 
+    async def _state(self, uow: UnitOfWork, caller: Caller, project_id: int | None) -> ImageQuotaState:
+        if project_id is None:
+            used_bytes = await uow.image_space.bytes_of_user(caller.user_id)
+            return ImageQuotaState.of(
+                await uow.quotas.of_user(caller.user_id), self._settings.quota_images_gib, used_bytes
+            )
+        used_bytes = await uow.image_space.bytes_of_project(project_id)
+        row = await uow.quotas.of_project(project_id)
+        return ImageQuotaState.of(row, self._settings.quota_project_images_gib, used_bytes)
+
     async def _room(self, uow: UnitOfWork, caller: Caller, project_id: int | None, more: int) -> int | None:
         """Bytes that are left, at least ``more``; None when nothing limits them."""
-        state = await state_of(uow, self._settings, caller.user_id, project_id)
+        state = await self._state(uow, caller, project_id)
         if state.limit_gib is None or caller.can(Permission.QUOTA_WRITE):  # who sets quotas could raise their own
             return None
         most = state.limit_gib * GIB
@@ -144,17 +161,3 @@ async def _hold(uow: UnitOfWork, caller: Caller, project_id: int | None) -> None
         await uow.users.lock(caller.user_id)
     else:
         await hold_for_upload(uow, caller, project_id)
-
-
-async def state_of(
-    uow: ReadUnitOfWork, settings: Settings, user_id: int, project_id: int | None = None
-) -> ImageQuotaState:
-    """The quota of a project, or of a user when it is None."""
-    if project_id is None:
-        row, default = await uow.quotas.of_user(user_id), settings.quota_images_gib
-        used_bytes = await uow.image_space.bytes_of_user(user_id)
-    else:
-        row, default = await uow.quotas.of_project(project_id), settings.quota_project_images_gib
-        used_bytes = await uow.image_space.bytes_of_project(project_id)
-    own = row.max_images_gib if row is not None else None
-    return ImageQuotaState(own if own is not None else default or None, own, used_bytes)

@@ -13,7 +13,7 @@ from parcela.models.projects import RESOURCES
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller, check_visible, scope_missing
-from parcela.services.image_quota import ImageQuotaState, state_of
+from parcela.services.image_quota import ImageQuotaState
 from parcela.services.memberships import note_member
 from parcela.services.reserving import NO_LIMITS, default_limits
 
@@ -212,14 +212,12 @@ class ProjectService:
             check_visible(caller, None, Permission.USER_READ, "user", user_id)
             if await uow.users.get_or_none(user_id) is None:
                 raise not_found("user", user_id)
-        images = await state_of(uow, self._settings, user_id)
-        return _state(await uow.quotas.of_user(user_id), default_limits(self._settings), images)
+        return await self._state_of_user(uow, user_id, await uow.quotas.of_user(user_id))
 
     async def quota_of_project(self, uow: ReadUnitOfWork, caller: Caller, project_id: int) -> QuotaState:
         """Ceilings of a project the caller may see."""
         await self.get(uow, caller, project_id)
-        images = await state_of(uow, self._settings, caller.user_id, project_id)
-        return _state(await uow.quotas.of_project(project_id), NO_LIMITS, images)
+        return await self._state_of_project(uow, project_id, await uow.quotas.of_project(project_id))
 
     async def set_quota_of_user(
         self,
@@ -236,7 +234,7 @@ class ProjectService:
         caller.require(Permission.QUOTA_WRITE)
         await self.quota_of_user(uow, caller, user_id)  # there must be such a user
         row = await uow.quotas.lock_or_add(user_id=user_id)
-        check(await self.quota_of_user(uow, caller, user_id))
+        check(await self._state_of_user(uow, user_id, row))
         await _set(uow, row, limits)
         uow.add_event("quota.changed", actor_id=caller.user_id, owner_id=user_id, data={"user_id": user_id, **limits})
         return await self.quota_of_user(uow, caller, user_id)
@@ -253,11 +251,21 @@ class ProjectService:
         await self.get(uow, caller, project_id)
         caller.require(Permission.QUOTA_WRITE)
         row = await uow.quotas.lock_or_add(project_id=project_id)
-        check(await self.quota_of_project(uow, caller, project_id))
+        check(await self._state_of_project(uow, project_id, row))
         await _set(uow, row, limits)
         data = {"project_id": project_id, **limits}
         uow.add_event("quota.changed", actor_id=caller.user_id, project_id=project_id, data=data)
         return await self.quota_of_project(uow, caller, project_id)
+
+    async def _state_of_user(self, uow: ReadUnitOfWork, user_id: int, row: Quota | None) -> QuotaState:
+        used_bytes = await uow.image_space.bytes_of_user(user_id)
+        images = ImageQuotaState.of(row, self._settings.quota_images_gib, used_bytes)
+        return _state(row, default_limits(self._settings), images)
+
+    async def _state_of_project(self, uow: ReadUnitOfWork, project_id: int, row: Quota | None) -> QuotaState:
+        used_bytes = await uow.image_space.bytes_of_project(project_id)
+        images = ImageQuotaState.of(row, self._settings.quota_project_images_gib, used_bytes)
+        return _state(row, NO_LIMITS, images)
 
 
 async def _member(uow: UnitOfWork, project_id: int, user_id: int) -> Mapping[str, Any]:
