@@ -106,14 +106,18 @@ class ImageRepository(Repository[Image]):
         """The image with this name, or None."""
         return (await self._session.scalars(select(Image).where(Image.name == name))).one_or_none()
 
-    async def living_vms(self, image_id: int) -> list[tuple[int, str]]:
-        """(id, name) of VMs made from an image, at most 100. A deleted VM that an operation still holds is one."""
-        statement = select(VirtualMachine.id, VirtualMachine.name).where(
+    async def living_vms(self, image_id: int) -> list[dict[str, Any]]:
+        """``id``, ``name``, ``owner_id`` and ``project_id`` of VMs made from an image, at most 100.
+
+        A deleted VM that an operation still holds is one.
+        """
+        columns = (VirtualMachine.id, VirtualMachine.name, VirtualMachine.owner_id, VirtualMachine.project_id)
+        statement = select(*columns).where(
             VirtualMachine.image_id == image_id,
             or_(VirtualMachine.state != VmState.DELETED.value, VirtualMachine.operation_id.is_not(None)),
         )
         rows = await self._session.execute(statement.order_by(VirtualMachine.id).limit(MAX_LISTED))
-        return [(row_id, name) for row_id, name in rows]
+        return [dict(row) for row in rows.mappings()]
 
     async def forget_deleted_vms(self, image_id: int) -> int:
         """Remove the rows of deleted VMs made from an image; how many. Their operations and events stay."""

@@ -6,7 +6,7 @@ in a project is seen by everybody there, used by those who may launch there, and
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,16 +220,12 @@ class ImageService:
         The rows of VMs that were deleted earlier go with it.
 
         Raises:
-            ParcelaError: ``conflict`` ``image_in_use``, with the VMs.
+            ParcelaError: ``conflict`` ``image_in_use``, with the VMs that the caller may see.
         """
         image = _writable(caller, await uow.images.lock(image_id), Scope.IMAGE_DELETE)
         check(image)
-        problems = [
-            Problem(f"vms[{vm_id}]", f"VM {name} was made from it.", "in_use")
-            for vm_id, name in await uow.images.living_vms(image_id)
-        ]
-        if problems:
-            raise conflict("image_in_use", f"VMs use the image {image.name}; delete them first.", *problems)
+        if vms := await uow.images.living_vms(image_id):
+            raise _in_use(caller, image, vms)
         await uow.images.forget_deleted_vms(image_id)
         digests = [digest for digest in (image.sha256, image.kernel_sha256, image.initrd_sha256) if digest]
         _note(uow, "image.deleted", caller.user_id, image)
@@ -345,6 +341,15 @@ def _writable(caller: Caller, image: Image, scope: Scope) -> Image:
 def _name_taken() -> ParcelaError:
     text = "There is already an image with this name."
     return conflict("image_exists", text, Problem("name", text, "image_exists"))
+
+
+def _in_use(caller: Caller, image: Image, vms: Sequence[Mapping[str, Any]]) -> ParcelaError:
+    """Members of a project do not see each other's VMs, so those of others are not named."""
+    seen = [vm for vm in vms if caller.sees(vm["owner_id"], Permission.VM_READ_ALL, vm["project_id"])]
+    problems = [Problem(f"vms[{vm['id']}]", f"VM {vm['name']} was made from it.", "in_use") for vm in seen]
+    if len(seen) < len(vms):
+        problems.append(Problem("vms", "VMs of other people were made from it.", "in_use"))
+    return conflict("image_in_use", f"VMs use the image {image.name}; delete them first.", *problems)
 
 
 def _may_not_publish() -> ParcelaError:

@@ -195,7 +195,8 @@ async def test_repositories_on_every_database(any_url: str, tmp_path: Path) -> N
             assert await uow.zones.contents(zone.id) == [("hosts", host["id"], "node1"), ("vms", vm.id, "vm")]
             assert await uow.zones.has_history(zone.id)
             assert await uow.hosts.vms_on(host["id"]) == [(vm.id, "vm")]
-            assert await uow.images.living_vms(image.id) == [(vm.id, "vm")]
+            living = await uow.images.living_vms(image.id)
+            assert [(row["id"], row["name"]) for row in living] == [(vm.id, "vm")]
             assert await uow.images.refers_to(image.sha256)
             assert (await uow.hosts.detail(host["id"]))["zone"] == "z"
         async with lab.uows.write() as uow:

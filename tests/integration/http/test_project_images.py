@@ -112,6 +112,20 @@ async def test_who_uses_it_in_templates_slices_and_vms(lab: Lab, project: int) -
             assert (refused["status"], refused["problems"][0]["code"]) == (422, "unknown_image")
 
 
+async def test_who_deletes_it_is_told_of_no_vms_of_others(lab: Lab, project: int) -> None:
+    image = await uploaded(lab, project)
+    own = await lab.make("/virtual-machines/", "max", json=order(image) | {"name": "own"})
+    private = await lab.make("/virtual-machines/", "mike", json=order(image) | {"name": "secret"})
+    there = await lab.make("/virtual-machines/", "mike", json=order(image) | {"name": "there", "project_id": project})
+    told = {"max": {own["id"]}, "mona": {there["id"]}, "admin": {own["id"], private["id"], there["id"]}}
+    for name, ids in told.items():
+        answer = await lab.call("DELETE", f"/images/{image['id']}", name)
+        body = problem(answer, 409, "image_in_use")
+        others = set() if name == "admin" else {"vms"}
+        assert {entry["where"] for entry in body["problems"]} == {f"vms[{vm_id}]" for vm_id in ids} | others
+        assert ("secret" in answer.text) == (name == "admin")
+
+
 @pytest.mark.parametrize("scope", ["image:read", "image:update", "image:delete"])
 async def test_tokens_of_managers_need_the_scope(lab: Lab, project: int, scope: str) -> None:
     image = await uploaded(lab, project)
