@@ -73,7 +73,7 @@ async def list_images(
     "/",
     status_code=201,
     response_model=ImageRead,
-    responses=problem_responses(400, 401, 403, 409, 413, 422, 503, 507),
+    responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 503, 507),
     openapi_extra=FILE_BODY,
     max_body_size=UNLIMITED,
 )
@@ -94,7 +94,7 @@ async def upload_image(
     "/import",
     status_code=201,
     response_model=ImageRead,
-    responses=problem_responses(400, 401, 403, 409, 413, 422, 503, 507),
+    responses=problem_responses(400, 401, 403, 404, 409, 413, 422, 503, 507),
 )
 async def import_image(
     body: ImageImport, services: AppServices, caller: Importer, idem: StreamedIdempotent
