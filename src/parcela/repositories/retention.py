@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, String, cast, delete, exists, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parcela.core.lifecycle import OPERATION_TERMINAL, SLICE_TERMINAL, SliceState, VmState
@@ -32,6 +32,7 @@ from parcela.models import (
     VirtualMachine,
     WebhookDelivery,
 )
+from parcela.repositories.vms import EMPTIED
 
 ENDED = [state.value for state in OPERATION_TERMINAL]
 LIVING = [state.value for state in SliceState if state not in SLICE_TERMINAL]
@@ -141,6 +142,19 @@ class RetentionRepository:
             table = model.__table__
             await self._run(update(model).where(table.c[column].in_(ids)).values({column: None}))
         await self._run(delete(rule.model).where(rule.model.__table__.c["id"].in_(ids)))
+
+    # ---- deleted VMs of versions that kept their user data
+
+    async def full_deleted_vms(self, limit: int) -> list[int]:
+        """Ids of at most ``limit`` deleted VMs that still have user data or keys."""
+        table = VirtualMachine.__table__.c
+        full = or_(table.user_data.is_not(None), cast(table.guest, String) != "{}")
+        statement = select(table.id).where(table.state == VmState.DELETED.value, full).order_by(table.id).limit(limit)
+        return list((await self._session.scalars(statement)).all())
+
+    async def empty_vms(self, ids: Collection[int]) -> int:
+        """Empty the rows of deleted VMs; how many. A deleted VM never becomes another state."""
+        return await self._run(update(VirtualMachine).where(VirtualMachine.id.in_(ids)).values(**EMPTIED))
 
     # ---- events: always the oldest ones, so that numbers stay without gaps
 

@@ -42,6 +42,8 @@ Of tables, not of entities: the ORM would look at every row once more on its way
 _LIVING = _WITH_NAMES.where(_VMS.state != VmState.DELETED.value)
 _FIRST_OF_ALL = first_page(_LIVING, _VMS.id)
 _FIRST_OF_OWNER = first_page(_LIVING.where(_VMS.owner_id == bindparam("owner_id")), _VMS.id)
+EMPTIED: Mapping[str, Any] = MappingProxyType({"user_data": None, "guest": {}})
+"""What a deleted VM does not keep: it may be 64 KiB and more, the row is kept for months, and no quota counts it."""
 _SORTABLE: Mapping[str, Any] = MappingProxyType({"name": _VMS.name, "created_at": _VMS.created_at, "state": _VMS.state})
 
 
@@ -159,10 +161,11 @@ class VmRepository(Repository[VirtualMachine]):
         await self._changed(statement.values(operation_id=None))
 
     async def update_fields(self, vm_ids: Sequence[int], **values: Any) -> int:
-        """Set columns of VMs."""
+        """Set columns of VMs; the state ``deleted`` empties what only a VM that may still boot needs."""
         statement = update(VirtualMachine).where(VirtualMachine.id.in_(vm_ids))
+        emptied = EMPTIED if values.get("state") == VmState.DELETED.value else {}
         return await self._changed(
-            statement.values(**values, generation=VirtualMachine.generation + 1, updated_at=self._clock())
+            statement.values(**values, **emptied, generation=VirtualMachine.generation + 1, updated_at=self._clock())
         )
 
     async def change_state(
@@ -177,8 +180,9 @@ class VmRepository(Repository[VirtualMachine]):
     ) -> bool:
         """Set the observed state, if it is one of ``expected`` and this operation (None: nobody) holds the VM.
 
-        ``reason``: a ``PowerReason``, or "".
+        ``reason``: a ``PowerReason``, or "". As with ``update_fields``, the state ``deleted`` empties the row.
         """
+        emptied = EMPTIED if new is VmState.DELETED else {}
         holder = VirtualMachine.operation_id
         statement = update(VirtualMachine).where(
             VirtualMachine.id == vm_id,
@@ -193,6 +197,7 @@ class VmRepository(Repository[VirtualMachine]):
                     generation=VirtualMachine.generation + 1,
                     updated_at=self._clock(),
                     **values,
+                    **emptied,
                 )
             )
         )

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, func, select
+from sqlalchemy import Engine, event, func, select, update
 
 from parcela.core.settings import Settings
 from parcela.models import (
@@ -102,6 +102,23 @@ async def test_what_is_not_over_stays_however_old_it_is(faulty_anywhere: Lab) ->
     for slice_id in (running, draft, destroyed):
         assert (await lab.slice(slice_id)).id == slice_id
     assert (await counts(lab, VirtualMachine))["virtual_machines"] >= 6
+
+
+async def test_vms_that_an_older_version_deleted_are_emptied(faulty_anywhere: Lab) -> None:
+    lab = faulty_anywhere
+    await make_destroyed_slice(lab)
+    running = await make_running_slice(lab)
+    full = {"user_data": "#!/bin/sh", "guest": {"ssh_keys": ["ssh-ed25519 A"]}}
+    async with lab.stack.uows.write() as uow:
+        await uow._session.execute(update(VirtualMachine).values(**full))
+        await uow.commit()
+    assert await sweep(lab, batch_rows=1) == 2
+    async with lab.stack.uows.read() as uow:
+        rows = (await uow._session.scalars(select(VirtualMachine))).all()
+    emptied = {vm.id: (vm.user_data, vm.guest) for vm in rows if vm.state == "deleted"}
+    assert list(emptied.values()) == [(None, {})] * 2
+    kept = [(vm.user_data, vm.guest) for vm in rows if vm.slice_id == running]
+    assert kept == [(full["user_data"], full["guest"])] * 2
 
 
 async def test_history_has_a_number_of_rows_at_most(faulty: Lab) -> None:

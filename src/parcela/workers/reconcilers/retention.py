@@ -2,7 +2,8 @@
 
 Repairs: tables that grow: events, finished operations, deleted VMs, removed segments, destroyed slices, surplus
 versions of templates, ended deliveries, kept answers, tokens that are worth nothing, old audit entries
-and counts of refusals. docs/reference/retention.md has the whole list.
+and counts of refusals; user data in the rows of VMs that were deleted before deletion emptied them.
+docs/reference/retention.md has the whole list.
 
 Must not touch: what an operation still works on or a reservation holds; operations that have not ended for good;
 versions that existing slices were made from; the newest row of a table, whose number SQLite would give away again.
@@ -82,6 +83,7 @@ class Retention:
         self._settings = settings
         self._others = others
         self._batch_rows = batch_rows
+        self._emptied = False
         self._pause = timedelta(seconds=settings.retention_sweep_s)
         self._next = uows.clock() + min(self._pause, timedelta(seconds=FIRST_AFTER_S))
 
@@ -97,6 +99,8 @@ class Retention:
         rows, full = await self._events(now)
         removed, unfinished = removed + rows, unfinished or full
         removed += await self._versions()
+        rows, full = await self._user_data()
+        removed, unfinished = removed + rows, unfinished or full
         for other in self._others:
             removed += await other()
         if not unfinished:
@@ -148,6 +152,20 @@ class Retention:
                 removed += await uow.retention.remove_events(until)
                 await uow.commit()
         return removed, True
+
+    async def _user_data(self) -> tuple[int, bool]:
+        """Empty rows of VMs that an older version deleted; once after a start, because deletion empties them now."""
+        emptied = 0
+        for _ in range(0 if self._emptied else BATCHES_A_ROUND):
+            async with self._uows.read() as uow:
+                full = await uow.retention.full_deleted_vms(self._batch_rows)
+            if not full:
+                self._emptied = True
+                break
+            async with self._uows.write() as uow:
+                emptied += await uow.retention.empty_vms(full)
+                await uow.commit()
+        return emptied, not self._emptied
 
     async def _versions(self) -> int:
         kept, last_id, removed = self._settings.template_versions_kept, 0, 0
