@@ -65,3 +65,11 @@ class QuotaSettings(BaseSettings):
         ge=0,
         le=MOST,
     )
+    quota_idempotency_answer_bytes: int = _env(
+        "PARCELA_QUOTA_IDEMPOTENCY_ANSWER_BYTES",
+        4096,
+        "Size in bytes of an answer that is kept for an Idempotency-Key. Of a larger one only the id is kept: a repeat "
+        "is answered with what was made as it is now, or with 409 idempotency_answer_not_kept. 0 for no limit.",
+        ge=0,
+        le=MOST,
+    )

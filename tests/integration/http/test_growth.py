@@ -1,13 +1,16 @@
 """What members make stops at a quota with a clear answer; a client that slept too long is told that events are gone."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from parcela.models import VirtualMachine
 from tests.integration.http.asgi import open_socket
 from tests.integration.http.lab import API, Lab, make_settings, open_lab, problem
+from tests.integration.http.rights_targets import request_of
 
 pytestmark = pytest.mark.anyio
 MOST = 4
@@ -121,6 +124,99 @@ async def test_kept_answers(lab: Lab) -> None:
     answer = await lab.call("POST", "/templates/", by, json=template, headers={"Idempotency-Key": "one-more"})
     told(answer, "idempotency_keys")
     await lab.make("/templates/", by, json=template)
+
+
+BULKY = "#!/bin/sh\n#" + "x" * 16000
+
+
+def bulky(document: dict[str, Any]) -> dict[str, Any]:
+    return document | {"vms": [document["vms"][0] | {"user_data": BULKY}]}
+
+
+async def kept_bytes(lab: Lab, by: str) -> list[int]:
+    async with lab.services.uows.read() as uow:
+        rows = await uow.idempotency.all()
+    return [len(json.dumps(row.body)) for row in rows if row.user_id == lab.people[by].id]
+
+
+async def test_kept_answers_are_small_whatever_was_made(lab: Lab) -> None:
+    by = await newcomer(lab)
+    document = bulky((await lab.template("admin"))["document"])
+    for number in range(MOST):
+        body = {"name": f"large {number}", "document": document}
+        made = await lab.make("/templates/", by, json=body, headers={"Idempotency-Key": f"large-{number}"})
+        assert (await lab.call("DELETE", f"/templates/{made['id']}", by)).status_code == 204
+    sizes = await kept_bytes(lab, by)
+    assert len(sizes) == MOST
+    assert sum(sizes) <= MOST * 4096
+
+
+@pytest.mark.parametrize("path", ["/templates/", "/templates/import"])
+async def test_a_repeat_with_a_large_answer_shows_what_was_made(lab: Lab, path: str) -> None:
+    by = await newcomer(lab)
+    body = {"name": "large", "document": bulky((await lab.template("admin"))["document"])}
+    asked: dict[str, Any] = {"json": body, "headers": {"Idempotency-Key": "again"}}
+    first = await lab.call("POST", path, by, **asked)
+    again = await lab.call("POST", path, by, **asked)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert (again.json(), again.headers["location"]) == (first.json(), first.headers["location"])
+    assert again.headers["idempotency-replayed"] == "true"
+    other = await lab.call("POST", path, by, json=body | {"name": "other"}, headers=asked["headers"])
+    problem(other, 409, "idempotency_key_reused")
+    changed = {"name": "renamed", "document": body["document"]}
+    assert (await lab.call("PUT", f"/templates/{first.json()['id']}", by, json=changed)).status_code == 200
+    assert (await lab.call("POST", path, by, **asked)).json()["name"] == "renamed"
+    assert (await lab.call("DELETE", f"/templates/{first.json()['id']}", by)).status_code == 204
+    problem(await lab.call("POST", path, by, **asked), 404, "template_not_found")
+    assert (await lab.call("GET", "/templates/", by, params={"name": "large"})).json()["items"] == []
+
+
+async def test_a_repeat_whose_answer_is_not_kept_says_where_to_read_it(lab: Lab) -> None:
+    asked: dict[str, Any] = {
+        "json": (await request_of(lab, "POST /api/v1/machines/", {}))["json"] | {"notes": "ñ" * 4000},
+        "headers": {"Idempotency-Key": lab.unique("key")},
+    }
+    first = await lab.call("POST", "/machines/", "admin", **asked)
+    assert first.status_code == 201, first.text
+    body = problem(await lab.call("POST", "/machines/", "admin", **asked), 409, "idempotency_answer_not_kept")
+    assert first.headers["location"] in body["detail"]
+
+
+async def stored_vms(lab: Lab, ids: list[int]) -> list[VirtualMachine]:
+    async with lab.services.uows.read() as uow:
+        return [await uow.vms.get(vm_id) for vm_id in ids]
+
+
+async def destroyed(lab: Lab, path: str, by: str) -> None:
+    assert (await lab.call("DELETE", path, by)).status_code == 202
+    await lab.settle()
+
+
+@pytest.mark.parametrize("state", ["draft", "running"])
+async def test_vms_of_a_destroyed_slice_keep_no_user_data(lab: Lab, state: str) -> None:
+    document = bulky((await lab.template("admin"))["document"])
+    template = await lab.template("admin", document=document, visibility="public")
+    made = await lab.make("/slices/", "owner", json={"template_id": template["id"]})
+    if state == "running":
+        assert (await lab.call("POST", f"/slices/{made['id']}/deploy")).status_code == 202
+        await lab.settle()
+    vms = await lab.call("GET", "/virtual-machines/", params={"slice_id": made["id"]})
+    ids = [vm["id"] for vm in vms.json()["items"]]
+    assert [vm.user_data for vm in await stored_vms(lab, ids)] == [BULKY]
+    await destroyed(lab, f"/slices/{made['id']}", "owner")
+    assert [(vm.state, vm.user_data, vm.guest) for vm in await stored_vms(lab, ids)] == [("deleted", None, {})]
+    assert (await lab.call("DELETE", f"/slices/{made['id']}")).status_code in {202, 409}
+
+
+async def test_a_deleted_vm_keeps_no_user_data(lab: Lab) -> None:
+    order = {"name": lab.unique("vm"), "os": "tiny", "flavour": "tiny", "user_data": BULKY}
+    made = await lab.make("/virtual-machines/", "owner", json=order)
+    await lab.settle()
+    await destroyed(lab, f"/virtual-machines/{made['id']}", "owner")
+    (vm,) = await stored_vms(lab, [made["id"]])
+    assert (vm.state, vm.user_data, vm.guest) == ("deleted", None, {})
+    shown = await lab.call("GET", f"/virtual-machines/{made['id']}")
+    assert shown.status_code == 404, shown.text
 
 
 async def test_a_client_that_resumes_too_late_is_told(lab: Lab) -> None:

@@ -18,6 +18,7 @@ together. Never use it on routes whose answer holds a secret (a new token, say):
 """
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request, Response
@@ -40,7 +41,8 @@ IdempotencyKeyHeader = Annotated[
         max_length=128,
         pattern=r"^[\x20-\x7e]+$",
         description="Any text of 1 to 128 printable characters. The same request with the same key within a day gives "
-        "the first answer again (with `Idempotency-Replayed: true`) and creates nothing.",
+        "the first answer again (with `Idempotency-Replayed: true`) and creates nothing. Large answers are not kept: "
+        "then it is the thing as it is now, or 409 `idempotency_answer_not_kept`.",
     ),
 ]
 
@@ -48,7 +50,10 @@ IdempotencyKeyHeader = Annotated[
 Right = Callable[[], Awaitable[object] | None]
 """Raises when the caller may not ask for this creation now."""
 Sight = Callable[[Mapping[str, Any]], Awaitable[object]]
-"""Takes the body of a kept answer; raises ``not_found`` when the caller does not see the thing any more."""
+"""Takes the body of a kept answer; raises ``not_found`` when the caller does not see the thing any more.
+
+A model that it returns is the thing as it is now: it answers the replay when the first answer was too large to be kept.
+"""
 
 
 class IdempotencyBase:
@@ -70,9 +75,9 @@ class IdempotencyBase:
         kept = await self._service.find(uow, self._caller, self._key, fingerprint)
         if kept is None:
             return None
-        if sees is not None:
-            await _check_seen(sees, kept.body)
-        return _answer(kept, {REPLAYED_HEADER: "true"})
+        current = await _seen(sees, kept.body) if sees is not None else None
+        shown = current.model_dump(mode="json") if isinstance(current, BaseModel) else None
+        return _answer(replace(kept, body=kept.replayed_as(shown)), {REPLAYED_HEADER: "true"})
 
     async def store(self, uow: UnitOfWork, fingerprint: str, answer: KeptAnswer) -> Response:
         """Keep an answer in a unit of work and build it."""
@@ -101,7 +106,8 @@ class Idempotency(IdempotencyBase):
 
         Raises:
             ParcelaError: of ``may`` and ``sees``; kind ``conflict``, code ``idempotency_key_reused``, when the key came
-                with another request.
+                with another request, or ``idempotency_answer_not_kept``, when the answer was too large to be kept and
+                ``sees`` gives no model.
         """
         return await self.find(self._uow, await self._fingerprint(), may, sees)
 
@@ -156,13 +162,14 @@ Idempotent = Annotated[Idempotency, Depends(_idempotency)]
 StreamedIdempotent = Annotated[StreamedIdempotency, Depends(_streamed_idempotency)]
 
 
-async def _check_seen(sees: Sight, body: Mapping[str, Any]) -> None:
+async def _seen(sees: Sight, body: Mapping[str, Any]) -> object:
     try:
-        await sees(body)
+        return await sees(body)
     except ParcelaError as error:
         # Reading may need a scope that making does not (``catalogue:read`` for images); being gone counts.
         if error.kind is not ErrorKind.FORBIDDEN:
             raise
+        return None
 
 
 def _answer(kept: KeptAnswer, headers: dict[str, str]) -> Response:

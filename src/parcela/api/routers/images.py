@@ -111,7 +111,7 @@ async def _replayed(
     services: Services, uow: ReadUnitOfWork, caller: Caller, new: NewImage, idem: StreamedIdempotency
 ) -> Response | None:
     may = partial(services.images.check_create, caller, new)
-    return await idem.replay(uow, may, lambda kept: services.images.get(uow, caller, kept["id"]))
+    return await idem.replay(uow, may, lambda kept: get_image(kept["id"], services, caller, uow))
 
 
 async def _store(

@@ -77,7 +77,7 @@ async def create_template(
     """Save a template; every problem of its document is reported at once."""
     draft = body.to_draft()
     may = partial(services.templates.check_create, uow, caller, draft.project_after(None))
-    if replay := await idem.replay(may, lambda kept: services.templates.get(uow, caller, kept["id"])):
+    if replay := await idem.replay(may, lambda kept: get_template(kept["id"], services, caller, uow)):
         return replay
     template = TemplateRead(**await services.templates.create(uow, caller, draft))
     return await idem.keep(201, template, f"/api/v1/templates/{template.id}")
@@ -97,7 +97,7 @@ async def import_template(
 ) -> Response:
     """Save a file of `/export` as a new private template."""
     may = partial(services.templates.check_create, uow, caller, None)
-    if replay := await idem.replay(may, lambda kept: services.templates.get(uow, caller, kept["id"])):
+    if replay := await idem.replay(may, lambda kept: get_template(kept["id"], services, caller, uow)):
         return replay
     draft = await services.templates.import_draft(uow, caller, document, form=form, name=name)
     template = TemplateRead(**await services.templates.create(uow, caller, draft))
