@@ -163,6 +163,8 @@ async def check_slice(school: School, callers: tuple[str, ...], case: object) ->
             shown = buttons(page, f"vm-{school.inner_id}-") - {"more"}
             if f'id="console-{school.inner_id}"' in page:
                 shown.add("console")
+            drawn = set(re.findall(r'href="/vms/(\d+)/console" id="drawn-\1"', page))
+            assert drawn == ({str(school.inner_id)} if "console" in shown else set()), (case, who, "drawing")
             assert shown == (vm_offered or set()) - {"update", "destroy"}, (case, who, "page")
 
 
@@ -268,3 +270,34 @@ async def test_a_template_by_who_it_is_shared_with(school: School, visibility: s
                     f"{API}{path}", headers=school.people[who].headers, json=same | {"visibility": other}
                 )
             assert (answer.status_code == 200) is ("share" in offered), (visibility, shared, who)
+
+
+@pytest.mark.parametrize("who", SESSIONS)
+async def test_no_link_of_a_page_leads_to_a_refusal(school: School, who: str) -> None:
+    """Where the page of a slice leads, the same reader gets a page; those of consoles lead on in the same way."""
+    lab = school.lab
+    headers = await browser_headers(lab, PAGE_RULES["GET /slices/{slice_id}"], school.people[who])
+    lab.http.cookies.clear()
+    seen, waiting = set(), [f"/slices/{school.slice_id}"] if await school.page(who) else []
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        answer = await lab.http.get(path, headers=headers)
+        assert answer.status_code == 200, (who, path)
+        if path.startswith(("/slices", "/vms")):
+            links = re.findall(r'<a [^>]*href="(/(?:slices|vms|templates)/[^"#]+)"', answer.text)
+            waiting += [link for link in dict.fromkeys(links) if link not in seen and link not in waiting]
+
+
+async def test_a_console_without_the_right_to_its_slice(school: School) -> None:
+    """All VMs, but no slices: the console opens, and leads nowhere where its user may not go."""
+    lab = school.lab
+    await lab.make("/roles/", "admin", json={"name": "vms-role", "permissions": ["vm:*"]})
+    made = await lab.user(username="vms", email="vms@class.example", role="vms-role")
+    person = await lab.enter("vms", "vms", made["id"])
+    assert "console" in (await lab.call("GET", f"/virtual-machines/{school.inner_id}", "vms")).json()["allowed_actions"]
+    headers = await browser_headers(lab, PAGE_RULES["GET /vms/{vm_id}/console"], person)
+    lab.http.cookies.clear()
+    answer = await lab.http.get(f"/vms/{school.inner_id}/console", headers=headers)
+    assert answer.status_code == 200
+    assert f"/slices/{school.slice_id}" not in answer.text

@@ -1,11 +1,15 @@
 """The console of a machine; its bytes travel over the WebSocket of the API, opened with a ticket from here."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import Form, Path
 from fastapi.responses import HTMLResponse, JSONResponse
 
+from parcela.core.errors import ParcelaError
 from parcela.core.lifecycle import VmState
+from parcela.models import VirtualMachine
 from parcela.services.allowed_compute import VM_OPEN
 from parcela.services.consoles import ConsoleKind
 from parcela.web.dependencies.caller import Reader, Writer
@@ -29,10 +33,12 @@ async def console(
     """A page that is all console, with the way to its sisters in the same slice."""
     await services.consoles.check_right(uow, caller, vm_id)
     row = await services.vms.get(uow, caller, vm_id)
-    slice_id = row["slice_id"]
-    sisters = await services.slices.vms(uow, caller, slice_id) if slice_id else ()
+    sisters: Sequence[VirtualMachine] = ()
+    with suppress(ParcelaError):  # who may use all VMs need not see all slices
+        sisters = await services.slices.vms(uow, caller, row["slice_id"]) if row["slice_id"] else ()
+    back = f"/slices/{row['slice_id']}" if sisters else "/"
     is_on = VmState(row["state"]) in VM_OPEN
-    return view.page("console.html", vm=row, kind=kind.value, sisters=sisters, is_on=is_on)
+    return view.page("console.html", vm=row, kind=kind.value, sisters=sisters, is_on=is_on, back=back)
 
 
 @router.post("/vms/{vm_id}/console/ticket")

@@ -51,6 +51,7 @@ class SliceView:
 
     Attributes:
         row: columns of the slice, with ``owner``, ``zone`` and ``template``.
+        shows_template: whether the reader may look at the template it was made from.
         ends_in: time left in words; None when it never ends.
         can_extend: whether the reader may set another end now.
         actions: the usual ones of those that the reader may take now; ``more`` are the others.
@@ -60,6 +61,7 @@ class SliceView:
 
     row: Mapping[str, Any]
     state: SliceState
+    shows_template: bool
     ends_in: str | None
     can_extend: bool
     actions: tuple[str, ...]
@@ -93,6 +95,7 @@ async def slice_view(
     return SliceView(
         row=row,
         state=state,
+        shows_template=await _shows_template(services, uow, caller, row["template_id"]),
         ends_in=ends_in(t, row["expires_at"], uow.clock()),
         can_extend=EXTEND in row["allowed_actions"],
         actions=actions,
@@ -125,6 +128,16 @@ async def _operation(
     vm_names = {vm.id: vm.name for vm in vms}
     segment_names = {segment.id: segment.name for _, segment in wiring if segment is not None}
     return view_operation(t, operation, steps, allowed, (vm_names, segment_names))
+
+
+async def _shows_template(services: Services, uow: ReadUnitOfWork, caller: Caller, template_id: int | None) -> bool:
+    if template_id is None:
+        return False
+    try:
+        await services.templates.get(uow, caller, template_id)
+    except ParcelaError:
+        return False
+    return True
 
 
 async def _document(
