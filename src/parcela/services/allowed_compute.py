@@ -20,6 +20,7 @@ from parcela.models import Operation, Slice, VirtualMachine
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
 from parcela.services.allowed import TEMPLATE_RULES, Allowed, Rule, Rules, TemplateFacts, Thing, busy, writing
+from parcela.services.launching import may_build
 
 EXTEND, CONSOLE, CANCEL, RETRY = "extend", "console", "cancel", "retry"
 TOUCHED: Mapping[Action, frozenset[VmState]] = {
@@ -155,6 +156,11 @@ class OperationFacts(Thing):
         )
 
 
+def _may_deploy(caller: Caller, row: SliceFacts) -> None:
+    row.check_writable(caller, Scope.SLICE_DEPLOY)
+    may_build(caller, row.project_id, row.write_all)
+
+
 def _deploy(_caller: Caller, row: SliceFacts) -> None:
     check_slice_action(Action.DEPLOY, row.state)
     if not row.vms or any(vm.is_placed for vm in row.vms):
@@ -183,10 +189,12 @@ def _destroy_slice(_caller: Caller, row: SliceFacts) -> None:
 
 
 def _vm_act(action: Action) -> Rule:
-    def state(_caller: Caller, vm: VmFacts) -> None:
+    def state(caller: Caller, vm: VmFacts) -> None:
         # One that stands alone and was never built, or whose building was undone, is built by a start.
         builds = action is Action.START and vm.state is VmState.DEFINED and vm.slice_id is None
-        if not builds:
+        if builds:
+            may_build(caller, vm.project_id, vm.write_all)
+        else:
             check_vm_action(action, vm.state)
         vm.check_free()
         if builds and vm.is_placed:
@@ -248,7 +256,7 @@ def repeated(kind: str) -> Action:
 
 
 SLICE_RULES: Rules = {
-    Action.DEPLOY.value: writing(Scope.SLICE_DEPLOY, _deploy),
+    Action.DEPLOY.value: Rule(_may_deploy, _deploy),
     **{action.value: _slice_act(action) for action in TOUCHED},
     EXTEND: writing(Scope.SLICE_UPDATE, _extend),
     Action.DESTROY.value: writing(Scope.SLICE_DELETE, _destroy_slice),

@@ -19,7 +19,7 @@ from parcela.services.access import Caller, check_visible
 from parcela.services.allowed_compute import ALLOWED, EXTEND, SliceFacts, slice_facts
 from parcela.services.catalogue_snapshot import load_catalogue
 from parcela.services.checks import Check, unchecked
-from parcela.services.launching import check_launch
+from parcela.services.launching import check_build, check_launch
 from parcela.services.operations import plans
 from parcela.services.operations.planning import plan_vms
 from parcela.services.operations.requests import OperationService
@@ -217,6 +217,7 @@ class SliceService:
     ) -> Operation:
         """Reserve capacity for all VMs of a draft and build it; a failure undoes everything."""
         row, vms = await self._begin(uow, caller, slice_id, Action.DEPLOY.value, check)
+        await check_build(uow, caller, row.project_id, Permission.SLICE_WRITE_ALL)
         await check_nat_overlap(uow, [vm.id for vm in vms], self._settings.nat_networks)
         _, _, needs = await plan_vms(uow, vms)
         hosts = await place(uow, row.zone_id, vms, needs, limits_for(self._settings, caller, row.project_id))

@@ -19,7 +19,7 @@ from parcela.services.access import Caller, check_visible
 from parcela.services.allowed_compute import ALLOWED, VmFacts, vm_facts
 from parcela.services.catalogue_snapshot import load_catalogue
 from parcela.services.checks import Check, unchecked
-from parcela.services.launching import check_launch
+from parcela.services.launching import check_build, check_launch
 from parcela.services.operations import plans
 from parcela.services.operations.planning import plan_vms
 from parcela.services.operations.requests import OperationService
@@ -131,6 +131,7 @@ class VmService:
         return vm, await self._deploy(uow, caller, vm)
 
     async def _deploy(self, uow: UnitOfWork, caller: Caller, vm: VirtualMachine) -> Operation:
+        await check_build(uow, caller, vm.project_id, Permission.VM_WRITE_ALL)
         _, _, needs = await plan_vms(uow, [vm])
         limits = limits_for(self._settings, caller, vm.project_id)
         hosts = await place(uow, vm.zone_id, [vm], needs, limits)
@@ -316,6 +317,8 @@ class VmService:
         """Reserve the larger of what it has and what it gets, until the operation has ended either way."""
         columns = {"vcpus": "cores", "memory_mib": "memory_mib", "disk_gib": "disk_gib"}
         most = {name: max(getattr(vm, column), before.get(column, 0)) for name, column in columns.items()}
+        if any(getattr(vm, column) > before.get(column, getattr(vm, column)) for column in columns.values()):
+            await check_build(uow, caller, vm.project_id, Permission.VM_WRITE_ALL)
         if not await resize(uow, vm.id, host_id, most, limits_for(self._settings, caller, vm.project_id)):
             host = await uow.hosts.lock(host_id)
             free = (
