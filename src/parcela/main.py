@@ -29,6 +29,7 @@ from parcela.core.logs import configure_logging
 from parcela.core.passwords import PasswordHasher
 from parcela.core.private_files import close_data_folder, write_private
 from parcela.core.settings import Hypervisor, Settings, load_settings
+from parcela.core.sites import listening_site
 from parcela.db.database import Database, ProcessLock
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.bootstrap import Bootstrap, FirstAdmin
@@ -214,7 +215,7 @@ def _greet(settings: Settings, admin: FirstAdmin | None) -> None:
     kept = settings.data_dir / "first-password"
     if admin and admin.password:
         write_private(kept, f"{admin.email}\n{admin.password}\n".encode())
-    lines = [f"Parcela answers on http://{settings.listen_host}:{settings.listen_port}"]
+    lines = [f"Parcela answers on {listening_site(settings.listen_host, settings.listen_port)}"]
     if kept.exists():
         email, password = kept.read_text().splitlines()[:2]
         lines += [f"  administrator  {email}", f"  password       {password}   (the first one, kept in {kept})"]

@@ -116,8 +116,10 @@ def serve(
     del as_json  # where errors are printed, the whole command line is looked at
     if host:
         os.environ["PARCELA_HOST"] = host  # the application reads it too, to know who can reach it
+    if port:
+        os.environ["PARCELA_PORT"] = str(port)  # and names it in its own addresses
     settings = configured()
-    host, port = host or settings.listen_host, port or settings.listen_port
+    host, port = settings.listen_host, settings.listen_port
     check_port(host, port)
     files = raise_open_files()
     if files < FEW:

@@ -56,7 +56,11 @@ def own_site(base_url: str, public_url: str, listen: tuple[str, int]) -> str:
     parts = urlsplit(base_url)
     if host_of(parts.netloc) and is_local_host(host_of(parts.netloc)):
         return f"{parts.scheme}://{parts.netloc}"
-    host, port = listen
+    return listening_site(*listen)
+
+
+def listening_site(host: str, port: int) -> str:
+    """The address of a server by what it listens on."""
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}"
 

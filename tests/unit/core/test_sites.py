@@ -2,7 +2,7 @@
 
 import pytest
 
-from parcela.core.sites import host_of, is_known_host, is_loopback, own_site
+from parcela.core.sites import host_of, is_known_host, is_loopback, listening_site, own_site
 
 LISTEN = ("127.0.0.1", 8000)
 
@@ -61,6 +61,13 @@ def test_allowed_hosts_are_known() -> None:
 )
 def test_our_own_address(base_url: str, public_url: str, site: str) -> None:
     assert own_site(base_url, public_url, LISTEN) == site
+
+
+def test_the_address_of_a_server() -> None:
+    assert [listening_site("127.0.0.1", 8911), listening_site("::1", 80)] == [
+        "http://127.0.0.1:8911",
+        "http://[::1]:80",
+    ]
 
 
 def test_loopback_addresses() -> None:
