@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import Scope
 
+from parcela.api.dependencies.sockets import refuse
 from parcela.core.disks import is_storage_trouble, storage_error
-from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.core.errors import ErrorKind, ParcelaError, invalid
 from parcela.core.origin import current_origin
 
 log = structlog.get_logger(__name__)
@@ -133,6 +134,13 @@ async def answer_to(scope: Scope, error: Exception) -> Response:
     return answer
 
 
+async def _on_refusal(connection: Request | WebSocket, exc: ParcelaError) -> JSONResponse | None:
+    if isinstance(connection, WebSocket):  # a dependency has refused the handshake; nothing was accepted yet
+        await refuse(connection, exc)
+        return None
+    return await _on_parcela_error(connection, exc)
+
+
 async def _on_parcela_error(request: Request, exc: ParcelaError) -> JSONResponse:
     status = STATUS[exc.kind]
     if (origin := current_origin()) is not None:
@@ -155,6 +163,12 @@ async def _on_validation_error(request: Request, exc: RequestValidationError) ->
     ]
     detail = "The request has the wrong shape; see 'problems' for every place."
     return problem_response(request, 422, "request_invalid", detail, problems=items)
+
+
+async def _on_socket_validation_error(socket: WebSocket, exc: WebSocketRequestValidationError) -> None:
+    first = exc.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    await refuse(socket, invalid("request_invalid", f"{where}: {first['msg']}"))
 
 
 async def _on_http_error(request: Request, exc: StarletteHTTPException) -> JSONResponse:
@@ -190,8 +204,9 @@ async def _on_unexpected(request: Request, exc: Exception) -> JSONResponse:
 def install_error_handlers(app: FastAPI) -> None:
     """Attach the handlers."""
     handlers: dict[Any, Any] = {
-        ParcelaError: _on_parcela_error,
+        ParcelaError: _on_refusal,
         RequestValidationError: _on_validation_error,
+        WebSocketRequestValidationError: _on_socket_validation_error,
         StarletteHTTPException: _on_http_error,
         OSError: _on_os_error,
         Exception: _on_unexpected,

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
 from parcela.api.app import include_api
+from tests.integration.http.asgi import open_socket
 from tests.integration.http.lab import API, Lab, problem
 
 pytestmark = pytest.mark.anyio
@@ -50,3 +51,34 @@ async def test_the_first_reason_stands_in_the_sentence(lab: Lab, path: str, word
 async def test_older_apis_ignore_what_their_originals_ignored(lab: Lab, path: str) -> None:
     answer = await lab.http.get(path, headers=lab.people["admin"].headers)
     assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "words"),
+    [
+        ("/events/ws", "sinc=1", "'sinc' here. Is 'since' meant?"),
+        ("/events/ws", "since=0&slice_ids=1", "Is 'slice_id' meant?"),
+        ("/virtual-machines/1/console/serial", "tickt=x", "Is 'ticket' meant?"),
+    ],
+)
+async def test_sockets_refuse_them(lab: Lab, path: str, query: str, words: str) -> None:
+    headers = lab.people["owner"].headers
+    async with open_socket(lab.app, f"{API}{path}", headers=headers, query=query) as socket:
+        code, reason = await socket.closed()
+    assert code == 4400
+    assert reason.startswith("unknown_parameter: ")
+    assert words in reason
+
+
+async def test_sockets_say_which_value_is_wrong(lab: Lab) -> None:
+    async with open_socket(
+        lab.app, f"{API}/events/ws", headers=lab.people["owner"].headers, query="since=-1"
+    ) as socket:
+        code, reason = await socket.closed()
+    assert (code, reason.partition(":")[0]) == (4400, "request_invalid")
+    assert "query.since" in reason
+
+
+async def test_sockets_of_older_apis_ignore_them(lab: Lab) -> None:
+    async with open_socket(lab.app, "/ws/vms", headers=lab.people["owner"].headers, query="page=2") as socket:
+        assert socket.subprotocol is None

@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Iterator
 
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, APIWebSocketRoute
 from pydantic import BaseModel
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 
 from parcela.core.errors import Problem, invalid
 
@@ -39,17 +39,23 @@ def _names(dependant: Dependant) -> Iterator[str]:
 async def refuse_unknown_query(connection: HTTPConnection) -> None:
     """Refuse names that the route does not have: a filter that is misspelt would otherwise answer with everything.
 
+    A WebSocket is accepted and closed with 4400 (``errors.install_error_handlers``).
+
     Raises:
         ParcelaError: kind ``invalid``, code ``unknown_parameter``, with a problem per name.
     """
     route = connection.scope.get("route")
-    if not connection.scope["query_string"] or not isinstance(connection, Request):
+    if not connection.scope["query_string"]:
         return
-    if not isinstance(route, StrictQueryRoute):
+    if isinstance(route, StrictQueryRoute):
+        known = route.query_names
+    elif isinstance(route, APIWebSocketRoute):  # a router has no class of its own for these
+        known = frozenset(_names(route.dependant))
+    else:
         return
-    unknown = [name for name in dict.fromkeys(connection.query_params) if name not in route.query_names]
+    unknown = [name for name in dict.fromkeys(connection.query_params) if name not in known]
     if unknown:
-        problems = [_problem(name, route.query_names) for name in unknown[:MAX_REPORTED]]
+        problems = [_problem(name, known) for name in unknown[:MAX_REPORTED]]
         raise invalid("unknown_parameter", problems[0].what, *problems)
 
 
