@@ -21,6 +21,17 @@ _TICKET = re.compile(r"ticket=[^\s&\"\]]+")
 
 _QUOTED = re.compile("[ \\t=\\r\\n\"']")
 """What makes structlog's console quote a text."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+"""What a terminal would obey or a reader not see, and structlog's console does not quote."""
+
+
+def _escaped(text: str) -> str:
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
+def _escape_controls(_logger: object, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    """For lines of text: paths and messages are chosen by clients. JSON escapes by itself."""
+    return {key: _escaped(value) if isinstance(value, str) else value for key, value in event.items()}
 
 
 class RequestEnd(NamedTuple):
@@ -53,7 +64,7 @@ class RequestEnd(NamedTuple):
 
     def as_text(self, timestamp: str) -> str:
         """The line for people."""
-        method, path = self.method, self.path
+        method, path = _escaped(self.method), _escaped(self.path)
         if _QUOTED.search(method):
             method = repr(method)
         if _QUOTED.search(path):
@@ -177,7 +188,7 @@ def configure_logging(*, level: str, as_json: bool) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info if as_json else _pass,
+                structlog.processors.format_exc_info if as_json else _escape_controls,
                 renderer,
             ],
         )
@@ -194,7 +205,7 @@ def configure_logging(*, level: str, as_json: bool) -> None:
 def _in_colours(console: structlog.dev.ConsoleRenderer, end: RequestEnd, timestamp: str) -> str:
     facts = {**end._asdict(), "event": "request.end", "level": "info", "timestamp": timestamp}
     del facts["ended_at"]
-    return console(None, "info", facts)
+    return console(None, "info", _escape_controls(None, "info", facts))
 
 
 def _add_origin(_logger: object, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
@@ -202,8 +213,4 @@ def _add_origin(_logger: object, _name: str, event: structlog.types.EventDict) -
     origin = current_origin()
     if origin is not None:
         event.setdefault("request_id", origin.request_id)
-    return event
-
-
-def _pass(_logger: object, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
     return event

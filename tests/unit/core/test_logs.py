@@ -76,6 +76,21 @@ async def test_the_end_of_a_request_reads_as_structlog_writes_it(
     assert masked.count("MOMENT") == 2
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize("code", [0, 7, 8, 0x1B, 0x7F, 0x9B])
+async def test_no_control_character_of_a_client_reaches_the_log(code: int, as_json: bool, root: logging.Logger) -> None:
+    text = configured(root, as_json=as_json)
+    path = f"/a{chr(code)}b"
+    EndLines().add(ended(1.5)._replace(path=path))
+    structlog.get_logger("parcela.x").info("request.start", path=path)
+    logging.getLogger("uvicorn.error").warning("bad %s", path)
+    await asyncio.sleep(0)
+    lines = text.getvalue()
+    assert chr(code) not in lines
+    assert lines.count("/a\\") == 3
+
+
 def ended(at: float, status: int = 200) -> RequestEnd:
     return RequestEnd(at, 0.3, "GET", "/", "/", status, None, None, "a" * 32)
 
