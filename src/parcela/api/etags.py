@@ -5,9 +5,14 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends, Header
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
+from starlette.requests import HTTPConnection
 
 from parcela.core.errors import ErrorKind, ParcelaError
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def etag_of(body: bytes) -> str:
@@ -16,8 +21,16 @@ def etag_of(body: bytes) -> str:
 
 
 def matches(header: str, etag: str) -> bool:
-    """Whether an If-Match / If-None-Match header names the tag (weak marks are ignored, ``*`` fits all)."""
-    tags = {tag.strip().removeprefix("W/") for tag in header.split(",")}
+    """Whether an If-None-Match header names the tag (weak marks are ignored, ``*`` fits all)."""
+    return matches_strongly(",".join(tag.strip().removeprefix("W/") for tag in header.split(",")), etag)
+
+
+def matches_strongly(header: str, etag: str) -> bool:
+    """Whether an If-Match header names the tag: weak ones name nothing (RFC 9110, 13.1.1), ``*`` fits all.
+
+    All tags that we send are strong, compressed answers included.
+    """
+    tags = {tag.strip() for tag in header.split(",")}
     return "*" in tags or etag in tags
 
 
@@ -50,12 +63,33 @@ class IfMatch:
         """
         if self._header is None:
             return
-        if not matches(self._header, etag_of(current.model_dump_json().encode())):
+        if not matches_strongly(self._header, etag_of(current.model_dump_json().encode())):
             raise ParcelaError(
                 ErrorKind.PRECONDITION_FAILED,
                 "changed_meanwhile",
                 "It was changed since you read it; read it again and repeat the change.",
             )
+
+
+async def refuse_unversioned(connection: HTTPConnection) -> None:
+    """Refuse a write that is bound to a version (``If-Match``, other than ``*``) where a route has no versions.
+
+    Carried out without a comparison, it would overwrite what the client has not seen.
+
+    Raises:
+        ParcelaError: kind ``precondition_failed``, code ``no_versions``.
+    """
+    header = connection.headers.get("if-match")
+    if header is None or connection.scope.get("method", "GET") in SAFE or matches_strongly(header, "*"):
+        return
+    route = connection.scope.get("route")
+    if isinstance(route, APIRoute) and not _is_conditional(route.dependant):
+        text = "There are no versions of this that If-Match could name; repeat the request without it."
+        raise ParcelaError(ErrorKind.PRECONDITION_FAILED, "no_versions", text)
+
+
+def _is_conditional(dependant: Dependant) -> bool:
+    return dependant.call is _if_match or any(map(_is_conditional, dependant.dependencies))
 
 
 async def _if_match(if_match: Annotated[str | None, Header(max_length=500)] = None) -> IfMatch:

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 
 from parcela.api.dependencies.bodies import refuse_repeated_keys
 from parcela.api.dependencies.queries import StrictQueryRoute, refuse_unknown_query
+from parcela.api.etags import refuse_unversioned
 
 V1 = "/api/v1"
 
@@ -37,7 +38,7 @@ def json_router(
         responses: errors that all its routes document.
     """
     names: list[str | Enum] = [*tags]
-    first = [Depends(refuse_repeated_keys), *dependencies]
+    first = [Depends(refuse_repeated_keys), Depends(refuse_unversioned), *dependencies]
     told = dict(responses or {})
     return APIRouter(prefix=prefix, tags=names, route_class=route_class, dependencies=first, responses=told)
 

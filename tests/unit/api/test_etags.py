@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel
 
-from parcela.api.etags import IfMatch, etag_of, matches
+from parcela.api.etags import IfMatch, etag_of, matches, matches_strongly
 from parcela.core.errors import ErrorKind, ParcelaError
 
 TAG = etag_of(b'{"name":"a"}')
@@ -21,6 +21,19 @@ def test_header_names_the_tag(header: str) -> None:
 @pytest.mark.parametrize("header", ["", '"x"', TAG.strip('"'), TAG + "x", TAG[:-2] + '"'])
 def test_header_names_another(header: str) -> None:
     assert not matches(header, TAG)
+
+
+@pytest.mark.parametrize("header", [TAG, f'"x", {TAG}', "*"])
+def test_if_match_names_the_tag(header: str) -> None:
+    assert matches_strongly(header, TAG)
+
+
+@pytest.mark.parametrize("header", ["", '"x"', f"W/{TAG}", f'"x",W/{TAG}', TAG.strip('"')])
+def test_if_match_names_another(header: str) -> None:
+    """Weak ones say only that something alike was seen: RFC 9110, 13.1.1."""
+    assert not matches_strongly(header, TAG)
+    with pytest.raises(ParcelaError):
+        IfMatch(header).check(Thing(name="a"))
 
 
 def test_a_write_without_a_header_goes() -> None:
