@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from parcela.core.errors import Problem, conflict, invalid, not_found
+from parcela.core.errors import Problem, conflict, forbidden, invalid, not_found
 from parcela.core.machines import MachineStatus
 from parcela.core.permissions import Permission
 from parcela.models import Machine
@@ -62,7 +62,7 @@ class MachineService:
         """
         caller.require(Permission.MACHINE_WRITE)
         check_inventory(INVALID, fields)
-        await _check_responsible(uow, fields)
+        await _check_responsible(uow, caller, fields)
         now = uow.clock()
         plain: dict[str, Any] = {
             "area": "",
@@ -102,7 +102,7 @@ class MachineService:
         refuse_archived(machine)
         changes = {**changes, **amend(before)}
         check_inventory(INVALID, changes)
-        await _check_responsible(uow, changes)
+        await _check_responsible(uow, caller, changes, before["responsible_id"])
         left = dict(changes)
         status, reason = left.pop("status", None), left.pop("reason", "")
         if "code" in left:
@@ -195,9 +195,20 @@ async def _detail(uow: ReadUnitOfWork, machine_id: int) -> MachineRow:
     return row
 
 
-async def _check_responsible(uow: ReadUnitOfWork, fields: Mapping[str, Any]) -> None:
+async def _check_responsible(
+    uow: ReadUnitOfWork, caller: Caller, fields: Mapping[str, Any], before: int | None = None
+) -> None:
+    """Raise when the user is not there; without ``user:read``, one names only oneself or who is responsible already.
+
+    Another user is refused before it is looked up, and the machine's answer would show the username.
+    """
     user_id = fields.get("responsible_id")
-    if user_id is not None and await uow.users.get_or_none(user_id) is None:
+    if user_id in {None, before, caller.user_id}:
+        return
+    if not caller.can(Permission.USER_READ):
+        text = "Making another user responsible than yourself needs the permission 'user:read'."
+        raise forbidden("permission_missing", text)
+    if await uow.users.get_or_none(user_id) is None:
         text = f"There is no user {user_id}."
         raise invalid("unknown_user", text, Problem("responsible_id", text, "unknown_user"))
 

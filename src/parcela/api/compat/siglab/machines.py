@@ -98,7 +98,8 @@ async def tablero(services: AppServices, caller: Reader, uow: ReadUow) -> Tabler
 @router.post("/agregar", responses=errors(400, 401, 403, 409, 413, 422))
 async def agregar(body: MaquinaNueva, services: AppServices, caller: Writer, uow: WriteUow) -> Hecho:
     """Register a machine."""
-    fields = body.fields() | dict((await _user_fields(uow, body.usuario))({"custom_fields": {}}))
+    amend = await _user_fields(uow, caller, body.usuario)
+    fields = body.fields() | dict(amend({"custom_fields": {}, "responsible": None}))
     made = await services.inventory.machines.create(uow, caller, fields)
     return Hecho(mensaje="Máquina guardada", codigo=made["code"])
 
@@ -157,24 +158,43 @@ async def _remove(services: Services, uow: UnitOfWork, caller: Caller, code: str
 
 async def _update(services: Services, uow: UnitOfWork, caller: Caller, code: str, body: CambiosMaquina) -> Hecho:
     machine = await services.inventory.machines.by_code(uow, caller, code)
-    amend = await _user_fields(uow, body.usuario)
+    amend = await _user_fields(uow, caller, body.usuario)
     changed = await services.inventory.machines.update(uow, caller, machine["id"], body.fields(), amend=amend)
     return Hecho(mensaje="Máquina actualizada", codigo=changed["code"])
 
 
-async def _user_fields(uow: UnitOfWork, name: str | None) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    """What ``usuario`` makes of a machine: the responsible user, or a note where nobody is called so."""
+async def _user_fields(
+    uow: UnitOfWork, caller: Caller, name: str | None
+) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """What ``usuario`` makes of a machine: the responsible user, or a note where nobody is called so.
+
+    Without ``user:read`` only the caller and who is responsible already are found: for any other name, the answer would
+    tell whether it has an account.
+    """
     written = (name or "").strip()
-    user = await uow.users.by_identifier(written.lower()) if written else None
+    user_id = await _user_called(uow, caller, written.lower())
 
     def amend(machine: Mapping[str, Any]) -> Mapping[str, Any]:
         if name is None:
             return {}
         others = {key: value for key, value in (machine["custom_fields"] or {}).items() if key != OWN_USER}
-        kept = others if user or not written else others | {OWN_USER: written}
-        return {"responsible_id": user.id if user else None, "custom_fields": kept}
+        is_same = bool(written) and written.lower() == machine["responsible"]
+        found = machine["responsible_id"] if is_same else user_id
+        kept = others if found or not written else others | {OWN_USER: written}
+        return {"responsible_id": found, "custom_fields": kept}
 
     return amend
+
+
+async def _user_called(uow: UnitOfWork, caller: Caller, name: str) -> int | None:
+    """Id of the user with this username or e-mail address, of those whom the caller may look up."""
+    if not name:
+        return None
+    if caller.can(Permission.USER_READ):
+        user = await uow.users.by_identifier(name)
+        return user.id if user else None
+    myself = await uow.users.get(caller.user_id)
+    return myself.id if name in {myself.username, myself.email} else None
 
 
 async def _machines(
