@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from parcela.core.permissions import ProjectRole
 from parcela.models import Image, Project, ProjectMember, Slice, Template, User, VirtualMachine
@@ -22,7 +22,7 @@ class ProjectRepository(Repository[Project]):
     async def page(
         self, request: PageRequest, *, of_user: int | None = None, name: str | None = None, opened: bool = False
     ) -> Page:
-        """Projects with their number of members.
+        """Projects with their number of members; with ``of_user``, of those that are shown to this user.
 
         Args:
             request: page wanted.
@@ -30,13 +30,10 @@ class ProjectRepository(Repository[Project]):
             name: only the one of this name, whatever its case.
             opened: only those that ``of_user`` has opened.
         """
-        members = (
-            select(func.count(ProjectMember.user_id))
-            .where(ProjectMember.project_id == Project.id)
-            .correlate(Project)
-            .scalar_subquery()
-            .label("members")
-        )
+        counted = select(func.count(ProjectMember.user_id)).where(ProjectMember.project_id == Project.id)
+        if of_user is not None:
+            counted = counted.where(or_(ProjectMember.opened_at.is_not(None), ProjectMember.user_id == of_user))
+        members = counted.correlate(Project).scalar_subquery().label("members")
         statement = select(*Project.__table__.columns, members)
         if of_user is not None:
             mine = select(ProjectMember.project_id).where(ProjectMember.user_id == of_user)

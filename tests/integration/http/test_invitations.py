@@ -279,3 +279,18 @@ async def test_the_mail_proves_the_address(mailing: tuple[Lab, Mailbox]) -> None
     assert (await lab.call("POST", path, ana, json=token)).status_code == 204
     assert [one["project"] for one in (await lab.call("GET", "/users/me/invitations", ana)).json()] == ["Networks"]
     assert (await lab.call("POST", f"/projects/{project['id']}/accept", ana)).status_code == 200
+
+
+async def test_a_manager_counts_the_members_that_are_shown(lab: Lab, classroom: dict[str, Any]) -> None:
+    async def counted(by: str) -> tuple[int, int]:
+        listed = (await lab.call("GET", "/projects/?limit=200", by)).json()["items"]
+        count = next(row["members"] for row in listed if row["id"] == classroom["id"])
+        return count, len((await lab.call("GET", f"/projects/{classroom['id']}/members", by)).json())
+
+    added = await account(lab)
+    path = f"/projects/{classroom['id']}"
+    await lab.make(f"{path}/members", "admin", json={"user": added["username"], "role": "member"})
+    assert (await counted("teacher"), await counted("admin")) == ((1, 1), (2, 2))
+    assert await counted(added["username"]) == (2, 2), "people know of themselves"
+    await lab.make(f"{path}/accept", added["username"], 200)
+    assert (await counted("teacher"), await counted("admin")) == ((2, 2), (2, 2))
