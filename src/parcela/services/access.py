@@ -68,6 +68,11 @@ class Caller:
             return True
         return any(scope.split(":", 1)[0] == noun for scope in self.scopes)
 
+    def require_reach(self, noun: str) -> None:
+        """Raise ``forbidden`` when a scoped token reaches nothing of this kind."""
+        if not self.reaches(noun):
+            raise forbidden("scope_missing", f"This token has no scope for '{noun}'.")
+
     def in_scope(self, scope: Scope) -> bool:
         """Whether the scopes of a token let it do this with its user's own things; a session is not limited."""
         return self.scopes is None or covers(self.scopes, scope)
@@ -91,8 +96,7 @@ class Caller:
         if self.can(read_all):
             return None
         noun = read_all.value.split(":", 1)[0]
-        if not self.reaches(noun):
-            raise forbidden("scope_missing", f"This token has no scope for '{noun}'.")
+        self.require_reach(noun)
         return self.user_id
 
 

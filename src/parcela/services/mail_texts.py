@@ -112,8 +112,9 @@ Si no fuiste tú, avisa enseguida a quien administra el laboratorio.
 somebody, hopefully you, registered this address at
 {site}
 
-Your username is "{username}". Open this address within {hours} hours to choose the
-password of your account; the one typed at the registration does not count:
+Open this address within {hours} hours to choose the password of your account; the one
+typed at the registration does not count. Your username will be "{username}", or a
+similar one if another account has it by then; your e-mail address works as well:
 
 {link}
 
@@ -127,8 +128,9 @@ If it was not you, do nothing: the account is removed unless its password is cho
 Alguien, ojalá que tú, registró esta dirección en
 {site}
 
-Tu nombre de usuario es "{username}". Abre esta dirección dentro de {hours} horas para
-elegir la contraseña de tu cuenta; la que se escribió al registrarse no cuenta:
+Abre esta dirección dentro de {hours} horas para elegir la contraseña de tu cuenta; la que
+se escribió al registrarse no cuenta. Tu nombre de usuario será "{username}", o uno
+parecido si otra cuenta ya lo tiene; también sirve tu correo:
 
 {link}
 

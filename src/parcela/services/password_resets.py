@@ -17,6 +17,7 @@ from parcela.services.mail_texts import mail_text
 from parcela.services.revoking import revoke_access
 from parcela.services.sessions import NOWHERE, Origin
 from parcela.services.throttle import address_keys, clean_identifier
+from parcela.services.unfinished import settle_username, shown_username
 
 GOOD_FOR = timedelta(minutes=30)
 PAGE = "/password/reset"
@@ -82,8 +83,8 @@ class PasswordResetService:
         subject, body = mail_text(
             "password_reset",
             user.locale if user else "en",
-            name=(user.full_name or user.username) if user else "nobody",
-            username=user.username if user else "nobody",
+            name=(user.full_name or shown_username(user)) if user else "nobody",
+            username=shown_username(user) if user else "nobody",
             site=self._mail.site,
             minutes=int(GOOD_FOR.total_seconds() // 60),
             link=f"{self._mail.site}{PAGE}?token={token}",
@@ -119,7 +120,7 @@ class PasswordResetService:
         user = await self._user_of(token)
         if user is None:
             raise _bad_token()
-        self._guard.policy.check(new_password, "new_password", [user.email, user.username, user.full_name])
+        self._guard.policy.check(new_password, "new_password", [user.email, shown_username(user), user.full_name])
         new_hash = await self._guard.hash_for_stranger(new_password)
 
         async def work(uow: UnitOfWork) -> str:
@@ -129,9 +130,15 @@ class PasswordResetService:
             await self._set_password(uow, fresh, new_hash, keep_personal=keep_personal)
             return await self._guard.origins.remember(uow, fresh, origin)
 
-        return await self._guard.repeat(work)
+        try:
+            return await self._guard.repeat(work)
+        except ParcelaError as exc:
+            if exc.kind is not ErrorKind.CONFLICT:
+                raise
+            return await self._guard.repeat(work)  # the wished username was taken at this moment
 
     async def _set_password(self, uow: UnitOfWork, user: User, new_hash: str, *, keep_personal: bool) -> None:
+        await settle_username(uow, user)
         user.password_hash = new_hash
         if user.self_registered and user.verified_email != user.email:
             keep_personal = False  # before this link, nobody knew that the account is of the owner of the address

@@ -207,11 +207,10 @@ class ProjectService:
     # ---- quotas
 
     async def quota_of_user(self, uow: ReadUnitOfWork, caller: Caller, user_id: int) -> QuotaState:
-        """Ceilings of a user; everybody sees their own, others with ``user:read`` only."""
-        if user_id != caller.user_id:
-            check_visible(caller, None, Permission.USER_READ, "user", user_id)
-            if await uow.users.get_or_none(user_id) is None:
-                raise not_found("user", user_id)
+        """Ceilings of a user; one's own (a token: with any scope of ``user``), others with ``user:read`` only."""
+        check_visible(caller, user_id, Permission.USER_READ, "user", user_id)
+        if await uow.users.get_or_none(user_id) is None:
+            raise not_found("user", user_id)
         return await self._state_of_user(uow, user_id, await uow.quotas.of_user(user_id))
 
     async def quota_of_project(self, uow: ReadUnitOfWork, caller: Caller, project_id: int) -> QuotaState:

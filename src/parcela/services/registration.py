@@ -2,14 +2,15 @@
 
 Where mails can be sent nobody learns whether an address has an account: the answer is the same, and the address is told
 the truth. The password that was typed is not taken then, because whoever registers somebody else's address would
-know the password of the account that its owner confirms; it is chosen by the link in the mail.
+know the password of the account that its owner confirms; it is chosen by the link in the mail. The username is a wish
+until then: a name reserved by the registration would tell the next one whether this one made an account.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
-from parcela.core.errors import ErrorKind, ParcelaError, conflict, forbidden
+from parcela.core.errors import ErrorKind, ParcelaError, forbidden
 from parcela.core.permissions import CLIENT_ROLE, Permission
 from parcela.core.settings import Settings
 from parcela.core.tokens import hash_token, new_secret
@@ -17,13 +18,14 @@ from parcela.models import PasswordReset, User
 from parcela.repositories.uow import UnitOfWork
 from parcela.repositories.users import UserRecord
 from parcela.services.access import SYSTEM, Caller
-from parcela.services.guard import LoginGuard
+from parcela.services.guard import LoginGuard, lock_user
 from parcela.services.mail import Mail, MailService
 from parcela.services.mail_texts import mail_text
 from parcela.services.password_resets import PAGE
 from parcela.services.sessions import Origin
 from parcela.services.throttle import address_keys
-from parcela.services.usernames import username_for
+from parcela.services.unfinished import is_unfinished, remove_unfinished, shown_username
+from parcela.services.usernames import pending_username, username_for, wish_from
 from parcela.services.users import NewUser, UserService, clean_email, clean_username
 
 LINK_HOURS = 24
@@ -88,8 +90,8 @@ class RegistrationService:
             The account; None where a mail says how to go on, whether the address has an account already or not.
 
         Raises:
-            ParcelaError: as ``check``; ``invalid`` for a bad address, username or password; ``conflict`` when the
-                username is taken, or the address where no mails are sent; ``rate_limited`` after too many registrations
+            ParcelaError: as ``check``; ``invalid`` for a bad address, username or password; ``conflict`` when username
+                or address is taken and no mail is sent; ``rate_limited`` after too many registrations
                 from the address or in all, and when too many passwords wait to be hashed.
         """
         self.check(caller, applicant.role)
@@ -133,24 +135,25 @@ class RegistrationService:
             try:
                 await self._guard.repeat(partial(self._by_mail, applicant, email, origin))
             except ParcelaError as exc:
-                is_own = exc.code == "username_taken" and applicant.username
-                if exc.kind is not ErrorKind.CONFLICT or is_own or not tries_left:
+                if exc.kind is not ErrorKind.CONFLICT or not tries_left:
                     raise
             else:
                 return
 
     async def _by_mail(self, applicant: Applicant, email: str, origin: Origin, uow: UnitOfWork) -> None:
         """Mail the link to a new account, or to the owner of the address that there is one."""
-        if applicant.username and await uow.users.by_identifier(clean_username(applicant.username)) is not None:
-            raise conflict("username_taken", "This username is taken.")
+        pending = pending_username(clean_username(applicant.username) if applicant.username else wish_from(email))
         user = await uow.users.by_identifier(email)
         attempt = await self._guard.origins.attempt(uow, user, email, origin)
         may_send = await self._guard.throttles.take(uow, attempt.reset_keys)
+        user = await lock_user(uow, user.id) if user is not None else None
         if user is None:
-            made = await self._make(None, applicant, "", uow)
-            user = await uow.users.get(made.id)
+            made = await self._make(None, replace(applicant, username=pending), "", uow)
+            user = await uow.users.lock(made.id)
         recipient = email if may_send and user.is_active else ""
-        if _is_unfinished(user):
+        if is_unfinished(user):
+            if recipient:  # the newest link works, and completes what the newest registration said
+                user.username, user.full_name, user.locale = pending, applicant.full_name, applicant.locale
             await self._mail_link(uow, user, recipient)
         else:
             subject, body = mail_text("registered_before", user.locale, **self._words(user))
@@ -169,7 +172,8 @@ class RegistrationService:
         await self._mail.enqueue(uow, Mail("registered", recipient, subject, body), keep_for=good_for)
 
     def _words(self, user: User) -> dict[str, str]:
-        return {"name": user.full_name or user.username, "username": user.username, "site": self._mail.site}
+        username = shown_username(user)
+        return {"name": user.full_name or username, "username": username, "site": self._mail.site}
 
     async def purge(self) -> int:
         """Remove accounts whose link was not used within a week; how many."""
@@ -186,18 +190,11 @@ class RegistrationService:
             if exc.kind is ErrorKind.NOT_FOUND:
                 return 0
             raise
-        if not _is_unfinished(user):
+        if not is_unfinished(user):
             return 0  # the link was used since
-        facts = {"user_id": user.id, "username": user.username}
-        uow.add_event("user.deleted", actor_id=SYSTEM.user_id, owner_id=None, data=facts)
-        await uow.users.remove_with_history(user)
+        await remove_unfinished(uow, user)
         return 1
 
 
 def _may_make_users(caller: Caller | None) -> bool:
     return caller is not None and caller.can(Permission.USER_WRITE)
-
-
-def _is_unfinished(user: User) -> bool:
-    """Whether nobody has ever been in: the account waits for the link of its registration."""
-    return user.self_registered and not user.password_hash and user.last_login_at is None

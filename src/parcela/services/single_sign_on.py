@@ -27,6 +27,7 @@ from parcela.services.health import Check
 from parcela.services.oidc_flow import Claims, Flow, Provider, new_flow, refused
 from parcela.services.revoking import revoke_access
 from parcela.services.sessions import Origin, TokenPair
+from parcela.services.unfinished import is_unfinished
 from parcela.services.users import LOCALES, USERNAME, NewUser, UserService, clean_email
 
 log = structlog.get_logger(__name__)
@@ -203,6 +204,8 @@ class SingleSignOnService:
         if is_own and role == CLIENT_ROLE and not locked.is_superuser:
             # Anybody can register with an address of somebody else. Its owner stands here now, so nothing of whoever
             # that was may stay: neither the password nor an open session. Others were made by an administrator.
+            if is_unfinished(locked):  # what a stranger typed is not theirs
+                locked.username, locked.full_name = await self._free_username(claims, email, uow), self._name_of(claims)
             locked.password_hash, locked.self_registered = "", False
             await uow.second_factors.remove(user.id)
             await revoke_access(uow, locked)
@@ -215,12 +218,12 @@ class SingleSignOnService:
         if not self._settings.oidc_auto_create:
             text = "There is no account with your e-mail address here; ask an administrator for one."
             raise unauthenticated("oidc_unknown", text)
-        name, locale = claims.get(self._settings.oidc_name_claim), str(claims.get("locale", ""))[:2]
+        locale = str(claims.get("locale", ""))[:2]
         new = NewUser(
             email=email,
             username=await self._free_username(claims, email, uow),
             password_hash="",
-            full_name="".join(c for c in str(name or "") if c.isprintable())[:MAX_NAME],
+            full_name=self._name_of(claims),
             role=await self._role_of(claims, uow),
             locale=locale if locale in LOCALES else "en",
         )
@@ -228,6 +231,10 @@ class SingleSignOnService:
         user = await uow.users.lock(made.id)
         user.verified_email = user.email  # the provider says so
         return user
+
+    def _name_of(self, claims: Claims) -> str:
+        name = str(claims.get(self._settings.oidc_name_claim) or "")
+        return "".join(c for c in name if c.isprintable())[:MAX_NAME]
 
     async def _free_username(self, claims: Claims, email: str, uow: UnitOfWork) -> str:
         """A username that nobody has, near to what the provider calls the person."""

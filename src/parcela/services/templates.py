@@ -229,7 +229,11 @@ class TemplateService:
         return await uow.templates.version(template_id, number)
 
     async def validate(self, uow: ReadUnitOfWork, caller: Caller, document: object) -> tuple[Problem, ...]:
-        """Everything that keeps a document from being saved and launched; nothing when it is fine."""
+        """Everything that keeps a document from being saved and launched; nothing when it is fine.
+
+        A token needs any scope of ``template``.
+        """
+        caller.require_reach("template")
         try:
             parsed = parse_document(document)
         except ParcelaError as error:

@@ -18,6 +18,7 @@ from parcela.repositories.users import UserRecord
 from parcela.services.access import SYSTEM, Caller, check_visible
 from parcela.services.revoking import revoke_access
 from parcela.services.roles import check_administrators_left, check_within_rights
+from parcela.services.unfinished import make_way
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,63}")
 MAX_EMAIL = 254
@@ -123,10 +124,13 @@ class UserService:
         return [] if record is None else [record.email, record.username, record.full_name]
 
     async def get(self, uow: ReadUnitOfWork, caller: Caller, user_id: int) -> UserRecord:
-        """A user; everybody may see themselves, others with ``user:read`` only."""
-        if user_id != caller.user_id:
-            check_visible(caller, None, Permission.USER_READ, "user", user_id)
+        """A user; oneself (a token: with any scope of ``user``), others with ``user:read`` only."""
+        check_visible(caller, user_id, Permission.USER_READ, "user", user_id)
         return await self._stored(uow, user_id)
+
+    async def me(self, uow: ReadUnitOfWork, caller: Caller) -> UserRecord:
+        """The caller's own user, whatever the scopes of the token are: it says whose token it is."""
+        return await self._stored(uow, caller.user_id)
 
     async def page(
         self,
@@ -143,18 +147,20 @@ class UserService:
         return await uow.users.page(request, role=role, is_active=is_active, prefix=prefix)
 
     async def create(self, uow: UnitOfWork, caller: Caller, new: NewUser) -> UserRecord:
-        """Make a user with a role whose rights the caller holds."""
+        """Make a user with a role whose rights the caller holds; replaces an unfinished registration."""
         caller.require(Permission.USER_WRITE)
         if new.is_superuser:
             _check_superuser(caller)
         role = await self._role(uow, new.role)
         check_within_rights(caller, await uow.roles.permissions(role.id), f"The role '{role.name}'")
+        email, username = clean_email(new.email), clean_username(new.username)
+        await make_way(uow, email, username)
         user = await uow.users.add(
             User(
-                email=clean_email(new.email),
+                email=email,
                 # Who may make accounts vouches for the address; who registers does not.
-                verified_email=clean_email(new.email) if caller.user_id != SYSTEM.user_id else None,
-                username=clean_username(new.username),
+                verified_email=email if caller.user_id != SYSTEM.user_id else None,
+                username=username,
                 full_name=new.full_name,
                 password_hash=new.password_hash,
                 role_id=role.id,
@@ -205,6 +211,7 @@ class UserService:
         if changes.is_superuser:
             _check_superuser(caller)
         values = await self._values(uow, caller, changes)
+        await make_way(uow, values.get("email"), values.get("username"), except_id=user_id)
         user = await uow.users.get(user_id)
         changed = {name for name, value in values.items() if getattr(user, name) != value}
         for name, value in values.items():

@@ -38,12 +38,12 @@ POST   /api/v1/tokens/                                                 owner    
 DELETE /api/v1/tokens/{token_id}                                       owner    login
 
 GET    /api/v1/users/me                                                owner    any
-GET    /api/v1/users/{user_id}                                         owner    any
-GET    /users/{user_id}                                                owner    any
-GET    /api/v1/users/me/quota                                          owner    any
-GET    /api/v1/users/{user_id}/quota                                   owner    any
+GET    /api/v1/users/{user_id}                                         owner    user:update
+GET    /users/{user_id}                                                owner    user:update
+GET    /api/v1/users/me/quota                                          owner    user:update
+GET    /api/v1/users/{user_id}/quota                                   owner    user:update
 GET    /api/v1/permissions                                             owner    any
-POST   /api/v1/templates/validate                                      owner    any
+POST   /api/v1/templates/validate                                      owner    template:read
 GET    /api/v1/events                                                  owner    any
 GET    /api/v1/events/stream                                           owner    any
 WS     /api/v1/events/ws                                               owner    any

@@ -147,6 +147,21 @@ async def test_login_is_no_scope(asker: Asker) -> None:
             assert (status, "session_required" in text) == (403, True), (route, text)
 
 
+async def test_a_token_without_a_scope_of_users_learns_nothing_of_its_own_but_whose_it_is(lab: Lab) -> None:
+    owner = lab.people["owner"].id
+    for scopes, own, quota in ((("vm:read",), 404, 403), (("user:update",), 200, 200)):
+        headers = Person("owner", owner, (await lab.token("owner", *scopes))["token"]).headers
+        for path, status in (
+            (f"{API}/users/me", 200),
+            (f"{API}/users/{owner}", own),
+            (f"{API}/users/{owner}/quota", own),
+            (f"{API}/users/me/quota", quota),
+            (f"/users/{owner}", own),
+            (f"{API}/users/1", 404),
+        ):
+            assert (await lab.http.get(path, headers=headers)).status_code == status, (path, scopes)
+
+
 async def put_template(lab: Lab, scopes: tuple[str, ...], changes: dict[str, object]) -> int:
     made = await lab.template()
     token = (await lab.token("owner", *scopes))["token"]

@@ -176,9 +176,10 @@ async def set_project_quota(
     return QuotaRead.of(state)
 
 
-@router.get("/users/me/quota", summary="Your quota", responses=problem_responses(401, 422))
+@router.get("/users/me/quota", summary="Your quota", responses=problem_responses(401, 403, 422))
 async def my_quota(services: AppServices, caller: CurrentCaller, uow: ReadUow) -> QuotaRead:
-    """What you may use outside projects, and what you use."""
+    """What you may use outside projects, and what you use. A token needs any scope of `user`."""
+    caller.require_reach("user")
     return QuotaRead.of(await services.projects.quota_of_user(uow, caller, caller.user_id))
 
 

@@ -104,7 +104,7 @@ async def import_template(
     return await idem.keep(201, template, f"/api/v1/templates/{template.id}")
 
 
-@router.post("/validate", responses=problem_responses(400, 401, 413, 422))
+@router.post("/validate", responses=problem_responses(400, 401, 403, 413, 422))
 async def validate_template(
     body: TemplateCheck, services: AppServices, caller: CurrentCaller, uow: ReadUow
 ) -> TemplateVerdict:

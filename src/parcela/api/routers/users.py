@@ -93,7 +93,7 @@ async def create_user(
 @router.get("/me", responses=problem_responses(401, 404))
 async def read_me(caller: CurrentCaller, services: AppServices, uow: ReadUow) -> MeRead:
     """Show who you are and what you may do."""
-    return _me(caller, await services.users.get(uow, caller, caller.user_id))
+    return _me(caller, await services.users.me(uow, caller))
 
 
 @router.patch("/me", responses=problem_responses(400, 401, 403, 404, 412, 413, 422))
