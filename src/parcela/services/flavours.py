@@ -9,6 +9,7 @@ from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.catalogue_rules import check_fields
+from parcela.services.changes import assign
 
 INVALID = "flavour_invalid"
 
@@ -54,8 +55,8 @@ class FlavourService:
         flavour = await uow.flavours.lock(flavour_id)
         check(flavour)
         check_fields(Flavour, INVALID, changes)
-        for field, value in changes.items():
-            setattr(flavour, field, value)
+        if not assign(flavour, changes):
+            return flavour
         await uow.flush()  # a name that is taken is an error of this call
         uow.add_event("flavour.updated", actor_id=caller.user_id, data={"id": flavour_id, "name": flavour.name})
         return flavour

@@ -25,6 +25,7 @@ from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork, UnitOfWorkFacto
 from parcela.services.access import Caller
 from parcela.services.bundled import BundledImage, read_manifest
 from parcela.services.catalogue_rules import check_fields
+from parcela.services.changes import assign
 from parcela.services.image_files import ImageFacts, examine, refusal
 from parcela.services.image_quota import ImageQuota
 from parcela.services.image_store import ImageStore, ReceivedFile, check_size
@@ -206,10 +207,9 @@ class ImageService:
         if changes.get("min_disk_gib", least) < least:
             text = f"The disk in the image has {least} GiB; min_disk_gib cannot be less."
             raise invalid("min_disk_below_image", text, Problem("min_disk_gib", text, "min_disk_below_image"))
-        for field, value in changes.items():
-            setattr(image, field, value)
-        await uow.flush()  # a name that is taken is an error of this call
-        _note(uow, "image.updated", caller.user_id, image)
+        if assign(image, changes):
+            await uow.flush()  # a name that is taken is an error of this call
+            _note(uow, "image.updated", caller.user_id, image)
         return image
 
     async def delete(

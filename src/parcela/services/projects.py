@@ -13,6 +13,7 @@ from parcela.models.projects import RESOURCES
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller, check_visible, scope_missing
+from parcela.services.changes import assign
 from parcela.services.image_quota import ImageQuotaState
 from parcela.services.memberships import note_member
 from parcela.services.reserving import NO_LIMITS, default_limits
@@ -85,9 +86,10 @@ class ProjectService:
         """Change name, kind or description; ``check`` sees the locked row first."""
         row = await self._writable(uow, caller, project_id, Scope.PROJECT_UPDATE)
         check(row)
-        for field, value in changes.items():
-            if value is not None:
-                setattr(row, field, value.value if isinstance(value, ProjectKind) else value)
+        given = {field: value for field, value in changes.items() if value is not None}
+        values = {name: value.value if isinstance(value, ProjectKind) else value for name, value in given.items()}
+        if not assign(row, values):
+            return row
         row.name_key = row.name.lower()
         row.updated_at = uow.clock()
         await uow.flush()  # another project may have the name; the answer shows the stored row
@@ -152,7 +154,8 @@ class ProjectService:
         """Give a member another role."""
         row = await self.lock_managed(uow, caller, project_id)
         membership = await _known_member(uow, caller, project_id, user_id)
-        membership.role = role.value
+        if not assign(membership, {"role": role.value}):
+            return await _member(uow, project_id, user_id)
         await uow.flush()  # the answer shows the stored row
         await note_member(uow, "project.member_changed", caller, row, membership, role=role.value)
         return await _member(uow, project_id, user_id)

@@ -127,7 +127,8 @@ class RoleService:
 
         ``check`` sees the locked role first.
         """
-        check(await self.get_for_update(uow, caller, role_id))
+        before = await self.get_for_update(uow, caller, role_id)
+        check(before)
         role = await uow.roles.get(role_id)
         if changes.name is not None:
             role.name = changes.name
@@ -136,10 +137,12 @@ class RoleService:
         if changes.permissions is not None:
             check_known(changes.permissions, "permissions")
             check_within_rights(caller, changes.permissions, "The role")
-            await uow.roles.set_permissions(role_id, changes.permissions)
+            if set(changes.permissions) != set(before.permissions):
+                await uow.roles.set_permissions(role_id, changes.permissions)
         await check_administrators_left(uow)
         record = await self._stored(uow, role_id)
-        self._event(uow, caller, "role.updated", role, permissions=list(record.permissions))
+        if record != before:
+            self._event(uow, caller, "role.updated", role, permissions=list(record.permissions))
         return record
 
     async def delete(

@@ -16,6 +16,7 @@ from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.repositories.users import UserRecord
 from parcela.services.access import SYSTEM, Caller, check_visible
+from parcela.services.changes import assign
 from parcela.services.revoking import revoke_access
 from parcela.services.roles import check_administrators_left, check_within_rights
 from parcela.services.unfinished import make_way
@@ -213,15 +214,16 @@ class UserService:
         values = await self._values(uow, caller, changes)
         await make_way(uow, values.get("email"), values.get("username"), except_id=user_id)
         user = await uow.users.get(user_id)
-        changed = {name for name, value in values.items() if getattr(user, name) != value}
-        for name, value in values.items():
-            setattr(user, name, value)
         if changes.email is not None:
-            user.verified_email = user.email
+            values["verified_email"] = values["email"]
+        changed = {name for name, value in values.items() if getattr(user, name) != value}
+        if not changed:
+            return await self._stored(uow, user_id)
+        assign(user, values)
         await check_administrators_left(uow)
         if changed & REVOKING:
             await revoke_access(uow, user)
-        self._event(uow, "user.updated", caller, user, changed=sorted(values))
+        self._event(uow, "user.updated", caller, user, changed=sorted(values.keys() - {"verified_email"}))
         return await self._stored(uow, user_id)
 
     async def me_for_update(self, uow: UnitOfWork, caller: Caller) -> UserRecord:
@@ -242,12 +244,13 @@ class UserService:
         """Change what everybody may change of themselves. ``check`` sees the locked user first."""
         check(await self.me_for_update(uow, caller))
         user = await uow.users.get(caller.user_id)
-        if full_name is not None:
-            user.full_name = full_name
-        if locale is not None:
-            user.locale = _clean_locale(locale)
-        await uow.flush()  # the answer is read back
-        self._event(uow, "user.updated", caller, user, changed=["profile"])
+        values = {
+            "full_name": user.full_name if full_name is None else full_name,
+            "locale": user.locale if locale is None else _clean_locale(locale),
+        }
+        if assign(user, values):
+            await uow.flush()  # the answer is read back
+            self._event(uow, "user.updated", caller, user, changed=["profile"])
         return await self._stored(uow, caller.user_id)
 
     async def delete(

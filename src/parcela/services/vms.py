@@ -268,6 +268,8 @@ class VmService:
         image = await uow.images.get(vm.image_id)
         _check_disk(vm, change, image.min_disk_gib)
         policy = change.crash_policy.value if change.crash_policy else vm.crash_policy
+        if not changed and policy == vm.crash_policy:
+            return vm, None
         before = {key: getattr(vm, key) for key in changed}
         await uow.vms.update_fields([vm.id], crash_policy=policy, **changed)
         vm = await uow.vms.lock(vm.id)

@@ -13,6 +13,7 @@ from parcela.models import DeliveryState, Webhook, WebhookDelivery
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller, check_visible, check_writable
+from parcela.services.changes import assign
 from parcela.services.webhook_http import check_url
 from parcela.services.webhook_rules import OVERLAP, WebhookSecrets
 
@@ -92,14 +93,14 @@ class WebhookService:
         """Change name, url, event_types or is_active. What happened while it was off is not delivered later."""
         webhook = await self._writable(uow, caller, webhook_id, Scope.WEBHOOK_UPDATE)
         check(webhook)
-        webhook.scopes = _narrowed(webhook.scopes, caller)
+        scopes = _narrowed(webhook.scopes, caller)
         if "url" in changes:
             check_url(changes["url"], self._settings)
         if changes.get("is_active") and not webhook.is_active:
             webhook.cursor = await uow.events.last_id()
             webhook.failing_since, webhook.disabled_reason = None, ""
-        for field, value in changes.items():
-            setattr(webhook, field, value)
+        if not assign(webhook, {**changes, "scopes": scopes}):
+            return webhook
         webhook.updated_at = uow.clock()
         self._tell(uow, "webhook.updated", caller, webhook)
         return webhook

@@ -10,6 +10,7 @@ from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.catalogue_rules import check_fields
+from parcela.services.changes import assign
 
 INVALID = "zone_invalid"
 
@@ -61,8 +62,8 @@ class ZoneService:
         zone = await uow.zones.lock(zone_id)
         check(zone)
         check_fields(Zone, INVALID, changes)
-        for field, value in changes.items():
-            setattr(zone, field, value)
+        if not assign(zone, changes):
+            return zone
         await uow.flush()  # a name that is taken is an error of this call
         uow.add_event("zone.updated", actor_id=caller.user_id, data={"id": zone_id, "name": zone.name})
         return zone
