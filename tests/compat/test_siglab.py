@@ -77,12 +77,15 @@ def test_who_is_logged_in(server: Server, admin: SiglabClient) -> None:
     other.close()
 
 
-def test_the_state_of_the_system(cliente: SiglabClient, admin: SiglabClient) -> None:
-    assert cliente.salud() == {"status": "healthy"}  # names of parts and servers are not for strangers
+def test_strangers_hear_no_names_of_parts_and_servers(cliente: SiglabClient) -> None:
+    assert cliente.salud() == {"status": "healthy"}
+    assert cliente.metricas(expected=401)["codigo"] == "token_missing"
+
+
+def test_the_state_of_the_system(admin: SiglabClient) -> None:
     health = admin.salud()
     assert health["status"] == "healthy"
     assert health["servicios"]["database"] == "ok"
-    assert cliente.metricas(expected=401)["codigo"] == "token_missing"
 
 
 def test_figures_are_for_who_may_read_them(admin: SiglabClient) -> None:

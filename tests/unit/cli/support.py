@@ -39,7 +39,7 @@ def run(*arguments: str, stdin: str = "") -> Result:
     out, err = io.StringIO(), io.StringIO()
     code: object = 0
     with (
-        patch.object(sys, "stdin", io.StringIO(stdin)),
+        patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8")),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):
