@@ -1,7 +1,8 @@
 """From the events of a unit of work to its entries in the audit trail, so that no service has to think of it.
 
 Every event is an action of somebody, but for those in ``CONSEQUENCES``: they only follow from an action that has an
-entry of its own. A request that wrote something and said nothing leaves an entry named after its route.
+entry of its own. A request that wrote something and said nothing leaves an entry named after its route, unless it wrote
+to tables of ``BOOKKEEPING`` only.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,7 @@ from parcela.repositories.events import EventRecord
 
 CONSEQUENCES = frozenset(
     {
+        "auth.password_reset_requested",  # noted by its service where there is an account
         "host.reachable",
         "host.unreachable",
         "operation.cancelled",
@@ -31,6 +33,21 @@ CONSEQUENCES = frozenset(
         "vm.state",
     }
 )
+BOOKKEEPING = frozenset(
+    {
+        "audit_refusals",
+        "console_tickets",
+        "counters",
+        "events",
+        "idempotency_keys",
+        "known_addresses",
+        "login_throttles",
+        "mail_outbox",
+        "password_resets",
+    }
+)
+"""Tables that are no action by themselves: what is done with them has an event or a note of its own where it is one.
+Strangers write to them with every failed attempt, which is counted (``services/refusals.py``), not stored one by one."""
 SECRET_WORDS = ("password", "secret", "token", "ticket", "hash", "salt", "cookie")
 """A fact whose name has one of these stays out, unless it is an id."""
 ID_FACTS: Mapping[str, Sequence[str]] = {
@@ -85,7 +102,7 @@ def entries_of(
     """Entries of a unit of work: one per action. ``notes`` are those that a service wrote itself."""
     entries = [{**_blank(origin, at), **note} for note in notes]
     entries += [_of_event(record, changes, origin) for record in records if record.type not in CONSEQUENCES]
-    if not entries and origin is not None and origin.is_here and changes.tables:
+    if not entries and origin is not None and origin.is_here and changes.tables - BOOKKEEPING:
         action, ids = origin.describe()
         facts = {"tables": sorted(changes.tables), "changed": sorted(changes.columns)}
         entries.append({**_blank(origin, at), "action": action[:160], "noun_id": last_id(ids), "facts": facts})

@@ -26,6 +26,11 @@ class ConsoleTicketRepository(Repository[ConsoleTicket]):
             await self._session.scalars(select(ConsoleTicket).where(ConsoleTicket.token_hash == token_hash))
         ).one_or_none()
 
+    async def is_known(self, token_hash: str) -> bool:
+        """Whether there is such a ticket, spent or not."""
+        statement = select(ConsoleTicket.id).where(ConsoleTicket.token_hash == token_hash)
+        return (await self._session.execute(statement)).first() is not None
+
     async def purge(self) -> int:
         """Forget expired tickets; how many."""
         return await self._changed(delete(ConsoleTicket).where(ConsoleTicket.expires_at < self._clock()))

@@ -119,8 +119,12 @@ class ConsoleService:
                 token has ended; ``forbidden`` or ``not_found`` when it is for another console or their rights have
                 gone; ``conflict`` when the VM is off; ``unavailable`` when its host does not answer.
         """
+        token_hash = hash_token(secret)
+        async with self._uows.read() as uow:  # a stranger's guess must not take the database's writer
+            if not await uow.console_tickets.is_known(token_hash):
+                raise unauthenticated("ticket_invalid", "The console ticket is unknown, spent or expired; ask anew.")
         async with self._uows.write() as uow:
-            ticket = await uow.console_tickets.redeem(hash_token(secret))
+            ticket = await uow.console_tickets.redeem(token_hash)
             await uow.commit()
             if ticket is None:
                 raise unauthenticated("ticket_invalid", "The console ticket is unknown, spent or expired; ask anew.")

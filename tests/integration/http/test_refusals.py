@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from parcela.services import refusals
-from tests.integration.http.lab import Lab, make_settings, open_lab
+from tests.integration.http.asgi import open_socket
+from tests.integration.http.lab import API, Lab, make_settings, open_lab
 
 pytestmark = pytest.mark.anyio
 MANY = 40
@@ -25,6 +27,12 @@ async def entries(lab: Lab) -> int:
     return len(answer.json()["items"])
 
 
+async def everything(lab: Lab) -> int:
+    """All entries of the audit trail, whatever their outcome."""
+    async with lab.services.uows.database.read_session() as session:
+        return int((await session.execute(text("SELECT count(*) FROM audit_entries"))).scalar_one())
+
+
 async def counted(lab: Lab) -> list[dict[str, Any]]:
     answer = await lab.call("GET", "/audit/refusals", "admin")
     assert answer.status_code == 200, answer.text
@@ -37,12 +45,33 @@ async def guess(lab: Lab, name: str) -> None:
     assert answer.status_code == 401
 
 
+async def test_guesses_of_console_tickets(lab: Lab) -> None:
+    vm = await lab.vm()
+    before = await everything(lab)
+    path = f"{API}/virtual-machines/{vm['id']}/console/serial"
+    for number in range(MANY):
+        async with open_socket(lab.app, path, query=f"ticket=guess{number}") as socket:
+            assert (await socket.closed())[0] == 4401
+    assert await everything(lab) == before
+
+
+async def test_registrations_that_are_refused(lab: Lab) -> None:
+    taken = {"nombre_completo": "Some One", "username": "owner", "password": "a long enough phrase"}
+    before = await everything(lab)
+    for _ in range(10):
+        answer = await lab.http.post("/api/auth/register", json=taken)
+        assert answer.status_code in {400, 409}, answer.text
+    assert await everything(lab) <= before + 1
+
+
 async def test_failed_logins_of_strangers(lab: Lab) -> None:
+    before = await everything(lab)
     for number in range(MANY):
         await guess(lab, f"nobody{number}@class.example")
     await guess(lab, "owner")
     await guess(lab, "owner")
     assert await entries(lab) == 2, "the first without an account, and the first of the owner's"
+    assert await everything(lab) == before + 2, "and no entry under another name"
     rows = {row["noun_id"]: row for row in await counted(lab)}
     assert {noun: row["count"] for noun, row in rows.items()} == {"": MANY, str(lab.people["owner"].id): 2}
     row = rows[""]
