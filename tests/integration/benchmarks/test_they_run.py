@@ -16,6 +16,7 @@ TINY = {
     "scaling": ["--large", "2000", "--databases", "sqlite", "--rounds", "1", "--queries", "3"],
     "logins": ["--rounds", "1", "--seconds", "0.5"],
     "fanout": ["--clients", "3", "--events", "1", "--turns", "1"],
+    "strangers": ["--silent", "4", "--bodies", "4", "--sockets", "2", "--seconds", "0.5", "--arrive-s", "0"],
     "deploy": ["2", "--rounds", "1"],
 }
 PROMISES = {
@@ -25,6 +26,7 @@ PROMISES = {
     "scaling": ["sqlite, page of 50, anywhere in the list: p50", "sqlite, one VM: p50"],
     "logins": ["logins/s, against bcrypt alone on all processors", "p95 of other requests, against without logins"],
     "fanout": ["from the request to the last client / raw writes, time"],
+    "strangers": ["slowest answer with the strangers", "requests that failed meanwhile"],
     "deploy": ["not measured: "],  # without libvirt
 }
 
