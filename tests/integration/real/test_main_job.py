@@ -11,7 +11,10 @@ import pytest
 from tests.integration.real.harness import Server, eventually, ip_links, virsh
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.guest, pytest.mark.slow]
-OUTSIDE = "198.51.100.10"
+NEIGHBOUR = "198.51.100.2"
+"""In a network that the host is connected to: closed to guests."""
+OUTSIDE = "203.0.113.5"
+"""Behind a gateway, as the Internet is."""
 
 
 @pytest.fixture
@@ -24,9 +27,11 @@ def outside_world() -> Iterator[str]:
         ["ip", "link", "add", "out0", "type", "veth", "peer", "name", "eth0", "netns", name],
         ["ip", "addr", "add", "198.51.100.1/24", "dev", "out0"],
         ["ip", "link", "set", "out0", "up"],
-        ["ip", "-n", name, "addr", "add", f"{OUTSIDE}/24", "dev", "eth0"],
+        ["ip", "-n", name, "addr", "add", f"{NEIGHBOUR}/24", "dev", "eth0"],
+        ["ip", "-n", name, "addr", "add", f"{OUTSIDE}/32", "dev", "lo"],
         ["ip", "-n", name, "link", "set", "eth0", "up"],
         ["ip", "-n", name, "link", "set", "lo", "up"],
+        ["ip", "route", "add", f"{OUTSIDE}/32", "via", NEIGHBOUR],
     )
     for command in commands:
         subprocess.run(command, check=True, capture_output=True)
@@ -113,6 +118,7 @@ def _check_ways_out(server: Server, vms: dict[str, Any], outside_world: str) -> 
     """Only the VM with public access reaches the outside, and it reaches nothing of the host itself."""
     with server.console(vms["outside"]["id"]) as console:
         assert console.run(f"wget -q -O /dev/null {outside_world}")[0] == 0
+        assert console.run(f"nc -w 2 {NEIGHBOUR} 8080 < /dev/null")[0] != 0
         _, gateway = console.run("ip route show default | cut -d' ' -f3")
         # Parcela listens on loopback only; the host's other addresses answer nothing either.
         assert console.run(f"ping -c 1 -W 2 {gateway.strip()}")[0] != 0
