@@ -122,12 +122,12 @@ class ConsoleService:
         token_hash = hash_token(secret)
         async with self._uows.read() as uow:  # a stranger's guess must not take the database's writer
             if not await uow.console_tickets.is_known(token_hash):
-                raise unauthenticated("ticket_invalid", "The console ticket is unknown, spent or expired; ask anew.")
+                raise _bad_ticket()
         async with self._uows.write() as uow:
             ticket = await uow.console_tickets.redeem(token_hash)
             await uow.commit()
             if ticket is None:
-                raise unauthenticated("ticket_invalid", "The console ticket is unknown, spent or expired; ask anew.")
+                raise _bad_ticket()
             if ticket.vm_id != vm_id or ticket.kind != kind.value:
                 raise forbidden("ticket_mismatch", "The ticket is for another console.")
             vm = await uow.vms.get(vm_id)
@@ -161,6 +161,10 @@ class ConsoleService:
         if kind is ConsoleKind.VNC and isinstance(driver, VncConsoles):
             return await driver.open_vnc(uuid)
         raise ParcelaError(ErrorKind.UNSUPPORTED, "no_console", f"This host has no {kind.value} consoles.")
+
+
+def _bad_ticket() -> ParcelaError:
+    return unauthenticated("ticket_invalid", "The console ticket is unknown, spent or expired; ask anew.")
 
 
 async def _judge(uow: ReadUnitOfWork, holder: Holder, vm: VirtualMachine, *, to_open: bool = False) -> datetime | None:

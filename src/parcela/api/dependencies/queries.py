@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator
+from functools import cached_property
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIWebSocketRoute
@@ -17,12 +18,10 @@ MAX_SHOWN_CHARS = 64
 class StrictQueryRoute(APIRoute):
     """A route that knows the names of all its query parameters, those of its dependencies included."""
 
-    @property
+    @cached_property
     def query_names(self) -> frozenset[str]:
         """Names as they stand in an address."""
-        if (known := self.__dict__.get("_query_names")) is None:
-            known = self.__dict__["_query_names"] = frozenset(_names(self.dependant))
-        return known
+        return frozenset(_names(self.dependant))
 
 
 def _names(dependant: Dependant) -> Iterator[str]:
