@@ -81,8 +81,9 @@ class Segment(Base):
 class VirtualMachine(Base):
     """A VM of a slice, or one that stands alone (``slice_id`` NULL).
 
-    ``state`` is observed, ``desired`` is wanted, ``operation_id`` is the operation that holds it now. ``status_reason``
-    is a ``PowerReason``, or "".
+    ``name`` is its host name, ``label`` what its owner calls it ("" where that is the same). ``state`` is observed,
+    ``desired`` is wanted, ``operation_id`` is the operation that holds it now. ``status_reason`` is a ``PowerReason``,
+    or "".
     """
 
     __tablename__ = "virtual_machines"
@@ -100,6 +101,7 @@ class VirtualMachine(Base):
         # Orders of the list: pages go by (column, id).
         Index("ix_virtual_machines_state_id", "state", "id"),
         Index("ix_virtual_machines_name_id", "name", "id"),
+        Index("ix_virtual_machines_label_id", "label", "id"),
         Index("ix_virtual_machines_created_at_id", "created_at", "id"),
         Index("ix_virtual_machines_deleted_at", "deleted_at"),
     )
@@ -107,6 +109,7 @@ class VirtualMachine(Base):
     id: Mapped[int] = pk()
     uuid: Mapped[UUID] = mapped_column(Uuid(native_uuid=False))
     name: Mapped[str] = mapped_column(String(63))
+    label: Mapped[str] = mapped_column(String(100), default="", server_default="")
     slice_id: Mapped[int | None] = mapped_column(Id, ForeignKey("slices.id"))
     owner_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id"))
     project_id: Mapped[int | None] = mapped_column(Id)

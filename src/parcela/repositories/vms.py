@@ -4,10 +4,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
-from sqlalchemy import Select, bindparam, select, update
+from sqlalchemy import Select, bindparam, func, select, update
 
 from parcela.core.lifecycle import VmState
 from parcela.models import Flavour, Host, Image, Slice, User, VirtualMachine
@@ -44,7 +44,9 @@ _FIRST_OF_ALL = first_page(_LIVING, _VMS.id)
 _FIRST_OF_OWNER = first_page(_LIVING.where(_VMS.owner_id == bindparam("owner_id")), _VMS.id)
 EMPTIED: Mapping[str, Any] = MappingProxyType({"user_data": None, "guest": {}})
 """What a deleted VM does not keep: it may be 64 KiB and more, the row is kept for months, and no quota counts it."""
-_SORTABLE: Mapping[str, Any] = MappingProxyType({"name": _VMS.name, "created_at": _VMS.created_at, "state": _VMS.state})
+_SORTABLE: Mapping[str, Any] = MappingProxyType(
+    {"name": _VMS.name, "label": _VMS.label, "created_at": _VMS.created_at, "state": _VMS.state}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,16 @@ class Judged:
     status_reason: str
 
 
+class VmFilters(TypedDict, total=False):
+    """Exact values that a list of VMs may be narrowed down to; None for any."""
+
+    project_id: int | None
+    slice_id: int | None
+    host_id: int | None
+    name: str | None
+    label: str | None
+
+
 _JUDGED = [_VMS[name] for name in Judged.__dataclass_fields__]
 
 
@@ -89,6 +101,7 @@ class VmRepository(Repository[VirtualMachine]):
         slice_id: int | None = None,
         state: str | None = None,
         name: str | None = None,
+        label: str | None = None,
         host_id: int | None = None,
         vm_id: int | None = None,
         include_deleted: bool = False,
@@ -99,6 +112,7 @@ class VmRepository(Repository[VirtualMachine]):
             "slice_id": slice_id,
             "state": state,
             "name": name,
+            "label": label,
             "host_id": host_id,
             "id": vm_id,
         }
@@ -201,6 +215,16 @@ class VmRepository(Repository[VirtualMachine]):
                 )
             )
         )
+
+    async def names_beginning(self, owner_id: int, start: str) -> list[str]:
+        """Names of the living stand-alone VMs of a user that begin so; ``start``: letters, digits and hyphens."""
+        statement = select(VirtualMachine.name).where(
+            VirtualMachine.owner_id == owner_id,
+            VirtualMachine.slice_id.is_(None),
+            VirtualMachine.state != VmState.DELETED.value,
+            func.lower(VirtualMachine.name).startswith(start.lower()),
+        )
+        return list((await self._session.scalars(statement)).all())
 
     async def names_of_owner(self, owner_id: int) -> list[tuple[int, str]]:
         """(id, name) of the living VMs of a user."""

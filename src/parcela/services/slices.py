@@ -327,6 +327,7 @@ def _vm_row(slice_row: Slice, planned: PlannedVm, uow: UnitOfWork) -> VirtualMac
     return VirtualMachine(
         uuid=uuid4(),
         name=planned.name,
+        label=planned.label,
         slice_id=slice_row.id,
         owner_id=slice_row.owner_id,
         project_id=slice_row.project_id,

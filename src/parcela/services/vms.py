@@ -2,19 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 from uuid import uuid4
 
 from parcela.core.errors import ErrorKind, ParcelaError, Problem, conflict, invalid, not_found
+from parcela.core.labels import checked_label, tidy
 from parcela.core.lifecycle import Action, CrashPolicy, DesiredState, VmState
 from parcela.core.permissions import Permission
 from parcela.core.settings import Settings
-from parcela.core.topology.catalogue import Catalogue
-from parcela.core.topology.document import parse_document
-from parcela.core.topology.expand import PlannedVm, expand
 from parcela.models import Nic, Operation, Segment, VirtualMachine
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
+from parcela.repositories.vms import VmFilters
 from parcela.services.access import Caller, check_visible
 from parcela.services.allowed_compute import ALLOWED, VmFacts, vm_facts
 from parcela.services.catalogue_snapshot import load_catalogue
@@ -26,47 +25,16 @@ from parcela.services.operations.requests import OperationService
 from parcela.services.placing import place, resolve_zone
 from parcela.services.reserving import limits_for, resize
 from parcela.services.slices import WANTED
+from parcela.services.vm_orders import VmOrder, named, plan_order
 from parcela.services.wiring import plug
 
 
 @dataclass(frozen=True, slots=True)
-class VmOrder:
-    """A stand-alone VM somebody wants.
-
-    Attributes:
-        name: RFC 1123 label.
-        cores: vCPUs, 1..128; None takes the flavour's.
-        ram: MiB, 64..1048576; None takes the flavour's.
-        disk: GiB, 1..16384; None takes the flavour's.
-        os: name of the image.
-        flavour: name of a flavour, or None when all three sizes are given.
-        public_access: a NIC with DHCP and NAT to the outside.
-        ssh_keys: authorised keys.
-        user_data: ``#!`` script or ``#cloud-config``.
-        zone: name; None for the first.
-        crash_policy: what happens when its QEMU dies.
-        project_id: project it is made in and counted by; None for the caller alone.
-    """
-
-    name: str
-    os: str
-    cores: int | None = None
-    ram: int | None = None
-    disk: int | None = None
-    flavour: str | None = None
-    public_access: bool = True
-    ssh_keys: tuple[str, ...] = ()
-    user_data: str | None = None
-    zone: str | None = None
-    crash_policy: CrashPolicy = CrashPolicy.ERROR
-    project_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class VmChange:
-    """What may be changed of a VM; None leaves a value."""
+    """What may be changed of a VM; None leaves a value, and "" takes the label away."""
 
     name: str | None = None
+    label: str | None = None
     cores: int | None = None
     ram: int | None = None
     disk: int | None = None
@@ -103,12 +71,14 @@ class VmService:
         """Reserve capacity for a stand-alone VM and have it built and booted; a failure undoes everything."""
         await self.check_create(uow, caller, order.project_id)
         zone = await resolve_zone(uow, order.zone)
-        planned = _plan(order, await load_catalogue(uow, caller))
+        order = await named(uow, caller, order)
+        planned = plan_order(order, await load_catalogue(uow, caller))
         now = uow.clock()
         vm = await uow.vms.add(
             VirtualMachine(
                 uuid=uuid4(),
                 name=planned.name,
+                label=order.label,
                 owner_id=caller.user_id,
                 project_id=order.project_id,
                 zone_id=zone.id,
@@ -127,7 +97,8 @@ class VmService:
             )
         )
         await plug(uow, [(vm, planned)], {})
-        uow.add_event("vm.created", owner_id=vm.owner_id, actor_id=caller.user_id, vm_id=vm.id, data={"name": vm.name})
+        data = {"name": vm.name, "label": vm.label}
+        uow.add_event("vm.created", owner_id=vm.owner_id, actor_id=caller.user_id, vm_id=vm.id, data=data)
         return vm, await self._deploy(uow, caller, vm)
 
     async def _deploy(self, uow: UnitOfWork, caller: Caller, vm: VirtualMachine) -> Operation:
@@ -166,22 +137,18 @@ class VmService:
         caller: Caller,
         request: PageRequest,
         *,
-        project_id: int | None = None,
-        slice_id: int | None = None,
         state: VmState | None = None,
-        name: str | None = None,
-        host_id: int | None = None,
+        **filters: Unpack[VmFilters],
     ) -> Page:
         """VMs the caller may see."""
+        if (label := filters.get("label")) is not None:
+            filters["label"] = tidy(label)
         return await uow.vms.page(
             request,
             owner_id=caller.list_filter(Permission.VM_READ_ALL),
             managed=caller.managed,
-            project_id=project_id,
-            slice_id=slice_id,
             state=state.value if state else None,
-            name=name,
-            host_id=host_id,
+            **filters,
         )
 
     async def allowed(self, uow: ReadUnitOfWork, caller: Caller, vm_id: int) -> tuple[str, ...]:
@@ -248,7 +215,7 @@ class VmService:
         vm_id: int,
         change: VmChange,
     ) -> tuple[VirtualMachine, Operation | None]:
-        """Change a VM: its policy at any time, name and sizes only when it is off and free.
+        """Change a VM: its label and policy at any time, name and sizes only when it is off and free.
 
         Returns:
             (row, operation that changes the definition on the host, or None when there is nothing to do there).
@@ -268,10 +235,12 @@ class VmService:
         image = await uow.images.get(vm.image_id)
         _check_disk(vm, change, image.min_disk_gib)
         policy = change.crash_policy.value if change.crash_policy else vm.crash_policy
-        if not changed and policy == vm.crash_policy:
+        label = vm.label if change.label is None else checked_label(change.label)
+        if not changed and (policy, label) == (vm.crash_policy, vm.label):
             return vm, None
         before = {key: getattr(vm, key) for key in changed}
-        await uow.vms.update_fields([vm.id], crash_policy=policy, **changed)
+        told = changed if label == vm.label else {**changed, "label": label}
+        await uow.vms.update_fields([vm.id], crash_policy=policy, label=label, **changed)
         vm = await uow.vms.lock(vm.id)
         if changed and vm.host_id is not None:
             await self._reserve_both(uow, caller, vm, vm.host_id, before)
@@ -281,7 +250,7 @@ class VmService:
             steps = [replace(step, args={"before": before}) for step in plans.act(Action.UPDATE, planned, set(), {})]
             operation = await self._operations.open(uow, caller, "vm.update", steps, owner_id=vm.owner_id, vms=[vm])
         uow.add_event(
-            "vm.changed", owner_id=vm.owner_id, actor_id=caller.user_id, vm_id=vm.id, slice_id=vm.slice_id, data=changed
+            "vm.changed", owner_id=vm.owner_id, actor_id=caller.user_id, vm_id=vm.id, slice_id=vm.slice_id, data=told
         )
         return vm, operation
 
@@ -349,24 +318,6 @@ class VmService:
         await uow.vms.update_fields([vm.id], desired=DesiredState.DELETED.value)
         steps = plans.destroy(planned, names) if vm.host_id is not None else []
         return await self._operations.open(uow, caller, "vm.destroy", steps, owner_id=vm.owner_id, vms=[vm])
-
-
-def _plan(order: VmOrder, catalogue: Catalogue) -> PlannedVm:
-    """A stand-alone VM is a topology of one, so it obeys the same rules."""
-    # Through the reader, not the constructor: not every edge has checked the values, and what is wrong has to be told.
-    vm = {
-        "name": order.name,
-        "image": order.os,
-        "flavour": order.flavour,
-        "vcpus": order.cores,
-        "memory_mib": order.ram,
-        "disk_gib": order.disk,
-        "public_access": order.public_access,
-        "user_data": order.user_data,
-        "ssh_keys": list(order.ssh_keys),
-    }
-    document = parse_document({"vms": [vm]})
-    return expand(document, catalogue).vms[0]
 
 
 def _check_off(vm: VirtualMachine, changed: Mapping[str, object]) -> None:

@@ -93,6 +93,14 @@ def test_a_single_vm(admin: Server) -> None:
     assert (changed["ram"], changed["crash_policy"]) == (256, "restart")
     assert run("vm", "update", "single").code == 2
     done(run("vm", "start", "single"))
+    labelled = done(run("vm", "update", "single", "--label", "Servidor (1)", "--json")).json
+    assert (labelled["label"], labelled["name"], labelled["status"]) == ("Servidor (1)", "single", "running")
+    assert "Servidor (1)" in done(run("vm", "list")).out
+    assert run("vm", "update", "single", "--label", "<b>").code == 6
+    assert run("vm", "create", "--image", "tiny", "--flavour", "tiny").code == 2
+    derived = done(run("vm", "create", "--label", "Señal 2", "--image", "tiny", "--flavour", "tiny", "--json")).json
+    assert (derived["name"], derived["label"]) == ("senal-2", "Señal 2")
+    done(run("vm", "delete", "senal-2"))
     for action in ("suspend", "resume", "reboot", "reset"):
         done(run("vm", action, "single"))
     assert "256" in done(run("vm", "show", str(made["id"]))).out

@@ -39,6 +39,7 @@ ORDERS = [
 ]
 FILTERS: dict[str, Ask] = {
     "vms by name": lambda uow, _ids: uow.vms.page(PageRequest(), name="bench7"),
+    "vms by label": lambda uow, _ids: uow.vms.page(PageRequest(), label="bench7"),
     "vms by state": lambda uow, _ids: uow.vms.page(PageRequest(), state="error"),
     "slices by name": lambda uow, _ids: uow.slices.page(PageRequest(), name="bench7"),
     "slices by state": lambda uow, _ids: uow.slices.page(PageRequest(), state="error"),
@@ -87,8 +88,18 @@ def enters_by_index(shown: str, table: str, column: str = "") -> bool:
     return any(index in line and "Index Cond" in below for line, below in pairwise(lines))
 
 
-@pytest.mark.parametrize("noun", ["vms", "slices"])
-@pytest.mark.parametrize("request_", ORDERS, ids=lambda page: page.sort + (" after" if page.cursor else ""))
+@pytest.mark.parametrize(
+    ("noun", "request_"),
+    [
+        *((noun, request) for noun in ("vms", "slices") for request in ORDERS),
+        *(
+            ("vms", request)
+            for sign in ("", "-")
+            for request in (PageRequest(sort=f"{sign}label"), after(f"{sign}label", ""))
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.sort + (" after" if value.cursor else ""),
+)
 async def test_orders_come_from_an_index(filled: tuple[str, Filled], request_: PageRequest, noun: str) -> None:
     shown = await plan(*filled, lambda uow, _ids: getattr(uow, noun).page(request_))
     table = {"vms": "virtual_machines", "slices": "slices"}[noun]

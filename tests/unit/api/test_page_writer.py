@@ -18,7 +18,8 @@ def row(number: int, state: VmState, **other: Any) -> dict[str, Any]:
     return {
         "id": number,
         "uuid": UUID(int=number),
-        "name": 'quotes " and ñ',
+        "name": "web",
+        "label": 'quotes " and ñ',
         "state": state.value,
         "desired": "running",
         "cores": 1,

@@ -16,14 +16,17 @@ from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead, PageWriter
 from parcela.api.schemas.operations import OperationRead
 from parcela.api.schemas.vms import ConsoleRequest, ConsoleTicketRead, NicRead, VmCreate, VmDetail, VmRead, VmUpdate
+from parcela.core.labels import MAX_LABEL
 from parcela.core.lifecycle import Action, VmState
 from parcela.models import Operation
 from parcela.repositories.paging import PageRequest
 from parcela.repositories.uow import ReadUnitOfWork
+from parcela.repositories.vms import VmFilters
 from parcela.services.access import Caller
 from parcela.services.catalogue_rules import TEXT_PATTERN
 from parcela.services.container import Services
-from parcela.services.vms import SentBack, VmChange, VmOrder
+from parcela.services.vm_orders import VmOrder
+from parcela.services.vms import SentBack, VmChange
 
 router = v1_router("/virtual-machines", tags=["virtual machines"])
 _LIST = PageWriter(VmRead)
@@ -44,6 +47,7 @@ async def list_vms(
     paging: Paging,
     status: VmState | None = None,
     name: Annotated[str | None, Query(max_length=63, pattern=TEXT_PATTERN)] = None,
+    label: Annotated[str | None, Query(max_length=MAX_LABEL, pattern=TEXT_PATTERN)] = None,
     slice_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
     host_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
     project_id: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
@@ -52,8 +56,8 @@ async def list_vms(
 
     Deleted ones appear only with `status=deleted`.
     """
-    filters = {"slice_id": slice_id, "host_id": host_id, "project_id": project_id}
-    page = await services.vms.page(uow, caller, paging, state=status, name=name, **filters)
+    filters = VmFilters(name=name, label=label, slice_id=slice_id, host_id=host_id, project_id=project_id)
+    page = await services.vms.page(uow, caller, paging, state=status, **filters)
     return Response(_LIST.write(page.rows, page.next_cursor), media_type="application/json")
 
 
@@ -97,7 +101,7 @@ async def update_vm(
     uow: WriteUow,
     precondition: Precondition,
 ) -> VmDetail:
-    """Name and sizes can be changed while it is stopped (409 names the fields that need a stop).
+    """Name and sizes can be changed while it is stopped (409 names the fields that need a stop), the label always.
 
     Another `status`, `running` or `stopped`, starts or stops it.
     """

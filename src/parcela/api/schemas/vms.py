@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from parcela.api.schemas.common import AllowedActions, Body, Schema
+from parcela.core.labels import LABEL_PATTERN, MAX_LABEL
 from parcela.core.lifecycle import CrashPolicy, DesiredState, VmState
 from parcela.core.power import PowerReason
 from parcela.core.topology.document import MAX_USER_DATA_BYTES
@@ -26,6 +27,15 @@ VmName = Annotated[
         examples=["web"],
     ),
 ]
+Label = Annotated[
+    str,
+    Field(
+        max_length=MAX_LABEL,
+        json_schema_extra={"pattern": LABEL_PATTERN},
+        description="What you call it: any printable characters but `<` and `>`; empty shows the name",
+        examples=["Servidor web (2)"],
+    ),
+]
 
 
 SshKey = Annotated[str, Field(max_length=8192, pattern=TEXT_PATTERN)]
@@ -41,9 +51,10 @@ UserData = Annotated[str, Field(max_length=MAX_USER_DATA_BYTES, pattern=TEXT_PAT
 
 
 class VmCreate(Body):
-    """A stand-alone VM to be made."""
+    """A stand-alone VM to be made; without a name it gets one made of the label."""
 
-    name: VmName
+    name: VmName | None = None
+    label: Label = ""
     os: Annotated[
         str,
         Field(min_length=1, max_length=100, pattern=TEXT_PATTERN, description="Name of the image", examples=["tiny"]),
@@ -67,9 +78,10 @@ class VmCreate(Body):
 
 
 class VmUpdate(Body):
-    """What to change; what is left out stays. Name and sizes need the VM to be stopped."""
+    """What to change; what is left out stays. Name and sizes need the VM to be stopped, the label does not."""
 
     name: VmName | None = None
+    label: Label | None = None
     cores: Cores | None = None
     ram: Ram | None = None
     disk: Disk | None = Field(default=None, description="GiB; can only grow")
@@ -90,7 +102,8 @@ class VmRead(Schema):
 
     id: int = Field(examples=[12])
     uuid: UUID
-    name: str
+    name: str = Field(description="Its host name", examples=["servidor-web-2"])
+    label: str = Field(description="What its owner calls it; empty: as the name", examples=["Servidor web (2)"])
     status: VmState = Field(validation_alias="state", description="What it was last seen doing")
     desired: DesiredState = Field(description="What its owner wants")
     cores: int

@@ -17,9 +17,11 @@ from parcela.cli.watching import wait_for
 app = typer.Typer(no_args_is_help=True, help="Virtual machines: those of slices, and single ones.")
 VmRef = Annotated[str, typer.Argument(metavar="VM", help="Id or name of the VM, or SLICE/VM.")]
 CrashPolicy = Annotated[str | None, typer.Option(help="When its QEMU dies: 'error' shows it, 'restart' starts it.")]
+LabelOption = Annotated[str | None, typer.Option(help="What you call it, in any words; '' takes it away.")]
 COLUMNS = (
     ("id", "id"),
     ("name", "name"),
+    ("label", "label"),
     ("status", "status"),
     ("os", "os"),
     ("vcpus", "cores"),
@@ -74,8 +76,11 @@ def _print(cli: Cli, vm_id: int) -> None:
 @command(app, "create")
 def create(
     cli: Cli,
-    name: Annotated[str, typer.Argument(help="Host name: letters, digits and inner hyphens.")],
     image: Annotated[str, typer.Option("--image", "--os", help="Name of the image; see 'parcela image list'.")],
+    name: Annotated[
+        str | None, typer.Argument(help="Host name: letters, digits and inner hyphens; left out, made of the label.")
+    ] = None,
+    label: LabelOption = None,
     flavour: Annotated[str | None, typer.Option(help="Named size; or give --cores, --ram and --disk.")] = None,
     cores: Annotated[int | None, typer.Option(min=1, max=128, help="Virtual processors.")] = None,
     ram: Annotated[int | None, typer.Option(min=64, help="Memory in MiB.")] = None,
@@ -90,7 +95,18 @@ def create(
     wait: Wait = True,
 ) -> None:
     """Make a single VM and boot it."""
-    body: Json = {"name": name, "os": image, "flavour": flavour, "cores": cores, "ram": ram, "disk": disk, "zone": zone}
+    if name is None and label is None:
+        raise typer.BadParameter("Give a name, a --label, or both.")
+    body: Json = {
+        "name": name,
+        "label": label or "",
+        "os": image,
+        "flavour": flavour,
+        "cores": cores,
+        "ram": ram,
+        "disk": disk,
+        "zone": zone,
+    }
     body |= {"public_access": public, "user_data": read_text(user_data) if user_data else None}
     body["ssh_keys"] = [line for path in ssh_key or [] for line in read_text(path).splitlines() if line.strip()]
     if crash_policy:
@@ -106,18 +122,19 @@ def create(
 def update(
     cli: Cli,
     ref: VmRef,
-    name: Annotated[str | None, typer.Option(help="New name.")] = None,
+    name: Annotated[str | None, typer.Option(help="New host name.")] = None,
+    label: LabelOption = None,
     cores: Annotated[int | None, typer.Option(min=1, max=128, help="Virtual processors.")] = None,
     ram: Annotated[int | None, typer.Option(min=64, help="Memory in MiB.")] = None,
     disk: Annotated[int | None, typer.Option(min=1, help="Disk in GiB; it can only grow.")] = None,
     crash_policy: CrashPolicy = None,
     wait: Wait = True,
 ) -> None:
-    """Change a VM. Name and sizes need it to be stopped."""
-    asked = {"name": name, "cores": cores, "ram": ram, "disk": disk, "crash_policy": crash_policy}
+    """Change a VM. Name and sizes need it to be stopped, the label does not."""
+    asked = {"name": name, "label": label, "cores": cores, "ram": ram, "disk": disk, "crash_policy": crash_policy}
     body = {field: value for field, value in asked.items() if value is not None}
     if not body:
-        raise typer.BadParameter("Say what to change: --name, --cores, --ram, --disk or --crash-policy.")
+        raise typer.BadParameter("Say what to change: --name, --label, --cores, --ram, --disk or --crash-policy.")
     found = find_vm(cli.api, ref)
     changed = cli.api.change("PUT", f"/virtual-machines/{found['id']}", body)
     if wait and changed["operation_id"] is not None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from parcela.core.labels import one_line
 from parcela.core.topology.addresses import read_address, read_interface, read_network
 from parcela.core.topology.catalogue import Catalogue
 from parcela.core.topology.document import DEFAULT_MTU, TemplateVm, TopologyDocument, VmEnd, template_invalid
@@ -67,6 +68,7 @@ class PlannedVm:
 
     Attributes:
         name: RFC 1123 label, unique in the plan.
+        label: what to show instead, one line of at most 100 characters; "" for the name.
         image_id: id of the image in the catalogue.
         flavour_id: id of the flavour the template names, also when sizes override it; None without one.
         vcpus: 1..128.
@@ -82,6 +84,7 @@ class PlannedVm:
     """
 
     name: str
+    label: str
     image_id: int
     flavour_id: int | None
     vcpus: int
@@ -163,6 +166,7 @@ def _vm(vm: TemplateVm, catalogue: Catalogue, nics: list[PlannedNic]) -> Planned
         raise AssertionError(f"{vm.name} has no size after validation")
     return PlannedVm(
         name=vm.name,
+        label=one_line(vm.label or ""),
         image_id=catalogue.images[vm.image].id,
         flavour_id=None if vm.flavour is None else catalogue.flavours[vm.flavour].id,
         vcpus=size.vcpus,

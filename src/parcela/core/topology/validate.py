@@ -5,6 +5,7 @@ Decisions:
 - VMs and networks share one name space, without regard to case: both are boxes on the same drawing, and people say
   "connect it to X". Edges have their own. References of edges are exact.
 - VM names are RFC 1123 labels (they become host names); names of networks and edges are any 1..63 printable characters.
+- Labels hold no ``<``, ``>`` or control characters but line breaks, which are spaces in the label of the VM.
 - A network without edges is no problem; it simply is not built.
 - An edge to a network takes the MTU of the network; it may say a smaller one (a misconfigured NIC is an exercise),
   never a larger one, which the segment could not carry.
@@ -20,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from parcela.core.errors import Problem
+from parcela.core.labels import label_fault, one_line
 from parcela.core.topology.addressing import address_problems, nat_problems, route_problems
 from parcela.core.topology.catalogue import Catalogue, ImageInfo
 from parcela.core.topology.document import NetworkEnd, TemplateEdge, TemplateVm, TopologyDocument, VmEnd
@@ -73,6 +75,9 @@ def _name_problems(document: TopologyDocument) -> Iterator[Problem]:
         if not is_label(vm.name):
             what = f"A VM name has 1 to {MAX_NAME} letters a-z, digits and inner hyphens (RFC 1123)."
             yield Problem(f"vms[{index}].name", what, "invalid_vm_name")
+        fault = label_fault(one_line(vm.label or ""))
+        if fault:
+            yield Problem(f"vms[{index}].label", fault, "bad_label")
     for index, network in enumerate(document.networks):
         if not is_printable_name(network.name):
             yield Problem(f"networks[{index}].name", _PRINTABLE, "invalid_network_name")

@@ -27,7 +27,12 @@ async def confirm_reset(
     row = await services.vms.get(uow, caller, vm_id)
     (action,) = CONFIRMED & {Action.RESET}
     return view.page(
-        "confirm.html", what="vm", name=row["name"], action=action, back=_page_of(row["slice_id"]), count=1
+        "confirm.html",
+        what="vm",
+        name=row["label"] or row["name"],
+        action=action,
+        back=_page_of(row["slice_id"]),
+        count=1,
     )
 
 

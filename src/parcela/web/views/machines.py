@@ -36,6 +36,8 @@ class Machine:
     """A machine.
 
     Attributes:
+        name: host name.
+        label: what its owner calls it, or the host name.
         reason: a ``PowerReason``, or "".
         is_on: whether its console answers.
         has_console: whether the reader may open it now.
@@ -44,6 +46,7 @@ class Machine:
 
     id: int
     name: str
+    label: str
     state: VmState
     error: str
     reason: str
@@ -84,6 +87,7 @@ def _machine(vm: VirtualMachine, ports: tuple[Port, ...], allowed: Sequence[str]
     return Machine(
         id=vm.id,
         name=vm.name,
+        label=vm.label or vm.name,
         state=state,
         error=vm.error,
         reason=vm.status_reason,

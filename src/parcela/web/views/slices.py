@@ -125,7 +125,7 @@ async def _operation(
         return None
     operation, steps = await services.operations.get(uow, caller, page.rows[0]["id"])
     allowed = await services.operations.allowed(uow, caller, operation)
-    vm_names = {vm.id: vm.name for vm in vms}
+    vm_names = {vm.id: vm.label or vm.name for vm in vms}
     segment_names = {segment.id: segment.name for _, segment in wiring if segment is not None}
     return view_operation(t, operation, steps, allowed, (vm_names, segment_names))
 
@@ -174,5 +174,7 @@ def _as_built(vms: Sequence[VirtualMachine], wiring: Wiring) -> TopologyDocument
         else:
             networks.append(TemplateNetwork(name=name))
             edges += [TemplateEdge(a=end, b=NetworkEnd(network=name)) for end in plugged]
-    drawn = tuple(TemplateVm(name=vm.name, image="-", public_access=vm.id in public) for vm in vms)
+    drawn = tuple(
+        TemplateVm(name=vm.name, label=vm.label or None, image="-", public_access=vm.id in public) for vm in vms
+    )
     return TopologyDocument(vms=drawn, networks=tuple(networks), edges=tuple(edges))

@@ -4,6 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from parcela.core.labels import label_fault, tidy
 from parcela.core.topology.catalogue import Catalogue, FlavourInfo, ImageInfo
 from parcela.core.topology.document import (
     NetworkEnd,
@@ -20,7 +21,8 @@ CATALOGUE = Catalogue(
 )
 
 _coordinates = st.floats(-1e6, 1e6)
-_labels = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=100).filter(str.strip)
+_shown = st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"], exclude_characters="<>")
+_labels = st.text(_shown, min_size=1, max_size=100).filter(lambda text: text.strip() and not label_fault(tidy(text)))
 
 
 @st.composite

@@ -294,3 +294,13 @@ def test_four_times_as_large_a_template_is_not_much_more_than_four_times_the_wor
 
     work(50)  # what is done only once
     assert work(200) < 6 * work(50)
+
+
+@pytest.mark.parametrize("label", ["<script>", "a > b", "bell\x07", "\x1b[31m", "to the \u202eleft"])
+def test_a_label_that_could_be_more_than_words_is_named(label: str) -> None:
+    assert found(vm("a", label="fine"), vm("b", label=label)) == {"vms[1].label": "bad_label"}
+
+
+@pytest.mark.parametrize("label", ["VM-001\n(2 vCPU)", "Señal «1» & co.", "", " ", None])
+def test_a_label_of_words_and_lines_is_fine(label: str | None) -> None:
+    assert found(vm("a", label=label)) == {}

@@ -19,6 +19,7 @@ from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services import vms as rules
 from parcela.services.access import Caller
 from parcela.services.container import Services
+from parcela.services.vm_orders import VmOrder
 
 router = json_router("/vms", tags=["vms"], route_class=VmsRoute, responses=errors(429))
 Administrator = Annotated[Caller, Depends(Requires(Permission.VM_WRITE_ALL))]
@@ -49,7 +50,7 @@ async def list_vms(
 @router.post("/", summary="Make a VM (vms)", status_code=201, responses=errors(400, 401, 403, 409, 413, 422, 503, 507))
 async def create_vm(body: NewVm, services: AppServices, caller: Administrator, uow: WriteUow) -> VmRead:
     """A real one: it boots. Needs `vm:write_all`, which administrators have."""
-    vm, _ = await services.vms.create(uow, caller, rules.VmOrder(**body.model_dump()))
+    vm, _ = await services.vms.create(uow, caller, VmOrder(**body.model_dump()))
     return VmRead.model_validate(await services.vms.get(uow, caller, vm.id))
 
 
