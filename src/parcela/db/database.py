@@ -42,14 +42,15 @@ class Database:
             engine: for writing, and for what needs a transaction.
             reading: for statements that stand alone.
             is_sqlite: whether all of it is one file.
+            readers: connections for reading.
         """
-        readers = pool_size or default_pool_size(url)
+        self.readers = pool_size or default_pool_size(url)
         self.engine = make_engine(url, pool_size=pool_size or POOL_SIZE)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
-        self.reading = make_engine(url, pool_size=readers, autocommit=True)
+        self.reading = make_engine(url, pool_size=self.readers, autocommit=True)
         self._writing = self.engine.execution_options(**{WRITE_OPTION: True})
         self._writer: AbstractAsyncContextManager[object] = asyncio.Lock() if self.is_sqlite else nullcontext()
-        self._readers = asyncio.Semaphore(readers)
+        self._readers = asyncio.Semaphore(self.readers)
         self._open: set[asyncio.Future[None]] = set()
 
     @asynccontextmanager

@@ -30,6 +30,9 @@ PLANNED = 512
 """So many that may be closed are chosen at a time: looking at all of them for each new one would be the next attack."""
 PLAN_AGAIN_S, WORTH_IT = 0.1, 16
 """Chosen again when so much later, or when each of those chosen was found by looking at no more than so many."""
+YOUNG_S = 0.25
+"""One that was opened so recently is as good as a body that is coming: its request may be on the way. Else, among
+connections that all have brought something, the next person's would be closed before it is heard."""
 WAITING, UNFINISHED, AT_WORK = range(3)
 """What a connection is worth: no complete request; a body that is coming; not to be closed."""
 
@@ -110,11 +113,14 @@ class _Group:
 
     def _make_plan(self, now: float, size_of: Callable[[Connection], int]) -> None:
         worths = ((age, one, one.worth()) for age, one in enumerate(self.members))
-        ranked = (
-            (worth, -size_of(one) * worth, one.since or inf, age, one) for age, one, worth in worths if worth != AT_WORK
+        ranks = (
+            (max(worth, UNFINISHED) if now - one.since < YOUNG_S else worth, age, worth, one)
+            for age, one, worth in worths
+            if worth != AT_WORK
         )
+        ranked = ((rank, -size_of(one) * rank, one.since or inf, age, worth, one) for rank, age, worth, one in ranks)
         chosen = heapq.nsmallest(PLANNED, ranked)
-        self._plan = [(worth, one) for worth, *_, one in reversed(chosen)]
+        self._plan = [(worth, one) for *_, worth, one in reversed(chosen)]
         self._found, self._planned_at = 0, now
 
 

@@ -39,9 +39,20 @@ class StreamLaggedError(Exception):
 class EventService:
     """Reads and streams events a caller may see."""
 
-    def __init__(self, uows: UnitOfWorkFactory, hub: EventHub, keep_alive_s: float = KEEP_ALIVE_S) -> None:
-        """Take the store and the hub; ``keep_alive_s``: how long a stream may be silent (proxies cut silent ones)."""
+    def __init__(
+        self, uows: UnitOfWorkFactory, hub: EventHub, keep_alive_s: float = KEEP_ALIVE_S, reads_at_once: int = 1
+    ) -> None:
+        """Take the store and the hub.
+
+        Args:
+            uows: the store.
+            hub: where events come from.
+            keep_alive_s: how long a stream may be silent (proxies cut silent ones).
+            reads_at_once: database reads of all streams side by side. Fewer than there are connections: when hundreds
+                of streams open at once, pages and other requests do not queue behind all of them.
+        """
         self.keep_alive_s = keep_alive_s
+        self._places = asyncio.Semaphore(reads_at_once)
         self._uows = uows
         self._hub = hub
         self._reads: set[asyncio.Task[Any]] = set()
@@ -249,7 +260,11 @@ class EventService:
         A client that hangs up cancels its stream; a read that is cut off in the middle would leave its database
         connection to the garbage collector.
         """
-        task = asyncio.create_task(read)
+        task = asyncio.create_task(self._in_turn(read))
         self._reads.add(task)  # aclose waits for it
         task.add_done_callback(self._reads.discard)
         return await asyncio.shield(task)
+
+    async def _in_turn(self, read: Coroutine[Any, Any, ResultT]) -> ResultT:
+        async with self._places:
+            return await read

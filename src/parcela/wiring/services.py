@@ -92,14 +92,14 @@ def build_services(
 ) -> Services:
     """Wire the services; ``listen`` gets every committed event before the streams do."""
     hub, key, stores = EventHub(), signing_secret(settings), stores or Stores()
-    events, operations = EventService(uows, hub), OperationService(engine)
+    operations = OperationService(engine)
+    events = EventService(uows, hub, reads_at_once=max(1, uows.database.readers // 2))
     observing = Observing.build(uows, settings, key, events, metrics)
     identity = build_identity(uows, hasher, key, settings, observing.audit.refusals)
     uows.publish_to(to_all(identity.auth.on_events, listen, observing.metrics.on_events, hub.publish))
-    folder, traffic = DataFolder(settings), Traffic.build(settings)
+    folder, traffic, projects = DataFolder(settings), Traffic.build(settings), ProjectService(settings)
     templates = TemplateService(TemplateLimits.of(settings), settings.nat_networks)
-    slices = SliceService(settings, operations, templates)
-    vms, projects = VmService(settings, operations), ProjectService(settings)
+    slices, vms = SliceService(settings, operations, templates), VmService(settings, operations)
     return Services(
         **vars(identity),
         settings=settings,

@@ -7,6 +7,8 @@ import pytest
 from parcela.services.connections import AT_WORK, UNFINISHED, WAITING, ConnectionLimits, ConnectionTable
 from tests.unit.services.settings import settings_of
 
+NOW = 10.0
+
 
 @dataclass(eq=False)
 class Fake:
@@ -31,7 +33,7 @@ class Fake:
 
 
 def table(total: int = 10, reserve: int = 2, per_address: int = 4, exempt: tuple[str, ...] = ()) -> ConnectionTable:
-    return ConnectionTable(ConnectionLimits(total, reserve, per_address, exempt), now=lambda: 0.0)
+    return ConnectionTable(ConnectionLimits(total, reserve, per_address, exempt), now=lambda: NOW)
 
 
 def fill(connections: ConnectionTable, address: str, *values: int) -> list[Fake]:
@@ -50,6 +52,17 @@ def test_the_oldest_that_waits_goes_first_and_bodies_after_all_that_wait() -> No
     assert connections.enter(Fake(), "192.0.2.1") == "address"
     assert (connections.refused, connections.closed) == ({"address": 1}, {"evicted": 3})
     assert connections.open == 4
+
+
+def test_one_that_was_just_opened_goes_after_a_body_that_is_coming() -> None:
+    connections = table()
+    fresh = Fake(WAITING, since=NOW - 0.1)
+    assert connections.enter(fresh, "192.0.2.1") == ""
+    body, _, _ = fill(connections, "192.0.2.1", UNFINISHED, AT_WORK, AT_WORK)
+    fill(connections, "192.0.2.1", AT_WORK)
+    assert (body.evicted, fresh.evicted) == (True, False)
+    fill(connections, "192.0.2.1", AT_WORK)
+    assert fresh.evicted
 
 
 def test_one_that_has_begun_to_work_meanwhile_stays() -> None:
