@@ -13,12 +13,14 @@ import typer
 
 from parcela.cli.client import Api, find_place
 from parcela.cli.credentials import CredentialFile, config_path
+from parcela.cli.lookup import as_id
 from parcela.cli.output import Output
 from parcela.cli.root import Root
 
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Watch until it has ended, or return at once.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Print so many at most; all when left out.")]
+ID_HELP = "{} is an id, and no name of digits; elsewhere '#7' or id:7 says so."
 JSON_HELP = "Print one JSON document on stdout, and errors as a problem document on stderr."
 
 
@@ -27,6 +29,13 @@ class Together:
     """Marks a parameter that stands for several options: those of ``make``, whose result the command gets."""
 
     make: Callable[..., Any]
+
+
+class Subject:
+    """Marks the argument that names what a command is about: by id or name, and by id alone with ``--id``."""
+
+
+SUBJECT = Subject()
 
 
 @dataclass
@@ -59,8 +68,13 @@ class Cli:
         if self._api is not None:
             self._api.close()
 
-    def sure(self, question: str, *, yes: bool) -> None:
-        """Ask a person at a terminal back before something is lost; scripts are not asked."""
+    def sure(self, question: str, *, yes: bool, told: str = "") -> None:
+        """Ask a person at a terminal back before something is lost; scripts are not asked.
+
+        ``told``: what digits alone were taken for; said in any case (not to programs).
+        """
+        if told:
+            self.out.note(told)
         if yes or self.out.as_json or not (sys.stdin.isatty() and self.out.stderr.is_terminal):
             return
         typer.confirm(question, abort=True, err=True)
@@ -70,7 +84,7 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
     """Add a function as a command.
 
     Its first parameter is a ``Cli``, which is opened and closed around it; the others are typer's, or stand for several
-    of typer's (``Together``). Its docstring is the help text.
+    of typer's (``Together``). A command with a ``Subject`` has the flag ``--id``. Its docstring is the help text.
     """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
@@ -79,6 +93,7 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
             for parameter in inspect.signature(function).parameters.values()
             if (group := _group(parameter)) is not None
         }
+        subject = _subject(function)
 
         @functools.wraps(function)
         def run(ctx: typer.Context, as_json: bool, **values: Any) -> None:
@@ -87,6 +102,8 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
             for parameter, group in groups.items():
                 options_of_it = inspect.signature(group.make).parameters
                 values[parameter] = group.make(**{option: values.pop(option) for option in options_of_it})
+            if subject is not None and values.pop("by_id"):
+                values[subject.name] = as_id(values[subject.name] or "", _metavar(subject))
             with Cli(Output(as_json=root.as_json), root.url) as cli:
                 function(cli, **values)
 
@@ -103,6 +120,17 @@ def _group(parameter: inspect.Parameter) -> Together | None:
     return next((mark for mark in marks if isinstance(mark, Together)), None)
 
 
+def _subject(function: Callable[..., None]) -> inspect.Parameter | None:
+    """The parameter that names what a command is about."""
+    parameters = inspect.signature(function).parameters.values()
+    return next((one for one in parameters if SUBJECT in getattr(one.annotation, "__metadata__", ())), None)
+
+
+def _metavar(parameter: inspect.Parameter) -> str:
+    shown = (getattr(mark, "metavar", None) for mark in parameter.annotation.__metadata__)
+    return next((str(metavar) for metavar in shown if metavar), parameter.name.upper())
+
+
 def _single(parameter: inspect.Parameter) -> list[inspect.Parameter]:
     """The parameter, or those that it stands for."""
     group = _group(parameter)
@@ -110,9 +138,13 @@ def _single(parameter: inspect.Parameter) -> list[inspect.Parameter]:
 
 
 def _give_signature(run: Any, function: Callable[..., None]) -> None:
-    """Typer reads the signature: ``ctx``, what the function has beside its ``Cli``, and ``--json``."""
+    """Typer reads the signature: ``ctx``, what the function has beside its ``Cli``, ``--id`` and ``--json``."""
     _cli, *parts = inspect.signature(function).parameters.values()
     others = [one for parameter in parts for one in _single(parameter)]
+    subject = _subject(function)
+    if subject is not None:
+        id_type = Annotated[bool, typer.Option("--id", help=ID_HELP.format(_metavar(subject)))]
+        others.append(inspect.Parameter("by_id", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=id_type))
     json_type = Annotated[bool, typer.Option("--json", help=JSON_HELP)]
     keyword = inspect.Parameter.KEYWORD_ONLY
     parameters = [

@@ -26,7 +26,11 @@ parcela slice destroy monday
 - **Server**: `--url`, else `PARCELA_URL`, else that of the last login, else `http://127.0.0.1:8000`.
 - **Session**: `login` saves it in `~/.config/parcela/cli.json` (or `$PARCELA_CONFIG`), mode 0600, one per server. It is
   renewed by itself. `PARCELA_TOKEN` (a personal token, say) goes before it. See [settings](settings.md).
-- **Names**: wherever a thing is asked for, its id or its unique name does; a VM also as `SLICE/VM`.
+- **Names**: wherever a thing is asked for, its id or its unique name does; a VM also as `SLICE/VM`. `id:7` and `#7`
+  (in quotes: a shell takes `#` for a comment) are the id 7 and nothing else, and so is `7` with `--id`; `name:7` is the
+  thing called `7`, and `name:` goes before any other name that would be read so (`name:#1`). Digits alone are either:
+  when there is a thing of that id and another of that name, or two of one name, nothing is done, and the error shows
+  each with its id, owner and state. Commands that take something away say what digits alone were taken for.
 - **Waiting**: what takes longer is watched to its end; `--no-wait` returns at once with the operation.
 - **Lists** show the first 60 characters of an error; `show` and `--json` show all of it.
 - **Programs**: with `--json` stdout holds exactly one JSON document (`events` and `console --vnc`: one per line), and

@@ -13,7 +13,7 @@ from parcela.cli.documents import dump_text, read_document
 from parcela.cli.durations import Duration
 from parcela.cli.exits import CliError, Exit
 from parcela.cli.files import read_text
-from parcela.cli.lookup import find_slice, find_user, find_vm, is_id
+from parcela.cli.lookup import Ref, find_slice, find_user, find_vm, is_id, read_ref
 from tests.unit.cli.support import fake_api, problem
 
 
@@ -37,10 +37,35 @@ def test_ids(text: str, yes: bool) -> None:
     assert is_id(text) is yes
 
 
+@pytest.mark.parametrize(
+    ("text", "number", "name"),
+    [
+        ("7", 7, "7"),
+        ("#7", 7, None),
+        ("id:7", 7, None),
+        ("name:7", None, "7"),
+        ("name:#7", None, "#7"),
+        ("name:name:x", None, "name:x"),
+        ("lab", None, "lab"),
+        ("#lab", None, "#lab"),
+        ("id:lab", None, "id:lab"),
+        ("#0", None, "#0"),
+        ("#", None, "#"),
+        ("name:", None, "name:"),
+        ("", None, ""),
+    ],
+)
+def test_what_a_text_may_mean(text: str, number: int | None, name: str | None) -> None:
+    assert read_ref(text) == Ref(text, number, name)
+
+
 def catalogue(request: httpx2.Request) -> httpx2.Response:
     path, query = request.url.path.removeprefix("/api/v1"), request.url.params
     slices = [{"id": 1, "name": "lab"}, {"id": 2, "name": "twin"}, {"id": 3, "name": "twin"}, {"id": 4, "name": "77"}]
-    vms = [{"id": 11, "name": "client", "slice_id": 1}, {"id": 12, "name": "client", "slice_id": 4}]
+    vms = [
+        {"id": 11, "name": "client", "slice_id": 1, "slice": "lab"},
+        {"id": 12, "name": "client", "slice_id": 4, "slice": "77"},
+    ]
     users = [
         {"id": 5, "email": "ana@lab.test", "username": "ana"},
         {"id": 6, "email": "anabel@x", "username": "anabel"},
@@ -59,6 +84,9 @@ def test_things_are_found_by_id_and_by_name(tmp_path: Path) -> None:
         assert find_slice(api, "1")["name"] == "lab"
         assert find_slice(api, "lab")["id"] == 1
         assert find_slice(api, "77")["id"] == 4  # no such id, but such a name
+        assert find_slice(api, "#1")["id"] == find_slice(api, "id:1")["id"] == 1
+        assert find_slice(api, "name:77")["id"] == 4
+        assert find_vm(api, "#1/client")["id"] == 11
         assert find_vm(api, "lab/client")["id"] == 11
         assert find_user(api, "ANA")["id"] == 5
 
@@ -69,6 +97,8 @@ def test_things_are_found_by_id_and_by_name(tmp_path: Path) -> None:
         ("twin", Exit.INVALID, "name_ambiguous"),
         ("none", Exit.REFUSED, "slice_not_found"),
         ("9", Exit.REFUSED, "slice_not_found"),
+        ("#77", Exit.REFUSED, "slice_not_found"),
+        ("name:1", Exit.REFUSED, "slice_not_found"),
     ],
 )
 def test_things_that_are_not_to_be_found(tmp_path: Path, ref: str, code: Exit, word: str) -> None:
@@ -79,8 +109,12 @@ def test_things_that_are_not_to_be_found(tmp_path: Path, ref: str, code: Exit, w
 
 def test_a_vm_of_several_slices_needs_its_slice(tmp_path: Path) -> None:
     with fake_api(tmp_path, catalogue) as (api, _pauses):
-        with pytest.raises(CliError, match="by its id"):
+        with pytest.raises(CliError, match="by its id") as caught:
             find_vm(api, "client")
+        assert [item["what"] for item in caught.value.problem["problems"]] == [
+            "vm 11 'client' (slice lab)",
+            "vm 12 'client' (slice 77)",
+        ]
         with pytest.raises(CliError, match="has no VM 'printer'"):
             find_vm(api, "lab/printer")
 

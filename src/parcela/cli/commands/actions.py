@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 
 from parcela.cli.client import Api, Json
-from parcela.cli.commanding import Cli, Wait, Yes, command
+from parcela.cli.commanding import SUBJECT, Cli, Wait, Yes, command
+from parcela.cli.lookup import taken_for
 from parcela.cli.watching import wait_for
 
-Ref = Annotated[str, typer.Argument(metavar="NAME", help="Id or name; a VM also as SLICE/VM.")]
+Ref = Annotated[str, typer.Argument(metavar="NAME", help="Id or name; a VM also as SLICE/VM."), SUBJECT]
 Force = Annotated[
     bool, typer.Option("--force", help="Power off at once, without asking the guest: what it has not written is lost.")
 ]
@@ -54,16 +55,20 @@ def note_cancelled(cli: Cli, found: Json, destruction: Json) -> None:
 def add_action(app: typer.Typer, act: Act, noun: str, path: str, find: Callable[[Api, str], Json]) -> None:
     """Add an action as a command."""
 
+    def found_of(cli: Cli, ref: str, *, yes: bool = True) -> Json:
+        found = find(cli.api, ref)
+        question = f"{noun} {found['id']} '{found['name']}': {act.help} Go on?"
+        cli.sure(question, yes=yes, told=taken_for(noun.lower(), ref, found))
+        return found
+
     def run(cli: Cli, ref: Ref, wait: Wait = True) -> None:
-        _run(cli, act, noun, path, find(cli.api, ref), wait=wait)
+        _run(cli, act, noun, path, found_of(cli, ref), wait=wait)
 
     def ask_and_run(cli: Cli, ref: Ref, wait: Wait = True, yes: Yes = False) -> None:
-        found = find(cli.api, ref)
-        cli.sure(f"{noun} '{found['name']}': {act.help} Go on?", yes=yes)
-        _run(cli, act, noun, path, found, wait=wait)
+        _run(cli, act, noun, path, found_of(cli, ref, yes=yes), wait=wait)
 
     def run_or_force(cli: Cli, ref: Ref, wait: Wait = True, force: Force = False) -> None:
-        _run(cli, act, noun, path, find(cli.api, ref), wait=wait, force=force)
+        _run(cli, act, noun, path, found_of(cli, ref), wait=wait, force=force)
 
     chosen: Callable[..., None] = run_or_force if act.can_force else ask_and_run if act.loses else run
     chosen.__doc__ = act.help

@@ -8,7 +8,7 @@ import typer
 from websockets.sync.client import ClientConnection
 
 from parcela.cli.client import Json
-from parcela.cli.commanding import Cli, command
+from parcela.cli.commanding import SUBJECT, Cli, command
 from parcela.cli.exits import Exit, fail
 from parcela.cli.forwarding import listen, serve
 from parcela.cli.lookup import find_vm
@@ -24,7 +24,7 @@ WAIT_S = 60.0
 @command(app, "console")
 def console(
     cli: Cli,
-    ref: Annotated[str, typer.Argument(metavar="VM", help="Id or name of the VM, or SLICE/VM.")],
+    ref: Annotated[str, typer.Argument(metavar="VM", help="Id or name of the VM, or SLICE/VM."), SUBJECT],
     text: Annotated[str | None, typer.Option("--command", "-c", help="Type this and Enter, in a script.")] = None,
     until: Annotated[str | None, typer.Option(help="Wait for this regular expression in what comes then.")] = None,
     timeout: Annotated[

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.commanding import Cli, Yes, command
-from parcela.cli.lookup import find
+from parcela.cli.commanding import SUBJECT, Cli, Yes, command
+from parcela.cli.lookup import find_flavour, taken_for
 
 app = typer.Typer(no_args_is_help=True, help="Flavours: named sizes of VMs.")
 COLUMNS = (("id", "id"), ("name", "name"), ("vcpus", "vcpus"), ("ram mib", "memory_mib"), ("disk gib", "disk_gib"))
@@ -32,10 +32,11 @@ def add(
 
 @command(app, "delete")
 def delete(
-    cli: Cli, ref: Annotated[str, typer.Argument(metavar="FLAVOUR", help="Id or name.")], yes: Yes = False
+    cli: Cli, ref: Annotated[str, typer.Argument(metavar="FLAVOUR", help="Id or name."), SUBJECT], yes: Yes = False
 ) -> None:
     """Remove a flavour; VMs made with it keep their size."""
-    flavour = find(cli.api, "flavour", "/flavours", ref, {"name": ref[:100]})
-    cli.sure(f"Delete the flavour '{flavour['name']}'?", yes=yes)
+    flavour = find_flavour(cli.api, ref)
+    told = taken_for("flavour", ref, flavour)
+    cli.sure(f"Delete the flavour {flavour['id']} '{flavour['name']}'?", yes=yes, told=told)
     cli.api.change("DELETE", f"/flavours/{flavour['id']}")
     cli.out.result(flavour, f"Flavour {flavour['id']} '{flavour['name']}' is deleted.")

@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 
 from parcela.cli.client import Json
-from parcela.cli.commanding import Cli, Yes, command
-from parcela.cli.lookup import find
+from parcela.cli.commanding import SUBJECT, Cli, Yes, command
+from parcela.cli.lookup import find, find_zone, taken_for
 from parcela.cli.output import briefly, when
 
 app = typer.Typer(no_args_is_help=True, help="Hosts: the hypervisors VMs run on.")
-HostRef = Annotated[str, typer.Argument(metavar="HOST", help="Id or name of the host.")]
+HostRef = Annotated[str, typer.Argument(metavar="HOST", help="Id or name of the host."), SUBJECT]
 Vcpus = Annotated[int | None, typer.Option(min=1, help="Logical processors given to VMs.")]
 Ram = Annotated[int | None, typer.Option(min=1, help="Memory in MiB given to VMs.")]
 Disk = Annotated[int | None, typer.Option(min=1, help="Disk in GiB given to VMs.")]
@@ -72,7 +72,7 @@ def add(
     state: State = None,
 ) -> None:
     """Add a host to a zone."""
-    found = find(cli.api, "zone", "/zones", zone, {"name": zone[:100]})
+    found = find_zone(cli.api, zone)
     body = {"name": name, "zone_id": found["id"], "vcpus": vcpus, "memory_mib": ram, "disk_gib": disk}
     more = _given(
         cpu_overcommit=cpu_overcommit,
@@ -118,6 +118,6 @@ def _given(**values: object) -> Json:
 def delete(cli: Cli, ref: HostRef, yes: Yes = False) -> None:
     """Remove a host without VMs."""
     host = _find(cli, ref)
-    cli.sure(f"Delete the host '{host['name']}'?", yes=yes)
+    cli.sure(f"Delete the host {host['id']} '{host['name']}'?", yes=yes, told=taken_for("host", ref, host))
     cli.api.change("DELETE", f"/hosts/{host['id']}")
     cli.out.result(host, f"Host {host['id']} '{host['name']}' is deleted.")

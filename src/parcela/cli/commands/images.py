@@ -11,13 +11,13 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from parcela.cli.client import Json
-from parcela.cli.commanding import Cli, Limit, Yes, command
+from parcela.cli.commanding import SUBJECT, Cli, Limit, Yes, command
 from parcela.cli.exits import Exit, fail
-from parcela.cli.lookup import find, find_project
+from parcela.cli.lookup import find_image, find_project, taken_for
 from parcela.cli.output import size_text, when
 
 app = typer.Typer(no_args_is_help=True, help="Images: what VMs boot.")
-ImageRef = Annotated[str, typer.Argument(metavar="IMAGE", help="Id or name of the image.")]
+ImageRef = Annotated[str, typer.Argument(metavar="IMAGE", help="Id or name of the image."), SUBJECT]
 Name = Annotated[str | None, typer.Option(help="Its name; the file's name without ending when left out.")]
 Description = Annotated[str, typer.Option(help="A sentence about it.")]
 OsType = Annotated[str, typer.Option(help="linux, windows, ...")]
@@ -59,11 +59,7 @@ def list_images(cli: Cli, limit: Limit = None) -> None:
 @command(app, "show")
 def show(cli: Cli, ref: ImageRef) -> None:
     """Show an image."""
-    cli.out.record(_find(cli, ref), DETAILS)
-
-
-def _find(cli: Cli, ref: str) -> Json:
-    return find(cli.api, "image", "/images", ref, {"name": ref[:100]})
+    cli.out.record(find_image(cli.api, ref), DETAILS)
 
 
 @command(app, "upload")
@@ -197,7 +193,7 @@ def import_file(
 @command(app, "delete")
 def delete(cli: Cli, ref: ImageRef, yes: Yes = False) -> None:
     """Remove an image that no VM uses."""
-    image = _find(cli, ref)
-    cli.sure(f"Delete the image '{image['name']}'?", yes=yes)
+    image = find_image(cli.api, ref)
+    cli.sure(f"Delete the image {image['id']} '{image['name']}'?", yes=yes, told=taken_for("image", ref, image))
     cli.api.change("DELETE", f"/images/{image['id']}")
     cli.out.result(image, f"Image {image['id']} '{image['name']}' is deleted.")

@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from parcela.cli.client import Json
-from parcela.cli.commanding import Cli, command
-from parcela.cli.lookup import find
+from parcela.cli.commanding import SUBJECT, Cli, command
+from parcela.cli.lookup import find_machine
 
 app = typer.Typer(no_args_is_help=True, help="The lab's machines: what stands where, and how it is.")
-MachineRef = Annotated[str, typer.Argument(metavar="MACHINE", help="Id or code of the machine.")]
+MachineRef = Annotated[str, typer.Argument(metavar="MACHINE", help="Id or code of the machine."), SUBJECT]
 Status = Annotated[str | None, typer.Option(help="operational, maintenance, damaged or retired.")]
 COLUMNS = (
     ("id", "id"),
@@ -48,9 +48,7 @@ def list_machines(
 @command(app, "show")
 def show(cli: Cli, ref: MachineRef) -> None:
     """Show a machine."""
-    code = ref.strip().upper()
-    found = find(cli.api, "machine", "/machines", ref, {"code": code[:64]}, lambda row, _ref: row["code"] == code)
-    cli.out.record(found, DETAILS)
+    cli.out.record(find_machine(cli.api, ref), DETAILS)
 
 
 @command(app, "add")

@@ -5,14 +5,14 @@ from typing import Annotated
 import typer
 
 from parcela.cli.client import Json
-from parcela.cli.commanding import Cli, Wait, command
+from parcela.cli.commanding import SUBJECT, Cli, Wait, command
 from parcela.cli.commands.actions import MAY, finish
-from parcela.cli.lookup import find_slice, find_vm
+from parcela.cli.lookup import find_slice, find_vm, number_of
 from parcela.cli.output import briefly, local_time, when
 from parcela.cli.watching import wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Operations: long work with visible steps.")
-OperationId = Annotated[int, typer.Argument(metavar="ID", min=1, help="Number of the operation.")]
+OperationRef = Annotated[str, typer.Argument(metavar="ID", help="Number of the operation."), SUBJECT]
 COLUMNS = (
     ("id", "id"),
     ("kind", "kind"),
@@ -30,6 +30,10 @@ STEP_COLUMNS = (
     ("ended", lambda row: local_time(row["finished_at"]) if row["finished_at"] else "-"),
     ("message", "message"),
 )
+
+
+def _path(ref: str) -> str:
+    return f"/operations/{number_of(ref, 'operation')}"
 
 
 @command(app, "list")
@@ -54,9 +58,9 @@ def list_operations(
 
 
 @command(app, "show")
-def show(cli: Cli, operation_id: OperationId) -> None:
+def show(cli: Cli, ref: OperationRef) -> None:
     """Show an operation and its steps."""
-    _print(cli, cli.api.get(f"/operations/{operation_id}"))
+    _print(cli, cli.api.get(_path(ref)))
 
 
 def _print(cli: Cli, operation: Json) -> None:
@@ -68,20 +72,22 @@ def _print(cli: Cli, operation: Json) -> None:
 
 
 @command(app, "watch")
-def watch(cli: Cli, operation_id: OperationId) -> None:
+def watch(cli: Cli, ref: OperationRef) -> None:
     """Watch an operation to its end; exit code 8 when it fails."""
-    _print(cli, wait_for(cli.api, cli.out, operation_id))
+    _print(cli, wait_for(cli.api, cli.out, number_of(ref, "operation")))
 
 
 @command(app, "cancel")
-def cancel(cli: Cli, operation_id: OperationId) -> None:
+def cancel(cli: Cli, ref: OperationRef) -> None:
     """Ask it to stop: steps under way end, a deployment is undone."""
-    operation = cli.api.post(f"/operations/{operation_id}/cancel")
-    cli.out.result(operation, f"Operation {operation_id} was asked to stop; 'parcela operation watch' shows its end.")
+    operation = cli.api.post(f"{_path(ref)}/cancel")
+    cli.out.result(
+        operation, f"Operation {operation['id']} was asked to stop; 'parcela operation watch' shows its end."
+    )
 
 
 @command(app, "retry")
-def retry(cli: Cli, operation_id: OperationId, wait: Wait = True) -> None:
+def retry(cli: Cli, ref: OperationRef, wait: Wait = True) -> None:
     """Do a failed or cancelled operation again."""
-    operation = cli.api.post(f"/operations/{operation_id}/retry")
+    operation = cli.api.post(f"{_path(ref)}/retry")
     finish(cli, operation, wait=wait, done=f"Operation {operation['id']} ({operation['kind']}) succeeded.")

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from parcela.cli.client import Json
-from parcela.cli.commanding import Cli, Limit, Yes, command
+from parcela.cli.commanding import SUBJECT, Cli, Limit, Yes, command
 from parcela.cli.exits import CliError, Exit, fail
 from parcela.cli.files import read_text
-from parcela.cli.lookup import find_project
+from parcela.cli.lookup import choose, find_project, find_user, is_plain, taken_for
 from parcela.cli.quotas import (
     QUOTA_COLUMNS,
     DiskGib,
@@ -24,7 +24,7 @@ from parcela.cli.quotas import (
 )
 
 app = typer.Typer(no_args_is_help=True, help="Projects: classes and teams, who is in them, what they may use.")
-ProjectRef = Annotated[str, typer.Argument(metavar="PROJECT", help="Id or name of the project.")]
+ProjectRef = Annotated[str, typer.Argument(metavar="PROJECT", help="Id or name of the project."), SUBJECT]
 COLUMNS = (("id", "id"), ("name", "name"), ("kind", "kind"), ("description", "description"))
 LIST_COLUMNS = (*COLUMNS, ("members", "members"))
 MEMBER_COLUMNS = (("user", "username"), ("name", "full_name"), ("role", "role"), ("id", "user_id"))
@@ -83,13 +83,18 @@ def create(
 def add_member(
     cli: Cli,
     ref: ProjectRef,
-    user: Annotated[str, typer.Argument(help="Username or e-mail address.")],
+    user: Annotated[str, typer.Argument(help="Id, username or e-mail address.")],
     role: Annotated[Role, typer.Option(help="What they may do.")] = Role.MEMBER,
 ) -> None:
     """Take somebody in; for administrators. Managers invite people by their e-mail address."""
     project = find_project(cli.api, ref)
-    made = cli.api.create(f"/projects/{project['id']}/members", {"user": user, "role": role.value})
+    made = cli.api.create(f"/projects/{project['id']}/members", {"user": _account(cli, user), "role": role.value})
     cli.out.record(made, MEMBER_COLUMNS)
+
+
+def _account(cli: Cli, user: str) -> str:
+    """The username or e-mail address of what was typed; only what may be an id has to be looked up."""
+    return user if is_plain(user) else str(find_user(cli.api, user)["username"])
 
 
 @command(app, "members")
@@ -174,18 +179,22 @@ def decline(cli: Cli, ref: ProjectRef) -> None:
 
 def _asked(cli: Cli, ref: str) -> Json:
     """The project that the caller is asked into, by id or name."""
-    rows = cli.api.get("/users/me/invitations")
-    same = [row for row in rows if ref in {str(row["project_id"]), row["project"]}]
-    if not same:
-        raise fail(Exit.REFUSED, "invitation_not_found", f"You are not asked into a project '{ref}'.")
-    return dict(same[0])
+    found = choose("invitation", ref, cli.api.get("/users/me/invitations"), _asks_into, "project_id")
+    if told := taken_for("invitation", ref, found, "project_id"):
+        cli.out.note(told)
+    return found
+
+
+def _asks_into(row: Json, name: str) -> bool:
+    return bool(row["project"].casefold() == name.casefold())
 
 
 @command(app, "leave")
 def leave(cli: Cli, ref: ProjectRef, yes: Yes = False) -> None:
     """Leave a project; refused while things of yours are in it."""
     project = find_project(cli.api, ref)
-    cli.sure(f"Leave the project '{project['name']}'?", yes=yes)
+    told = taken_for("project", ref, project)
+    cli.sure(f"Leave the project {project['id']} '{project['name']}'?", yes=yes, told=told)
     me = cli.api.get("/users/me")
     cli.api.change("DELETE", f"/projects/{project['id']}/members/{me['id']}")
     cli.out.result(project, f"You have left the project '{project['name']}'.")
@@ -193,15 +202,18 @@ def leave(cli: Cli, ref: ProjectRef, yes: Yes = False) -> None:
 
 @command(app, "remove-member")
 def remove_member(
-    cli: Cli, ref: ProjectRef, user: Annotated[str, typer.Argument(help="Username.")], yes: Yes = False
+    cli: Cli,
+    ref: ProjectRef,
+    user: Annotated[str, typer.Argument(help="Id or username.")],
+    yes: Yes = False,
 ) -> None:
     """Let somebody go, or leave; refused while things of theirs are in the project."""
     project = find_project(cli.api, ref)
     members = cli.api.get(f"/projects/{project['id']}/members")
-    found = next((member for member in members if member["username"] == user.lower()), None)
-    if found is None:
-        raise fail(Exit.REFUSED, "member_not_found", f"There is nobody '{user}' in the project '{project['name']}'.")
-    cli.sure(f"Remove '{found['username']}' from the project '{project['name']}'?", yes=yes)
+    found = choose("member", user, members, lambda row, name: row["username"] == name.lower(), "user_id")
+    question = f"Remove '{found['username']}' from the project {project['id']} '{project['name']}'?"
+    told = (taken_for("project", ref, project), taken_for("member", user, found, "user_id"))
+    cli.sure(question, yes=yes, told=" ".join(filter(None, told)))
     cli.api.change("DELETE", f"/projects/{project['id']}/members/{found['user_id']}")
     cli.out.result(found, f"'{found['username']}' is in the project no longer.")
 
@@ -226,6 +238,7 @@ def quota(
 def delete(cli: Cli, ref: ProjectRef, yes: Yes = False) -> None:
     """Remove a project in which nothing is left."""
     found = find_project(cli.api, ref)
-    cli.sure(f"Delete the project '{found['name']}'?", yes=yes)
+    told = taken_for("project", ref, found)
+    cli.sure(f"Delete the project {found['id']} '{found['name']}'?", yes=yes, told=told)
     cli.api.change("DELETE", f"/projects/{found['id']}")
     cli.out.result(found, f"Project {found['id']} '{found['name']}' is deleted.")

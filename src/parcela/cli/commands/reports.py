@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from parcela.cli.client import Json
-from parcela.cli.commanding import Cli, command
+from parcela.cli.commanding import SUBJECT, Cli, command
 from parcela.cli.exits import Exit, fail
 from parcela.cli.files import write_bytes
-from parcela.cli.lookup import find
+from parcela.cli.lookup import find_machine
 
 app = typer.Typer()
 FORMATS = ("json", "csv", "xlsx", "pdf")
@@ -27,14 +27,10 @@ COLUMNS = (
 )
 
 
-def _is_called(row: Json, ref: str) -> bool:
-    return bool(row["code"] == ref.strip().upper())
-
-
 @command(app, "report")
 def report(
     cli: Cli,
-    machine: Annotated[str | None, typer.Argument(help="Id or code of a machine; all when left out.")] = None,
+    machine: Annotated[str | None, typer.Argument(help="Id or code of a machine; all when left out."), SUBJECT] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write: its name ends in .pdf, .xlsx, .csv or .json.")
     ] = None,
@@ -51,7 +47,7 @@ def report(
     if machine is not None:
         if area or machine_type:
             raise typer.BadParameter("--area and --type are for all machines.")
-        found = find(cli.api, "machine", "/machines", machine, {"code": machine[:64]}, _is_called)
+        found = find_machine(cli.api, machine)
         path, params = f"/machines/{found['id']}/report", {}
     params |= {"kind": kind, "since": since, "until": until, "lang": lang, "format": form}
     answer = cli.api.request("GET", path, params=params)

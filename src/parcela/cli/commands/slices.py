@@ -5,16 +5,16 @@ from typing import Annotated, Any
 import typer
 
 from parcela.cli.client import Json
-from parcela.cli.commanding import Cli, Limit, Wait, Yes, command
+from parcela.cli.commanding import SUBJECT, Cli, Limit, Wait, Yes, command
 from parcela.cli.commands.actions import MAY, Act, add_action, finish, note_cancelled
 from parcela.cli.durations import Duration
 from parcela.cli.exits import CliError
-from parcela.cli.lookup import find_project, find_slice, find_template
+from parcela.cli.lookup import find_project, find_slice, find_template, find_zone, name_of, taken_for
 from parcela.cli.output import briefly, when
 from parcela.cli.watching import wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Slices: running copies of templates, isolated from all others.")
-SliceRef = Annotated[str, typer.Argument(metavar="SLICE", help="Id or name of the slice.")]
+SliceRef = Annotated[str, typer.Argument(metavar="SLICE", help="Id or name of the slice."), SUBJECT]
 COLUMNS = (
     ("id", "id"),
     ("name", "name"),
@@ -73,9 +73,9 @@ def show(cli: Cli, ref: SliceRef) -> None:
 @command(app, "deploy")
 def deploy(
     cli: Cli,
-    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="Id or name of the template.")],
+    template: Annotated[str, typer.Argument(metavar="TEMPLATE", help="Id or name of the template."), SUBJECT],
     name: Annotated[str | None, typer.Option(help="Name of the slice; that of the template when left out.")] = None,
-    zone: Annotated[str | None, typer.Option(help="Name of the zone; the first one when left out.")] = None,
+    zone: Annotated[str | None, typer.Option(help="Id or name of the zone; the first one when left out.")] = None,
     project: Annotated[str | None, typer.Option(help="Id or name of the project it is for.")] = None,
     paused: Annotated[bool, typer.Option("--paused", help="Make all VMs but let none of them run yet.")] = False,
     expires_in: Annotated[Duration | None, Duration.option("Destroy it after this time, e.g. 90m, 8h or 3d.")] = None,
@@ -85,7 +85,7 @@ def deploy(
     body = {
         "template_id": find_template(cli.api, template)["id"],
         "name": name,
-        "zone": zone,
+        "zone": name_of(cli.api, find_zone, zone),
         "expires_in_s": expires_in.seconds if expires_in else None,
     }
     if project is not None:
@@ -131,7 +131,8 @@ def extend(
 def destroy(cli: Cli, ref: SliceRef, wait: Wait = True, yes: Yes = False) -> None:
     """Remove a slice and everything in it; what is under way is cancelled first."""
     found = find_slice(cli.api, ref)
-    cli.sure(f"Destroy the slice '{found['name']}' with its {found['vm_count']} VMs?", yes=yes)
+    question = f"Destroy the slice {found['id']} '{found['name']}' with its {found['vm_count']} VMs?"
+    cli.sure(question, yes=yes, told=taken_for("slice", ref, found))
     operation = cli.api.change("DELETE", f"/slices/{found['id']}")
     note_cancelled(cli, found, operation)
     finish(cli, operation, wait=wait, done=f"Slice {found['id']} '{found['name']}' is destroyed.")

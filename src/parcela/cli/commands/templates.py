@@ -8,19 +8,19 @@ from typing import Annotated, Any
 import typer
 
 from parcela.cli.client import Json
-from parcela.cli.commanding import Cli, Limit, Yes, command
+from parcela.cli.commanding import SUBJECT, Cli, Limit, Yes, command
 from parcela.cli.commands.actions import MAY
 from parcela.cli.documents import dump_text, read_document
 from parcela.cli.exits import CliError, Exit, fail
 from parcela.cli.files import write_text
-from parcela.cli.lookup import ambiguous, find_template
+from parcela.cli.lookup import ambiguous, find_template, taken_for
 from parcela.cli.output import when
 from parcela.core.errors import ParcelaError
 from parcela.core.topology.cloud import from_cloud
 from parcela.core.topology.document import dump_document
 
 app = typer.Typer(no_args_is_help=True, help="Templates: drawn topologies, which slices are made of.")
-TemplateRef = Annotated[str, typer.Argument(metavar="TEMPLATE", help="Id or name of the template.")]
+TemplateRef = Annotated[str, typer.Argument(metavar="TEMPLATE", help="Id or name of the template."), SUBJECT]
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="JSON or YAML; '-' reads stdin.")]
 COLUMNS = (
     ("id", "id"),
@@ -175,6 +175,7 @@ def export(
 def delete(cli: Cli, ref: TemplateRef, yes: Yes = False) -> None:
     """Remove a template with its versions; slices made of it go on."""
     found = find_template(cli.api, ref)
-    cli.sure(f"Delete the template '{found['name']}' with {found['version']} versions?", yes=yes)
+    question = f"Delete the template {found['id']} '{found['name']}' with {found['version']} versions?"
+    cli.sure(question, yes=yes, told=taken_for("template", ref, found))
     cli.api.change("DELETE", f"/templates/{found['id']}")
     cli.out.result(found, f"Template {found['id']} '{found['name']}' is deleted.")

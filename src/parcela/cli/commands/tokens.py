@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.commanding import Cli, command
+from parcela.cli.commanding import SUBJECT, Cli, command
 from parcela.cli.durations import Duration
-from parcela.cli.exits import Exit, fail
-from parcela.cli.lookup import ambiguous
+from parcela.cli.lookup import choose, taken_for
 from parcela.cli.output import when
 
 app = typer.Typer(no_args_is_help=True, help="Personal tokens: let programs act for you (PARCELA_TOKEN).")
@@ -47,14 +46,10 @@ def create(
 
 
 @command(app, "revoke")
-def revoke(cli: Cli, ref: Annotated[str, typer.Argument(metavar="TOKEN", help="Id or name.")]) -> None:
+def revoke(cli: Cli, ref: Annotated[str, typer.Argument(metavar="TOKEN", help="Id or name."), SUBJECT]) -> None:
     """Make a personal token worthless from now on."""
-    rows = cli.api.pages("/tokens/")
-    found = [row for row in rows if str(row["id"]) == ref] or [row for row in rows if row["name"] == ref]
-    if not found:
-        raise fail(Exit.REFUSED, "token_not_found", f"There is no token '{ref}'; 'parcela token list' prints yours.")
-    if len(found) > 1:
-        raise ambiguous("token", ref, found)
-    token = found[0]
+    token = choose("token", ref, cli.api.pages("/tokens/"))
+    if told := taken_for("token", ref, token):
+        cli.out.note(told)
     cli.api.change("DELETE", f"/tokens/{token['id']}")
     cli.out.result(token, f"Token {token['id']} '{token['name']}' is revoked.")

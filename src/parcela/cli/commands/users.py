@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.commanding import Cli, Limit, Yes, command
-from parcela.cli.lookup import find_user
+from parcela.cli.commanding import SUBJECT, Cli, Limit, Yes, command
+from parcela.cli.lookup import find_role, find_user, name_of, taken_for
 from parcela.cli.output import when
 from parcela.cli.passwords import PasswordStdin, read_password
 from parcela.cli.quotas import DiskGib, ImagesGib, MemoryMib, Slices, Vcpus, Vms, show_or_set
 
 app = typer.Typer(no_args_is_help=True, help="Accounts.")
-UserRef = Annotated[str, typer.Argument(metavar="USER", help="Id, e-mail address or username.")]
+UserRef = Annotated[str, typer.Argument(metavar="USER", help="Id, e-mail address or username."), SUBJECT]
 COLUMNS = (
     ("id", "id"),
     ("email", "email"),
@@ -27,12 +27,14 @@ COLUMNS = (
 @command(app, "list")
 def list_users(
     cli: Cli,
-    role: Annotated[str | None, typer.Option(help="Only those with this role.")] = None,
+    role: Annotated[str | None, typer.Option(help="Only those with this role (id or name).")] = None,
     begins: Annotated[str | None, typer.Option("--search", help="Beginning of the address or username.")] = None,
     limit: Limit = None,
 ) -> None:
     """List the users."""
-    cli.out.table(cli.api.pages("/users/", limit, role=role, q=begins), COLUMNS, empty="No users.")
+    cli.out.table(
+        cli.api.pages("/users/", limit, role=name_of(cli.api, find_role, role), q=begins), COLUMNS, empty="No users."
+    )
 
 
 @command(app, "create")
@@ -41,7 +43,7 @@ def create(
     email: Annotated[str, typer.Argument(help="E-mail address.")],
     username: Annotated[str | None, typer.Option(help="The part before the @ when left out.")] = None,
     full_name: Annotated[str, typer.Option("--name", help="Full name.")] = "",
-    role: Annotated[str, typer.Option(help="Name of the role.")] = "client",
+    role: Annotated[str, typer.Option(help="Id or name of the role.")] = "client",
     superuser: Annotated[bool, typer.Option("--superuser", help="May do everything.")] = False,
     password_stdin: PasswordStdin = False,
 ) -> None:
@@ -52,7 +54,7 @@ def create(
         "username": username or email.partition("@")[0],
         "password": password,
         "full_name": full_name,
-        "role": role,
+        "role": name_of(cli.api, find_role, role),
         "is_superuser": superuser,
     }
     cli.out.record(cli.api.post("/users/", body), COLUMNS)
@@ -78,7 +80,7 @@ def quota(
 def delete(cli: Cli, ref: UserRef, yes: Yes = False) -> None:
     """Remove a user who owns nothing any more."""
     user = find_user(cli.api, ref)
-    cli.sure(f"Delete the user '{user['username']}'?", yes=yes)
+    cli.sure(f"Delete the user {user['id']} '{user['username']}'?", yes=yes, told=taken_for("user", ref, user))
     cli.api.change("DELETE", f"/users/{user['id']}")
     cli.out.result(user, f"User {user['id']} '{user['username']}' is deleted.")
 
@@ -87,7 +89,8 @@ def delete(cli: Cli, ref: UserRef, yes: Yes = False) -> None:
 def reset_factor(cli: Cli, ref: UserRef, yes: Yes = False) -> None:
     """Take the second factor off somebody who lost it; their sessions end. Make sure who asks you."""
     user = find_user(cli.api, ref)
-    cli.sure(f"Take the second factor off '{user['username']}'?", yes=yes)
+    told = taken_for("user", ref, user)
+    cli.sure(f"Take the second factor off the user {user['id']} '{user['username']}'?", yes=yes, told=told)
     cli.api.change("DELETE", f"/users/{user['id']}/second-factor")
     cli.out.result(user, f"'{user['username']}' logs in without a code now; their sessions have ended.")
 
@@ -95,7 +98,7 @@ def reset_factor(cli: Cli, ref: UserRef, yes: Yes = False) -> None:
 @command(app, "password")
 def password(
     cli: Cli,
-    ref: Annotated[str | None, typer.Argument(metavar="USER", help="Another user; you when left out.")] = None,
+    ref: Annotated[str | None, typer.Argument(metavar="USER", help="Another user; you when left out."), SUBJECT] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read from stdin: for yourself the old one first, a line each.")
     ] = False,
@@ -112,6 +115,8 @@ def password(
         cli.out.result({"changed": True}, "Your password is changed.")
         return
     user = find_user(cli.api, ref)
+    if told := taken_for("user", ref, user):
+        cli.out.note(told)
     new = read_password(f"New password for {user['email']}", from_stdin=password_stdin, confirm=True)
     changed = cli.api.change("PATCH", f"/users/{user['id']}", {"password": new})
     cli.out.result(changed, f"The password of '{user['username']}' is changed; their sessions have ended.")

@@ -6,16 +6,25 @@ from typing import Annotated
 import typer
 
 from parcela.cli.client import Json
-from parcela.cli.commanding import Cli, Limit, Wait, Yes, command
+from parcela.cli.commanding import SUBJECT, Cli, Limit, Wait, Yes, command
 from parcela.cli.commands.actions import MAY, Act, add_action, finish, note_cancelled
 from parcela.cli.commands.slices import addresses
 from parcela.cli.files import read_text
-from parcela.cli.lookup import find_project, find_slice, find_vm
+from parcela.cli.lookup import (
+    find_flavour,
+    find_image,
+    find_project,
+    find_slice,
+    find_vm,
+    find_zone,
+    name_of,
+    taken_for,
+)
 from parcela.cli.output import briefly, when
 from parcela.cli.watching import wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Virtual machines: those of slices, and single ones.")
-VmRef = Annotated[str, typer.Argument(metavar="VM", help="Id or name of the VM, or SLICE/VM.")]
+VmRef = Annotated[str, typer.Argument(metavar="VM", help="Id or name of the VM, or SLICE/VM."), SUBJECT]
 CrashPolicy = Annotated[str | None, typer.Option(help="When its QEMU dies: 'error' shows it, 'restart' starts it.")]
 LabelOption = Annotated[str | None, typer.Option(help="What you call it, in any words; '' takes it away.")]
 COLUMNS = (
@@ -76,12 +85,14 @@ def _print(cli: Cli, vm_id: int) -> None:
 @command(app, "create")
 def create(
     cli: Cli,
-    image: Annotated[str, typer.Option("--image", "--os", help="Name of the image; see 'parcela image list'.")],
+    image: Annotated[str, typer.Option("--image", "--os", help="Id or name of the image; see 'parcela image list'.")],
     name: Annotated[
         str | None, typer.Argument(help="Host name: letters, digits and inner hyphens; left out, made of the label.")
     ] = None,
     label: LabelOption = None,
-    flavour: Annotated[str | None, typer.Option(help="Named size; or give --cores, --ram and --disk.")] = None,
+    flavour: Annotated[
+        str | None, typer.Option(help="Id or name of the flavour; or give --cores, --ram and --disk.")
+    ] = None,
     cores: Annotated[int | None, typer.Option(min=1, max=128, help="Virtual processors.")] = None,
     ram: Annotated[int | None, typer.Option(min=64, help="Memory in MiB.")] = None,
     disk: Annotated[int | None, typer.Option(min=1, help="Disk in GiB.")] = None,
@@ -90,23 +101,19 @@ def create(
         list[Path] | None, typer.Option(help="File with a public key that may log in; may be given again.")
     ] = None,
     user_data: Annotated[Path | None, typer.Option(help="File: a script (#!) or #cloud-config for first boot.")] = None,
-    zone: Annotated[str | None, typer.Option(help="Name of the zone; the first one when left out.")] = None,
+    zone: Annotated[str | None, typer.Option(help="Id or name of the zone; the first one when left out.")] = None,
     crash_policy: CrashPolicy = None,
     wait: Wait = True,
 ) -> None:
     """Make a single VM and boot it."""
     if name is None and label is None:
         raise typer.BadParameter("Give a name, a --label, or both.")
-    body: Json = {
-        "name": name,
-        "label": label or "",
-        "os": image,
-        "flavour": flavour,
-        "cores": cores,
-        "ram": ram,
-        "disk": disk,
-        "zone": zone,
+    named = {
+        "os": name_of(cli.api, find_image, image),
+        "flavour": name_of(cli.api, find_flavour, flavour),
+        "zone": name_of(cli.api, find_zone, zone),
     }
+    body: Json = {"name": name, "label": label or "", "cores": cores, "ram": ram, "disk": disk, **named}
     body |= {"public_access": public, "user_data": read_text(user_data) if user_data else None}
     body["ssh_keys"] = [line for path in ssh_key or [] for line in read_text(path).splitlines() if line.strip()]
     if crash_policy:
@@ -146,7 +153,8 @@ def update(
 def delete(cli: Cli, ref: VmRef, wait: Wait = True, yes: Yes = False) -> None:
     """Remove a single VM and everything of it; what is under way is cancelled first."""
     found = find_vm(cli.api, ref)
-    cli.sure(f"Delete the VM '{found['name']}' and its disk?", yes=yes)
+    question = f"Delete the VM {found['id']} '{found['name']}' and its disk?"
+    cli.sure(question, yes=yes, told=taken_for("vm", ref, found))
     operation = cli.api.change("DELETE", f"/virtual-machines/{found['id']}")
     note_cancelled(cli, found, operation)
     finish(cli, operation, wait=wait, done=f"VM {found['id']} '{found['name']}' is deleted.")

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.commanding import Cli, Yes, command
-from parcela.cli.lookup import find
+from parcela.cli.client import Json
+from parcela.cli.commanding import SUBJECT, Cli, Yes, command
+from parcela.cli.lookup import find, number_of, taken_for
 from parcela.cli.output import briefly, when
 
 app = typer.Typer(no_args_is_help=True, help="Webhooks: other servers that are told of events.")
@@ -27,11 +28,15 @@ DELIVERY_COLUMNS = (
     ("error", "error"),
     ("next attempt", when("next_attempt_at")),
 )
-Ref = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Id or name.")]
+Ref = Annotated[str, typer.Argument(metavar="WEBHOOK", help="Id or name."), SUBJECT]
 
 
-def _find(cli: Cli, ref: str) -> int:
-    return int(find(cli.api, "webhook", "/webhooks", ref)["id"])
+def _find(cli: Cli, ref: str) -> Json:
+    return find(cli.api, "webhook", "/webhooks", ref)
+
+
+def _path(cli: Cli, ref: str) -> str:
+    return f"/webhooks/{_find(cli, ref)['id']}"
 
 
 @command(app, "list")
@@ -62,13 +67,13 @@ def set_active(
     active: Annotated[bool, typer.Option("--on/--off", help="Switch it on (from now) or off.")],
 ) -> None:
     """Switch a webhook on or off."""
-    cli.out.record(cli.api.change("PATCH", f"/webhooks/{_find(cli, ref)}", {"is_active": active}), COLUMNS)
+    cli.out.record(cli.api.change("PATCH", _path(cli, ref), {"is_active": active}), COLUMNS)
 
 
 @command(app, "rotate")
 def rotate(cli: Cli, ref: Ref) -> None:
     """Give it a new secret, printed this once on stdout; the old one signs too for a day."""
-    made = cli.api.post(f"/webhooks/{_find(cli, ref)}/rotate-secret")
+    made = cli.api.post(f"{_path(cli, ref)}/rotate-secret")
     cli.out.result(made, made["secret"])
 
 
@@ -80,23 +85,23 @@ def deliveries(
     limit: Annotated[int, typer.Option(min=1, help="Print so many at most.")] = 50,
 ) -> None:
     """List what became of each event, the newest first."""
-    rows = cli.api.pages(f"/webhooks/{_find(cli, ref)}/deliveries", limit, sort="-id", state=state)
+    rows = cli.api.pages(f"{_path(cli, ref)}/deliveries", limit, sort="-id", state=state)
     cli.out.table(rows, briefly(DELIVERY_COLUMNS), empty="No deliveries.")
 
 
 @command(app, "resend")
-def resend(
-    cli: Cli, ref: Ref, delivery: Annotated[int, typer.Argument(metavar="DELIVERY", help="Its id.", min=1)]
-) -> None:
+def resend(cli: Cli, ref: Ref, delivery: Annotated[str, typer.Argument(metavar="DELIVERY", help="Its id.")]) -> None:
     """Deliver an event once more, now."""
-    row = cli.api.post(f"/webhooks/{_find(cli, ref)}/deliveries/{delivery}/resend")
+    number = number_of(delivery, "delivery")
+    row = cli.api.post(f"{_path(cli, ref)}/deliveries/{number}/resend")
     cli.out.result(row, f"Event {row['event_id']} goes out again.")
 
 
 @command(app, "delete")
 def delete(cli: Cli, ref: Ref, yes: Yes = False) -> None:
     """Remove a webhook and its log of deliveries."""
-    webhook_id = _find(cli, ref)
-    cli.sure(f"Delete the webhook '{ref}'?", yes=yes)
-    cli.api.change("DELETE", f"/webhooks/{webhook_id}")
-    cli.out.result({"id": webhook_id}, f"Webhook {webhook_id} is deleted.")
+    found = _find(cli, ref)
+    told = taken_for("webhook", ref, found)
+    cli.sure(f"Delete the webhook {found['id']} '{found['name']}'?", yes=yes, told=told)
+    cli.api.change("DELETE", f"/webhooks/{found['id']}")
+    cli.out.result({"id": found["id"]}, f"Webhook {found['id']} '{found['name']}' is deleted.")

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.commanding import Cli, Yes, command
-from parcela.cli.lookup import find
+from parcela.cli.commanding import SUBJECT, Cli, Yes, command
+from parcela.cli.lookup import find_zone, taken_for
 from parcela.cli.output import when
 
 app = typer.Typer(no_args_is_help=True, help="Availability zones: named sets of hosts with one provider.")
@@ -37,9 +37,11 @@ def add(
 
 
 @command(app, "delete")
-def delete(cli: Cli, ref: Annotated[str, typer.Argument(metavar="ZONE", help="Id or name.")], yes: Yes = False) -> None:
+def delete(
+    cli: Cli, ref: Annotated[str, typer.Argument(metavar="ZONE", help="Id or name."), SUBJECT], yes: Yes = False
+) -> None:
     """Remove a zone that has no hosts."""
-    zone = find(cli.api, "zone", "/zones", ref, {"name": ref[:100]})
-    cli.sure(f"Delete the zone '{zone['name']}'?", yes=yes)
+    zone = find_zone(cli.api, ref)
+    cli.sure(f"Delete the zone {zone['id']} '{zone['name']}'?", yes=yes, told=taken_for("zone", ref, zone))
     cli.api.change("DELETE", f"/zones/{zone['id']}")
     cli.out.result(zone, f"Zone {zone['id']} '{zone['name']}' is deleted.")
