@@ -61,7 +61,6 @@ class AuditRefusal(Base):
         UniqueConstraint(
             "hour", "actor_id", "action", "reason", "origin", "noun_id", name="uq_audit_refusals_hour_key"
         ),
-        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = pk()

@@ -5,7 +5,18 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, DateTime, Dialect, Integer, MetaData, String
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    Integer,
+    MetaData,
+    String,
+    Table,
+)
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -68,9 +79,21 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON}  # noqa: RUF012 (SQLAlchemy reads it as a plain class attribute)
 
+    @classmethod
+    def __table_cls__(cls, *args: Any, **options: Any) -> Table:
+        """The table of a model; on SQLite its database numbers rows by AUTOINCREMENT.
+
+        Without it SQLite gives the highest id again when its row was removed, and a new user read the events of a
+        deleted one. The other databases never do.
+        """
+        keys = [item for item in args if isinstance(item, Column) and item.primary_key]
+        if [key.autoincrement for key in keys] == [True]:
+            options["sqlite_autoincrement"] = True
+        return Table(*args, **options)
+
 
 def pk() -> Mapped[int]:
-    """Primary key column."""
+    """Primary key column, numbered by the database. No number is ever used again."""
     return mapped_column(Id, primary_key=True, autoincrement=True)
 
 

@@ -91,7 +91,6 @@ class ImageUpload(Base):
     __table_args__ = (
         Index("ix_image_uploads_user_id", "user_id"),
         Index("ix_image_uploads_project_id", "project_id"),
-        {"sqlite_autoincrement": True},
     )
 
     id: Mapped[int] = pk()

@@ -15,15 +15,15 @@ RESOURCES = ("vcpus", "memory_mib", "disk_gib", "vms", "slices")
 class Project(Base):
     """A class or a team. ``name_key`` is the name in lower case: two names that differ in case only are one.
 
-    Ids are never used again, as SQLite would: events, operations and destroyed slices remember them, and the managers
-    of the next project must not see those. In lower case a name may be longer.
+    In lower case a name may be longer.
 
-    That is also why no ``project_id`` outside this file is a foreign key. Locks on memberships keep living things in
-    projects that exist: who makes something holds their own, who removes the project holds all of them.
+    Events, operations and destroyed slices remember the ids of removed projects, which are never used again. That is
+    why no ``project_id`` outside this file is a foreign key. Locks on memberships keep living things in projects that
+    exist: who makes something holds their own, who removes the project holds all of them.
     """
 
     __tablename__ = "projects"
-    __table_args__ = (UniqueConstraint("name_key"), one_of("kind", ProjectKind), {"sqlite_autoincrement": True})
+    __table_args__ = (UniqueConstraint("name_key"), one_of("kind", ProjectKind))
 
     id: Mapped[int] = pk()
     name: Mapped[str] = mapped_column(String(100))

@@ -6,7 +6,7 @@ and counts of refusals; user data in the rows of VMs that were deleted before de
 docs/reference/retention.md has the whole list.
 
 Must not touch: what an operation still works on or a reservation holds; operations that have not ended for good;
-versions that existing slices were made from; the newest row of a table, whose number SQLite would give away again.
+versions that existing slices were made from.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
