@@ -7,11 +7,52 @@ import httpx2
 TIMEOUT_S = 60
 
 
+NAVIGATION = {
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language": "en",
+    "Sec-Fetch-Site": "same-origin",
+    "Sec-Fetch-Mode": "navigate",
+}
+"""What a browser says when a person follows a link or sends a form."""
+
+
+class CloudBrowser:
+    """A person's browser at the older pages: a cookie jar, forms, links."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx2.Client(base_url=url, timeout=TIMEOUT_S, follow_redirects=True)
+
+    @property
+    def cookies(self) -> httpx2.Cookies:
+        return self._http.cookies
+
+    def close(self) -> None:
+        self._http.close()
+
+    def open(self, path: str) -> httpx2.Response:
+        """A link; the page it ends at."""
+        return self._http.get(path, headers=NAVIGATION)
+
+    def submit(self, path: str, **form: str) -> httpx2.Response:
+        """A form; the page it ends at. ``history`` has the redirects."""
+        return self._http.post(path, data=form, headers=NAVIGATION | {"Origin": str(self._http.base_url).rstrip("/")})
+
+    def register(self, full_name: str, email: str, password: str) -> httpx2.Response:
+        form = {"full_name": full_name, "email": email, "password": password, "password2": password}
+        return self.submit("/auth/register", **form)
+
+    def login(self, email: str, password: str) -> httpx2.Response:
+        return self.submit("/auth/login", email=email, password=password)
+
+    def logout(self) -> httpx2.Response:
+        return self.open("/auth/logout")
+
+
 class CloudClient:
     """One user's browser or script; the cookie is kept as they keep it."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx2.Client(base_url=url, timeout=TIMEOUT_S)
+        self._http = httpx2.Client(base_url=url, timeout=TIMEOUT_S, headers={"Accept": "application/json"})
 
     @property
     def cookies(self) -> httpx2.Cookies:

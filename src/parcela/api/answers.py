@@ -20,7 +20,7 @@ from parcela.core.settings import Settings
 from parcela.core.sites import is_known_host, is_loopback
 
 STATIC = "/static/"
-HEALTH = frozenset({f"{V1}/system/health", "/api/sistema/health"})
+HEALTH = frozenset({f"{V1}/system/health", "/api/sistema/health", "/healthz"})
 """Monitors and balancers ask for these under any name; the answer tells nothing."""
 NO_STORE, ASK_AGAIN = b"no-store", b"no-cache, private"
 

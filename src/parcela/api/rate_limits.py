@@ -16,7 +16,7 @@ from parcela.services.access import Caller
 from parcela.services.container import Services
 from parcela.services.rate_limits import Verdict
 
-FREE_PATHS = frozenset({"/api/v1/system/health", "/api/sistema/health", "/metrics"})
+FREE_PATHS = frozenset({"/api/v1/system/health", "/api/sistema/health", "/healthz", "/metrics"})
 FREE_PREFIX = "/static/"
 CALLER = "parcela.caller"
 """Key of the scope: who asks, or None, for what stands further inside and need not find out again."""

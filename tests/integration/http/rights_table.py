@@ -216,9 +216,9 @@ GET    /vms/{vm_id}                                                    vm_runnin
 PUT    /vms/{vm_id}                                                    vm_stopped           401 403 403 403 403 200 403
 DELETE /vms/{vm_id}                                                    vm_running           401 403 403 403 403 204 403
 WS     /ws/vms                                                         -                    4401 101 101 101 101 101 101
-POST   /auth/register                                                  -                    201 201 201 201 201 201 201
-POST   /auth/login                                                     -                    200 200 200 200 200 200 200
-GET    /auth/logout                                                    -                    200 200 200 200 200 200 200
+POST   /auth/register                                                  -                    303 303 303 303 303 303 303
+POST   /auth/login                                                     -                    303 303 303 303 303 303 303
+GET    /auth/logout                                                    -                    303 303 303 303 303 303 303
 POST   /templates/guardar                                              -                    401 201 201 201 201 201 403
 GET    /templates/mostrar_plantilla                                    -                    401 200 200 200 200 200 200
 GET    /templates/{template_id}                                        template             401 404 200 200 200 200 200
@@ -232,6 +232,18 @@ POST   /slices/{slice_id}/destroy                                      slice_run
 DELETE /slices/{slice_id}/destroy                                      slice_running        401 404 202 404 202 202 403
 POST   /deployments/trigger                                            slice_draft          401 404 202 404 202 202 403
 GET    /flavours                                                       -                    401 200 200 200 200 200 200
+GET    /                                                               -                    200 200 200 200 200 200 200
+GET    /healthz                                                        -                    200 200 200 200 200 200 200
+GET    /static/images/pc.png                                           -                    200 200 200 200 200 200 200
+GET    /registro                                                       -                    303 303 303 303 303 303 303
+GET    /home                                                           -                    401 303 303 303 303 303 303
+GET    /plantillas                                                     -                    401 303 303 303 303 303 303
+GET    /plantillas/create                                              -                    401 303 303 303 303 303 303
+GET    /projects                                                       -                    401 303 303 303 303 303 303
+GET    /plantillas/{template_id}                                       template             401 303 303 303 303 303 303
+GET    /plantillas/{template_id}/edit                                  template             401 303 303 303 303 303 303
+GET    /projects/{slice_id}                                            slice_running        401 303 303 303 303 303 303
+GET    /vnc/{vm_id}                                                    vm_running           401 303 303 303 303 303 303
 WS     /ws/users                                                  -                    4401 4403 4403 4403 4403 101 101
 
 POST   /api/auth/login                                                 -                    200 200 200 200 200 200 200

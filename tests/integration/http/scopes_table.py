@@ -19,6 +19,10 @@ POST   /login                                                          -        
 POST   /auth/register                                                  -        -
 POST   /auth/login                                                     -        -
 GET    /auth/logout                                                    -        -
+GET    /                                                               -        -
+GET    /healthz                                                        -        -
+GET    /static/images/pc.png                                           -        -
+GET    /registro                                                       -        -
 POST   /api/auth/login                                                 -        -
 POST   /api/auth/register                                              -        -
 GET    /api/sistema/health                                             -        -
@@ -38,6 +42,14 @@ POST   /api/v1/tokens/                                                 owner    
 DELETE /api/v1/tokens/{token_id}                                       owner    login
 
 GET    /api/v1/users/me                                                owner    any
+GET    /home                                                           owner    any
+GET    /plantillas                                                     owner    any
+GET    /plantillas/create                                              owner    any
+GET    /projects                                                       owner    any
+GET    /plantillas/{template_id}                                       owner    any
+GET    /plantillas/{template_id}/edit                                  owner    any
+GET    /projects/{slice_id}                                            owner    any
+GET    /vnc/{vm_id}                                                    owner    any
 GET    /api/v1/users/{user_id}                                         owner    user:update
 GET    /users/{user_id}                                                owner    user:update
 GET    /api/v1/users/me/quota                                          owner    user:update

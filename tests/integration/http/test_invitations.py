@@ -38,7 +38,7 @@ async def registered(lab: Lab, email: str) -> str:
     """An account that somebody made for themselves, with an address of their choice; its name as a caller."""
     name = lab.unique("squatter")
     form = {"email": email, "full_name": name, "password": "correct horse battery"}
-    answer = await lab.http.post("/auth/register", data=form)
+    answer = await lab.http.post("/auth/register", data=form, headers={"Accept": "application/json"})
     assert answer.status_code == 201, answer.text
     lab.http.cookies.clear()
     await lab.enter(name, email, answer.json()["user"]["id"])

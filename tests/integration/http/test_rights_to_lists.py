@@ -50,6 +50,8 @@ THE_SAME_FOR_ALL = {
     *("GET /api/v1/system/health", "GET /api/sistema/health", "GET /api/v1/permissions"),
     *("GET /api/v1/flavours/", "GET /api/v1/zones/", "GET /flavours"),
     *("GET /login", "GET /login/code", "GET /auth/logout", "GET /auth/oidc/start", "GET /auth/oidc/callback"),
+    *("GET /healthz", "GET /static/images/pc.png"),
+    *("GET /home", "GET /registro", "GET /plantillas", "GET /plantillas/create", "GET /projects"),
     *("GET /password/forgot", "GET /password/reset", "GET /language/{locale}"),
 }
 ABOUT_ONESELF = {
@@ -71,7 +73,7 @@ class Line:
     def rule(self) -> Rule:
         """The line of the rights table."""
         route = f"{self.method} {self.address.partition('?')[0]}"
-        return RULES.get(route) or PAGE_RULES[route]
+        return PAGE_RULES.get(route) or RULES[route]  # the greeting at "/" is no list, the page is
 
 
 def _parse(table: str) -> list[Line]:

@@ -1,7 +1,7 @@
 """Addresses that an older API and a page of ours share: who gets which.
 
-``POST /login``, ``GET /templates/{id}`` and ``POST /slices/{id}/destroy`` are pages (HTML for people) and routes of an
-older API (JSON for programs). This is the one place that decides. A request is for a page when
+``GET /``, ``POST /login``, ``GET /templates/{id}`` and ``POST /slices/{id}/destroy`` are pages (HTML for people) and
+routes of an older API (JSON for programs). This is the one place that decides. A request is for a page when
 
 - htmx made it (``HX-Request``), or
 - its body is a form (those routes of the older APIs take JSON or nothing), or
@@ -32,6 +32,11 @@ def is_for_page(headers: Headers) -> bool:
 def accepts_html(headers: Headers) -> bool:
     """Whether a person with a browser waits for the answer."""
     return "text/html" in headers.get("accept", "")
+
+
+def accepts_json(headers: Headers) -> bool:
+    """Whether a program says that it reads JSON: those of the older API that redirected everybody did not."""
+    return "application/json" in headers.get("accept", "")
 
 
 class SharedRoute(APIRoute):

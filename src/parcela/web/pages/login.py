@@ -39,13 +39,25 @@ SHOWN_IN_FORM = frozenset({ErrorKind.UNAUTHENTICATED, ErrorKind.RATE_LIMITED})
 
 @router.get("/login")
 async def login_page(
-    request: Request, services: AppServices, view: StrangerView, wanted: Annotated[str, Query(alias="next")] = "/"
+    request: Request,
+    services: AppServices,
+    view: StrangerView,
+    wanted: Annotated[str, Query(alias="next")] = "/",
+    error: Annotated[str, Query(max_length=20)] = "",
+    registered: Annotated[str, Query(max_length=20)] = "",
 ) -> Response:
-    """The form; whoever has a session, or can renew one, is sent on without it."""
+    """The form; whoever has a session, or can renew one, is sent on without it.
+
+    ``error=1`` and ``registered=1`` are what forms of the older API ``cloud`` come back with.
+    """
     target = local_path(wanted)
     if await who(request):
         return see_other(target)
-    return await _renewed(request, services, target) or login_form(request, view, target)
+    words = view.t("login.refused") if error == "1" else ""
+    news = ""
+    if registered == "1" and not words:
+        news = view.t("login.registered.mail" if services.password_resets.available else "login.registered")
+    return await _renewed(request, services, target) or login_form(request, view, target, words=words, news=news)
 
 
 async def _renewed(request: Request, services: Services, target: str) -> Response | None:
@@ -68,9 +80,10 @@ def login_form(
     *,
     identifier: str = "",
     words: str = "",
+    news: str = "",
     status: int = 200,
 ) -> HTMLResponse:
-    """The form, with what was wrong before."""
+    """The form, with what was wrong before (``words``) or went well (``news``)."""
     # There is no session yet, so the form is signed with a secret of this browser (double submit).
     secret = request.cookies.get(LOGIN_COOKIE) or secrets.token_urlsafe(32)
     csrf = csrf_token(secret)
@@ -79,6 +92,7 @@ def login_form(
         "target": target,
         "identifier": identifier,
         "words": words,
+        "news": news,
         "provider": services.single_sign_on.label,
         "mails": services.password_resets.available,
     }

@@ -1,4 +1,8 @@
-"""``/auth``: forms, and the token of the session in a cookie that scripts cannot read."""
+"""``/auth``: forms, and the token of the session in a cookie that scripts cannot read.
+
+As the original, everybody is redirected who does not say ``Accept: application/json``: a wrong login to
+``/login?error=1``, whatever was wrong with it.
+"""
 
 from typing import Annotated
 
@@ -6,9 +10,10 @@ from fastapi import Depends, Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from parcela.api.compat.cloud.caller import SessionToken
+from parcela.api.compat.cloud.errors import CloudRoute
 from parcela.api.compat.cloud.origin import refuse_foreign_origin
 from parcela.api.compat.cloud.schemas import Account, Entered, Left
-from parcela.api.compat.negotiation import accepts_html
+from parcela.api.compat.negotiation import accepts_json
 from parcela.api.dependencies.caller import client_address
 from parcela.api.dependencies.origins import keep_device, origin_of
 from parcela.api.dependencies.uow import AppServices
@@ -21,41 +26,49 @@ from parcela.repositories.users import UserRecord
 from parcela.services.registration import Applicant
 
 # Before everything else: a page of another site must not even log somebody in, as somebody else.
-router = json_router("/auth", tags=["cloud"], dependencies=[Depends(refuse_foreign_origin)])
+router = json_router("/auth", tags=["cloud"], route_class=CloudRoute, dependencies=[Depends(refuse_foreign_origin)])
 NO_STORE = {"Cache-Control": "no-store"}
-HOME, LOGIN = "/", "/login"
+HOME, LOGIN, REGISTERED, REFUSED = "/home", "/login", "/login?registered=1", "/login?error=1"
+NOT_LET_IN = frozenset({ErrorKind.UNAUTHENTICATED, ErrorKind.FORBIDDEN})
 
 
 @router.post(
     "/register",
     summary="Register (cloud)",
-    status_code=201,
-    responses=problem_responses(400, 403, 409, 413, 422, 429)
-    | {202: {"model": Entered, "description": "Where mails are sent: a mail says how to go on"}},
+    status_code=303,
+    response_model=Entered,
+    responses=problem_responses(400, 403, 413, 422, 429)
+    | {
+        201: {"model": Entered, "description": "For programs that accept JSON"},
+        202: {"model": Entered, "description": "The same, where mails are sent: a mail says how to go on"},
+    },
 )
 async def register(
     email: Annotated[EmailText, Form()],
     full_name: Annotated[FullName, Form()],
     password: Annotated[Password, Form()],
     request: Request,
-    response: Response,
     services: AppServices,
-) -> Entered:
-    """Make an account of one's own, role `client`, where registration is open."""
+) -> Response:
+    """Make an account of one's own, role `client`, where registration is open. `password2` is ignored."""
     applicant = Applicant(email=email, password=password, full_name=full_name)
     user = await services.registration.register(None, applicant, origin_of(request))
+    if not accepts_json(request.headers):
+        return RedirectResponse(REGISTERED, status_code=303, headers=NO_STORE)
     if user is None:
-        response.status_code = 202
-        return Entered(message="Look into your mail: it says how to go on.", user=None)
-    return Entered(message="Registered.", user=_account(user))
+        entered, status = Entered(message="Look into your mail: it says how to go on.", user=None), 202
+    else:
+        entered, status = Entered(message="Registered.", user=_account(user)), 201
+    return JSONResponse(entered.model_dump(), status_code=status, headers=NO_STORE)
 
 
 @router.post(
     "/login",
     summary="Log in (cloud)",
+    status_code=303,
     response_model=Entered,
     responses=problem_responses(400, 401, 403, 413, 422, 429)
-    | {303: {"description": "To the first page, for browsers that asked for HTML"}},
+    | {200: {"model": Entered, "description": "For programs that accept JSON"}},
 )
 async def login(
     request: Request,
@@ -65,13 +78,18 @@ async def login(
     totp_code: Annotated[str, Form(max_length=64, description="Where the account has a second factor")] = "",
 ) -> Response:
     """Log in; the token of the session goes into an HTTP-only cookie, its hash into the table of tokens."""
-    pair = await services.auth.login_from(email, password, origin_of(request), code=totp_code)
+    try:
+        pair = await services.auth.login_from(email, password, origin_of(request), code=totp_code)
+    except ParcelaError as exc:
+        if accepts_json(request.headers) or exc.kind not in NOT_LET_IN:
+            raise
+        return RedirectResponse(REFUSED, status_code=303, headers=NO_STORE)
     caller = await services.auth.authenticate(pair.access_token, client_address(request))
     async with services.uows.read() as uow:
         user = _account(await services.users.get(uow, caller, caller.user_id))
-    response: Response = JSONResponse(Entered(message="Logged in.", user=user).model_dump(), headers=NO_STORE)
-    if accepts_html(request.headers):
-        response = RedirectResponse(HOME, status_code=303, headers=NO_STORE)
+    response: Response = RedirectResponse(HOME, status_code=303, headers=NO_STORE)
+    if accepts_json(request.headers):
+        response = JSONResponse(Entered(message="Logged in.", user=user).model_dump(), headers=NO_STORE)
     secure = request.url.scheme == "https"  # a lab without TLS must be able to log in too
     response.set_cookie(
         SESSION_COOKIE, pair.access_token, pair.expires_in_s, secure=secure, httponly=True, samesite="lax"
@@ -83,8 +101,9 @@ async def login(
 @router.get(
     "/logout",
     summary="Log out (cloud)",
+    status_code=303,
     response_model=Left,
-    responses=problem_responses(403) | {303: {"description": "To the login page, for browsers that asked for HTML"}},
+    responses=problem_responses(403) | {200: {"model": Left, "description": "For programs that accept JSON"}},
 )
 async def logout(request: Request, services: AppServices, session: SessionToken) -> Response:
     """End the session of the cookie, and take the cookie back. Without a session there is nothing to do."""
@@ -95,9 +114,9 @@ async def logout(request: Request, services: AppServices, session: SessionToken)
         except ParcelaError as exc:
             if exc.kind not in {ErrorKind.UNAUTHENTICATED, ErrorKind.FORBIDDEN}:
                 raise  # a database that is away has ended nothing
-    response: Response = JSONResponse(Left(message="Logged out.").model_dump())
-    if accepts_html(request.headers):
-        response = RedirectResponse(LOGIN, status_code=303)
+    response: Response = RedirectResponse(LOGIN, status_code=303)
+    if accepts_json(request.headers):
+        response = JSONResponse(Left(message="Logged out.").model_dump())
     response.delete_cookie(SESSION_COOKIE)
     return response
 
