@@ -13,7 +13,9 @@ from starlette.middleware.cors import CORSMiddleware
 from parcela.api.answers import AnswerRules
 from parcela.api.app import QUICK_LISTS, Application, include_api
 from parcela.api.compat.cloud.caller import get_cloud_caller
+from parcela.api.compat.siglab.caller import get_siglab_caller
 from parcela.api.dependencies.caller import get_current_user
+from parcela.api.forwarded import Forwarded
 from parcela.api.list_cache import CACHED_LISTS, CachedLists, ListCache
 from parcela.api.middleware import EXPOSED_HEADERS, BodyLimit, EntityTags, RequestContext
 from parcela.api.quick_lists import QuickLists
@@ -141,7 +143,9 @@ def add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
     app.add_middleware(HandshakeTurns)
     app.add_middleware(QuickLists, lists=QUICK_LISTS)
     app.add_middleware(BodyLimit, max_body_bytes=settings.max_body_bytes)
-    app.add_middleware(UnfinishedBodies, callers=frozenset({get_current_user, get_cloud_caller, get_reader}))
+    callers: frozenset[Callable[..., Any]]
+    callers = frozenset({get_current_user, get_cloud_caller, get_siglab_caller, get_reader})
+    app.add_middleware(UnfinishedBodies, callers=callers)
     app.add_middleware(EntityTags)
     app.add_middleware(GZipMiddleware, minimum_size=1024)
     app.add_middleware(CachedLists, lists=CACHED_LISTS)
@@ -156,6 +160,8 @@ def add_middleware(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
         )
     app.add_middleware(AnswerRules, settings=settings)
     app.add_middleware(RequestContext, server_id=settings.public_server_id, metrics=metrics)
+    if settings.trusted_proxies:
+        app.add_middleware(Forwarded, trusted=settings.trusted_proxies)
 
 
 def create_app(

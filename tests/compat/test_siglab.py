@@ -79,7 +79,7 @@ def test_who_is_logged_in(server: Server, admin: SiglabClient) -> None:
 
 def test_strangers_hear_no_names_of_parts_and_servers(cliente: SiglabClient) -> None:
     assert cliente.salud() == {"status": "healthy"}
-    assert cliente.metricas(expected=401)["codigo"] == "token_missing"
+    assert cliente.metricas(expected=401)["codigo"] == "session_missing"
 
 
 def test_the_state_of_the_system(admin: SiglabClient) -> None:

@@ -224,7 +224,7 @@ def test_who_may_do_what(server: Server, admin: SiglabClient, codigo: str) -> No
     admin.registrar(name, PASSWORD)
     admin.registrar(technician, PASSWORD, rol="técnico")
     other = SiglabClient(server.url)
-    assert other.call("GET", "/api/maquinas/listar", 401)["codigo"] == "token_missing"
+    assert other.call("GET", "/api/maquinas/listar", 401)["codigo"] == "session_missing"
     other.entrar(name, PASSWORD)
     assert other.agregar_maquina(server.unique("PC-"), expected=403)["codigo"] == "permission_missing"
     assert other.eliminar_maquina(codigo, expected=403)["detail"] == "No tiene permiso para hacer esto."

@@ -10,7 +10,7 @@ from http.cookies import CookieError, SimpleCookie
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from parcela.api.errors import answer_to
-from parcela.core.cookies import SESSION_COOKIE
+from parcela.core.cookies import cookie_of
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.services.access import Caller
 from parcela.services.container import Services
@@ -27,18 +27,18 @@ TOLD = "parcela.told"
 
 
 def _token(scope: Scope) -> str:
-    """The bearer token, else that of the session's cookie where cookies count; "" without."""
-    cookies = ""
+    """The bearer token, else that of the session's cookie that counts at this address; "" without."""
+    cookies, wanted = "", cookie_of(scope["path"])
     for name, value in scope["headers"]:
         if name == b"authorization":
             scheme, _, token = value.decode("latin-1").partition(" ")
             return token if scheme.lower() == "bearer" else ""
         if name == b"cookie":
             cookies = value.decode("latin-1")
-    if SESSION_COOKIE not in cookies or scope["path"].startswith("/api/"):
+    if not wanted or wanted not in cookies:
         return ""
     try:
-        found = SimpleCookie(cookies).get(SESSION_COOKIE)
+        found = SimpleCookie(cookies).get(wanted)
     except CookieError:
         return ""
     return found.value if found else ""

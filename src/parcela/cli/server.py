@@ -89,9 +89,8 @@ def _config(settings: Settings, host: str, port: int) -> uvicorn.Config:
         port=port,
         log_config=None,
         access_log=False,
-        # Only proxies that the administrator named are believed; uvicorn would believe everybody on this machine.
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
+        # The application believes the proxies that the administrator named; uvicorn would everybody on this machine.
+        proxy_headers=False,
         server_header=False,
         http="parcela.api.http_protocol:LimitedHttpProtocol",
         timeout_keep_alive=settings.keep_alive_timeout_s,

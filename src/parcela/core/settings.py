@@ -202,7 +202,7 @@ class Settings(
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = _env(
         "PARCELA_TRUSTED_PROXIES",
         tuple,
-        "Addresses of reverse proxies whose X-Forwarded-For is believed, comma-separated.",
+        "Addresses of reverse proxies whose X-Forwarded-For, -Proto and -Host are believed, comma-separated.",
     )
     log_level: str = _env(
         "PARCELA_LOG_LEVEL", "info", "Log lines of this weight and above.", pattern="^(debug|info|warning|error)$"

@@ -9,18 +9,17 @@ from typing import Annotated
 from fastapi import Depends, Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from parcela.api.compat.cloud.caller import SessionToken
+from parcela.api.compat.cloud.caller import COOKIE
 from parcela.api.compat.cloud.errors import CloudRoute
-from parcela.api.compat.cloud.origin import refuse_foreign_origin
 from parcela.api.compat.cloud.schemas import Account, Entered, Left
 from parcela.api.compat.negotiation import accepts_json
+from parcela.api.compat.origin import refuse_foreign_origin
 from parcela.api.dependencies.caller import client_address
 from parcela.api.dependencies.origins import keep_device, origin_of
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.errors import problem_responses
 from parcela.api.routing import json_router
 from parcela.api.schemas.users import EmailText, FullName, Password
-from parcela.core.cookies import SESSION_COOKIE
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.repositories.users import UserRecord
 from parcela.services.registration import Applicant
@@ -90,10 +89,7 @@ async def login(
     response: Response = RedirectResponse(HOME, status_code=303, headers=NO_STORE)
     if accepts_json(request.headers):
         response = JSONResponse(Entered(message="Logged in.", user=user).model_dump(), headers=NO_STORE)
-    secure = request.url.scheme == "https"  # a lab without TLS must be able to log in too
-    response.set_cookie(
-        SESSION_COOKIE, pair.access_token, pair.expires_in_s, secure=secure, httponly=True, samesite="lax"
-    )
+    COOKIE.keep(request, response, pair.access_token, pair.expires_in_s)
     keep_device(request, response, services, pair.device)
     return response
 
@@ -105,19 +101,13 @@ async def login(
     response_model=Left,
     responses=problem_responses(403) | {200: {"model": Left, "description": "For programs that accept JSON"}},
 )
-async def logout(request: Request, services: AppServices, session: SessionToken) -> Response:
+async def logout(request: Request, services: AppServices) -> Response:
     """End the session of the cookie, and take the cookie back. Without a session there is nothing to do."""
-    if session:
-        try:
-            caller = await services.auth.authenticate(session, client_address(request))
-            await services.auth.logout(caller)
-        except ParcelaError as exc:
-            if exc.kind not in {ErrorKind.UNAUTHENTICATED, ErrorKind.FORBIDDEN}:
-                raise  # a database that is away has ended nothing
+    await COOKIE.end_session(request, services)
     response: Response = RedirectResponse(LOGIN, status_code=303)
     if accepts_json(request.headers):
         response = JSONResponse(Left(message="Logged out.").model_dump())
-    response.delete_cookie(SESSION_COOKIE)
+    COOKIE.take_back(response)
     return response
 
 

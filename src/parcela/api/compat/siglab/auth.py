@@ -5,6 +5,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Response
 
+from parcela.api.compat.origin import refuse_foreign_origin
+from parcela.api.compat.siglab.caller import COOKIE, OptionalCaller, Requires
 from parcela.api.compat.siglab.errors import SiglabRoute, errors
 from parcela.api.compat.siglab.schemas import (
     Acceso,
@@ -16,7 +18,7 @@ from parcela.api.compat.siglab.schemas import (
     UsuariosActivos,
 )
 from parcela.api.compat.siglab.words import ROLE_NAMES
-from parcela.api.dependencies.caller import OptionalCaller, Requires, client_address
+from parcela.api.dependencies.caller import client_address
 from parcela.api.dependencies.origins import keep_device, origin_of
 from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.api.routing import json_router
@@ -25,18 +27,22 @@ from parcela.repositories.users import UserRecord
 from parcela.services.access import Caller
 from parcela.services.registration import Applicant
 
+# Before everything else: a page of another site must not even log somebody in, as somebody else.
+FOREIGN = [Depends(refuse_foreign_origin)]
 router = json_router("/api/auth", tags=["siglab"], route_class=SiglabRoute, responses=errors(429))
 UserReader = Annotated[Caller, Depends(Requires(Permission.USER_READ))]
 NOWHERE = "siglab.invalid"
 """Domain of the addresses of accounts that came without one; nobody can own it (RFC 2606)."""
 
 
-@router.post("/login", responses=errors(400, 401, 413, 422, 429))
+@router.post("/login", dependencies=FOREIGN, responses=errors(400, 401, 403, 413, 422, 429))
 async def entrar(body: Acceso, request: Request, response: Response, services: AppServices) -> Sesion:
-    """Log in with a username and a password."""
+    """Log in with a username and a password. The session is in a cookie too, in place of the one before."""
     response.headers["Cache-Control"] = "no-store"
     pair = await services.auth.login_from(body.username, body.password, origin_of(request), code=body.codigo_totp)
     keep_device(request, response, services, pair.device)
+    await COOKIE.end_session(request, services)
+    COOKIE.keep(request, response, pair.access_token)
     caller = await services.auth.authenticate(pair.access_token, client_address(request))
     async with services.uows.read() as uow:
         user = _usuario(await services.users.get(uow, caller, caller.user_id))
@@ -50,7 +56,7 @@ async def entrar(body: Acceso, request: Request, response: Response, services: A
     )
 
 
-@router.post("/register", responses=errors(400, 401, 403, 409, 413, 422))
+@router.post("/register", dependencies=FOREIGN, responses=errors(400, 401, 403, 409, 413, 422))
 async def registrar(body: Registro, caller: OptionalCaller, request: Request, services: AppServices) -> Registrado:
     """Make an account: one's own (role `cliente`, where registration is open), or with `user:write` any.
 

@@ -15,6 +15,10 @@ BY_CODE: Mapping[str, str] = {
     "bad_credentials": "El usuario o la contraseña no son correctos.",
     "beyond_your_rights": "No puede dar a otro más derechos de los que usted tiene.",
     "email_taken": "Ese correo ya tiene una cuenta.",
+    "foreign_origin": (
+        "La petición viene de una página de otro sitio. Si es la suya, un administrador debe nombrar su dirección: "
+        "PARCELA_PUBLIC_URL o PARCELA_CORS_ORIGINS."
+    ),
     "machine_archived": "La máquina está archivada; restáurela primero.",
     "machine_exists": "Ya existe una máquina con ese código.",
     "machine_has_history": "La máquina tiene mantenimientos; archívela en lugar de eliminarla.",
@@ -32,6 +36,7 @@ BY_CODE: Mapping[str, str] = {
     "report_too_slow": "El informe no estuvo listo a tiempo; pida menos registros o use CSV.",
     "request_invalid": "Hay datos que no son válidos; vea 'errores'.",
     "route_not_found": "Esta dirección no existe.",
+    "session_missing": "Inicie sesión.",
     "sign_in_busy": "Demasiadas personas inician sesión ahora; inténtelo dentro de un momento.",
     "storage_failed": "No se ha cambiado nada: el disco del servidor no se puede escribir; avise a un administrador.",
     "storage_full": "No se ha cambiado nada: el disco del servidor está lleno; avise a un administrador.",

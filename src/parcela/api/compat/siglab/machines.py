@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
 
+from parcela.api.compat.siglab.caller import Requires
 from parcela.api.compat.siglab.errors import SiglabRoute, errors
 from parcela.api.compat.siglab.machine_schemas import (
     OWN_USER,
@@ -26,7 +27,6 @@ from parcela.api.compat.siglab.machine_schemas import (
     machine_out,
 )
 from parcela.api.compat.siglab.words import STATUS_NAMES
-from parcela.api.dependencies.caller import Requires
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.routing import json_router
 from parcela.core.errors import Problem, invalid

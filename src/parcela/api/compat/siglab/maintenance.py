@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
 
+from parcela.api.compat.siglab.caller import Requires
 from parcela.api.compat.siglab.errors import SiglabRoute, errors
 from parcela.api.compat.siglab.machine_schemas import (
     Clase,
@@ -20,7 +21,6 @@ from parcela.api.compat.siglab.machine_schemas import (
 )
 from parcela.api.compat.siglab.machines import NEXT
 from parcela.api.compat.siglab.words import KIND_NAMES, STATUS_NAMES
-from parcela.api.dependencies.caller import Requires
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.report_files import FILES, file_answer
 from parcela.api.routing import json_router

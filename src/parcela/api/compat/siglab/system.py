@@ -6,8 +6,9 @@ from typing import Annotated
 from fastapi import Depends, Response
 from pydantic import BaseModel, Field
 
+from parcela.api.compat.siglab.caller import Requires
 from parcela.api.compat.siglab.errors import SiglabRoute, errors
-from parcela.api.dependencies.caller import HealthReader, Requires
+from parcela.api.dependencies.caller import HealthReader
 from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.api.routing import json_router
 from parcela.core.permissions import Permission
