@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid5
 
-from parcela.core.lifecycle import Action
+from parcela.core.lifecycle import Action, VmState
 from parcela.hypervisors.simulated import Moment
 from parcela.models import Operation, OperationStep
-from parcela.services.vms import VmChange
+from parcela.services.vms import SentBack, VmChange
 from parcela.services.wiring import NAT_NAMESPACE
 from tests.support.furnish import ALICE
 from tests.support.lab import (
@@ -233,6 +233,24 @@ async def _grow_vm(lab: Lab, subject: Subject) -> Operation:
     return await grow_vm(lab, subject.need_vm())
 
 
+def _grow_and(status: VmState) -> Open:
+    """Other sizes and another status in one request."""
+
+    async def ask(lab: Lab, subject: Subject) -> Operation:
+        vm = await lab.vm(subject.need_vm())
+        if vm.state == "error":  # a repeat, as above
+            await act_on_vm(lab, vm.id, Action.STOP)
+            await lab.stack.settle()
+        async with lab.stack.uows.write() as uow:
+            change = VmChange(cores=2, ram=256, disk=3)
+            await lab.stack.services.vms.replace(uow, ALICE, vm.id, change, SentBack(status=status))
+            operation = await uow.operations.get((await uow.vms.get(vm.id)).operation_id or 0)
+            await uow.commit()
+        return operation
+
+    return ask
+
+
 # ---- the table
 
 _IMAGE = {"image:tiny": "ensure_image"}
@@ -313,6 +331,22 @@ SCENARIOS: Final = [
         "running",
     ),
     Scenario("vm.update", {"update:web": "update_vm"}, VM_STOPPED, _grow_vm, _RUN | {"web": "stopped"}, "running"),
+    Scenario(
+        "vm.update and a start",
+        {"update:web": "update_vm", "start:web": "boot_vm"},
+        VM_STOPPED,
+        _grow_and(VmState.RUNNING),
+        _RUN,
+        "running",
+    ),
+    Scenario(
+        "vm.update after a stop",
+        {"stop:web": "shut_down_vm", "update:web": "update_vm"},
+        VM_RUNNING,
+        _grow_and(VmState.STOPPED),
+        _RUN | {"web": "stopped"},
+        "running",
+    ),
     Scenario("vm.destroy", {"remove:alone": "remove_vm", "segment:outside": "remove_nat"}, _alone, _destroy_vm, {}),
 ]
 BY_NAME: Final = {scenario.name: scenario for scenario in SCENARIOS}

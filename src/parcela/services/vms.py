@@ -1,7 +1,7 @@
 """Virtual machines: those of slices, and those that stand alone, with the same engine underneath."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Unpack
 from uuid import uuid4
 
@@ -50,6 +50,8 @@ class SentBack:
     status: VmState | None = None
 
 
+OFF = frozenset({VmState.STOPPED, VmState.DEFINED})
+"""States in which name and sizes can be changed."""
 STATUS_ACTIONS: Mapping[VmState, Action] = {VmState.RUNNING: Action.START, VmState.STOPPED: Action.STOP}
 
 
@@ -214,8 +216,17 @@ class VmService:
         caller: Caller,
         vm_id: int,
         change: VmChange,
+        power: Action | None = None,
     ) -> tuple[VirtualMachine, Operation | None]:
         """Change a VM: its label and policy at any time, name and sizes only when it is off and free.
+
+        Args:
+            uow: unit of work.
+            caller: who asks.
+            vm_id: which VM.
+            change: what is to be different.
+            power: ``START`` (after it) or ``STOP`` (before it), as a part of the same operation. Where there is none,
+                because nothing on a host is changed, it is left to the caller.
 
         Returns:
             (row, operation that changes the definition on the host, or None when there is nothing to do there).
@@ -228,10 +239,7 @@ class VmService:
         wanted: dict[str, int | str | None] = {**sizes, "name": change.name}
         changed = {key: value for key, value in wanted.items() if value is not None and value != getattr(vm, key)}
         if changed:
-            facts = await vm_facts(uow, vm)
-            facts.check_free()
-            _check_off(vm, changed)  # the same as below, but it names the fields
-            ALLOWED.check(caller, facts, Action.UPDATE.value)
+            _check_change(caller, await vm_facts(uow, vm), changed, power)
         image = await uow.images.get(vm.image_id)
         _check_disk(vm, change, image.min_disk_gib)
         policy = change.crash_policy.value if change.crash_policy else vm.crash_policy
@@ -246,8 +254,10 @@ class VmService:
             await self._reserve_both(uow, caller, vm, vm.host_id, before)
         operation = None
         if changed and vm.state != VmState.DEFINED.value:
+            if power is not None:
+                await uow.vms.update_fields([vm.id], desired=WANTED[power].value)
             planned, _, _ = await plan_vms(uow, [vm])
-            steps = [replace(step, args={"before": before}) for step in plans.act(Action.UPDATE, planned, set(), {})]
+            steps = plans.change(planned[0], before, power)
             operation = await self._operations.open(uow, caller, "vm.update", steps, owner_id=vm.owner_id, vms=[vm])
         uow.add_event(
             "vm.changed", owner_id=vm.owner_id, actor_id=caller.user_id, vm_id=vm.id, slice_id=vm.slice_id, data=told
@@ -263,7 +273,9 @@ class VmService:
         sent: SentBack,
         check: Check = unchecked,
     ) -> None:
-        """Change a VM as ``update`` does; another ``status`` starts or stops it.
+        """Change a VM as ``update`` does; another ``status`` starts it afterwards or stops it before.
+
+        All of it is one operation: two of one request would be in each other's way.
 
         Raises:
             ParcelaError: kind ``invalid`` for another os or owner, and for a status that nobody can ask for.
@@ -278,8 +290,8 @@ class VmService:
             action = STATUS_ACTIONS.get(VmState(str(sent.status)))
             if action is None:
                 raise _fixed("status", "The status can be set to running or stopped, which starts or stops the VM.")
-        await self.update(uow, caller, vm_id, change)
-        if action is not None:
+        _, operation = await self.update(uow, caller, vm_id, change, action)
+        if action is not None and operation is None:
             await self.act(uow, caller, vm_id, action)
 
     async def _reserve_both(
@@ -320,8 +332,20 @@ class VmService:
         return await self._operations.open(uow, caller, "vm.destroy", steps, owner_id=vm.owner_id, vms=[vm])
 
 
-def _check_off(vm: VirtualMachine, changed: Mapping[str, object]) -> None:
-    if vm.state in {VmState.STOPPED.value, VmState.DEFINED.value}:
+def _check_change(caller: Caller, vm: VmFacts, changed: Mapping[str, object], power: Action | None) -> None:
+    """Whether name or sizes can be changed now, and what is asked besides can be done in the same operation."""
+    vm.check_free()
+    if power is Action.STOP and vm.state not in OFF:
+        ALLOWED.check(caller, vm, Action.STOP.value)  # it is off when the change comes
+        return
+    _check_off(vm, changed)  # the same as below, but it names the fields
+    ALLOWED.check(caller, vm, Action.UPDATE.value)
+    if power is not None:
+        ALLOWED.check(caller, vm, power.value)
+
+
+def _check_off(vm: VmFacts, changed: Mapping[str, object]) -> None:
+    if vm.state in OFF:
         return
     names = {"memory_mib": "ram", "disk_gib": "disk"}
     problems = [

@@ -103,7 +103,7 @@ async def update_vm(
 ) -> VmDetail:
     """Name and sizes can be changed while it is stopped (409 names the fields that need a stop), the label always.
 
-    Another `status`, `running` or `stopped`, starts or stops it.
+    Another `status`, `running` or `stopped`, starts it afterwards or stops it before, in the same operation.
     """
     sent = SentBack(os=body.os, owner_id=body.owner_id, status=body.status)
     change = VmChange(**body.model_dump(exclude={"os", "owner_id", "status"}))

@@ -4,6 +4,7 @@ from parcela.core.lifecycle import (
     DesiredState,
     OperationState,
     SliceState,
+    StepState,
     VmState,
     settled_slice_state,
 )
@@ -57,8 +58,8 @@ async def _settle_vms(uow: UnitOfWork, operation: Operation, state: OperationSta
                 data = {"state": VmState.DELETED.value, "error": ""}
                 uow.add_event("vm.state", **facts, operation_id=operation.id, data=data)
     elif operation.kind == "vm.update":
-        await _settle_update(uow, operation, vms[0], succeeded=succeeded)
-    elif not succeeded:
+        await _settle_update(uow, operation, vms[0])
+    if not succeeded and operation.kind not in DEPLOYMENTS:
         # What was not done is no longer wanted; a repeat asks for it again. Deletion stays wanted.
         # But for those that a fault has paused: nobody wanted that, so they differ from what is wanted, and show it.
         for vm in (vm for vm in vms if vm.status_reason not in FAULTS):
@@ -66,11 +67,14 @@ async def _settle_vms(uow: UnitOfWork, operation: Operation, state: OperationSta
                 await uow.vms.update_fields([vm.id], desired=vm.state)
 
 
-async def _settle_update(uow: UnitOfWork, operation: Operation, vm: VirtualMachine, *, succeeded: bool) -> None:
-    """Rows say what the host has: a change that failed is taken back. Meanwhile the larger of both was reserved."""
-    if not succeeded:
-        before = (await uow.operations.steps(operation.id))[0].args["before"]
-        await uow.vms.update_fields([vm.id], **before)
+async def _settle_update(uow: UnitOfWork, operation: Operation, vm: VirtualMachine) -> None:
+    """Rows say what the host has: a change that was not made is taken back. Meanwhile the larger of both was reserved.
+
+    The operation may have failed at another step: the boot after the change, the stop before it.
+    """
+    (step,) = (step for step in await uow.operations.steps(operation.id) if step.kind == "update_vm")
+    if step.state != StepState.DONE.value:
+        await uow.vms.update_fields([vm.id], **step.args["before"])
         vm = await uow.vms.lock(vm.id)
     if vm.host_id is not None:
         sizes = {"vcpus": vm.cores, "memory_mib": vm.memory_mib, "disk_gib": vm.disk_gib}

@@ -4,7 +4,7 @@ A plan is a graph. Steps of different VMs run side by side; an edge is there onl
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from parcela.core.lifecycle import Action
@@ -129,6 +129,24 @@ def act(
             key = f"{action.value}:{vm.id}"
             steps[key] = PlannedStep(key, kind, f"{label} {vm.name}", vm.host_id, vm_id=vm.id)
     return list(steps.values())
+
+
+def change(vm: PlanVm, before: dict[str, Any], power: Action | None = None) -> list[PlannedStep]:
+    """Give a VM that is off other sizes or another name; ``STOP`` switches it off before, ``START`` on afterwards.
+
+    Args:
+        vm: which one, as it is to be.
+        before: what its row had, for a change that fails.
+        power: ``START``, ``STOP`` or None.
+    """
+    (update,) = act(Action.UPDATE, [vm], set(), {})
+    update = replace(update, args={"before": before})
+    if power is None:
+        return [update]
+    (turn,) = act(power, [vm], set(), {})
+    if power is Action.START:
+        return [update, replace(turn, depends_on=(update.key,))]
+    return [turn, replace(update, depends_on=(turn.key,))]
 
 
 def reset(vm: PlanVm, needs: tuple[str, ...] = ()) -> list[PlannedStep]:

@@ -64,7 +64,7 @@ async def get_vm(vm_id: RowId, services: AppServices, caller: CurrentCaller, uow
 async def update_vm(
     vm_id: RowId, body: VmChange, services: AppServices, caller: Administrator, uow: WriteUow
 ) -> VmRead:
-    """Needs `vm:write_all`. Name and sizes change while it is stopped; `status` starts or stops it."""
+    """Needs `vm:write_all`. Name and sizes change while it is off; `status` starts it afterwards or stops it before."""
     await _seen(services, uow, caller, vm_id)
     change = rules.VmChange(name=body.name, cores=body.cores, ram=body.ram, disk=body.disk)
     sent = rules.SentBack(os=body.os, owner_id=body.owner_id, status=body.status)
