@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select, update
 
-from parcela.core.lifecycle import OPERATION_ACTIVE, OperationState
+from parcela.core.lifecycle import OPERATION_ACTIVE, DesiredState, OperationState, SliceState, VmState
 from parcela.models import Operation, OperationStep, Slice, User, VirtualMachine
 from parcela.repositories.base import Repository, mine_or_managed
 from parcela.repositories.paging import Page, PageRequest, fetch_page
@@ -161,6 +162,42 @@ class OperationRepository(Repository[Operation]):
             statement.order_by(Operation.id).limit(1), execution_options={"populate_existing": True}
         )
         return result.one_or_none()
+
+    async def unfinished_destructions(self, *, after_id: int, limit: int) -> list[tuple[int, int | None, int | None]]:
+        """Destructions that failed and whose slice or VM is still there, with nothing at work on it.
+
+        Returns:
+            at most ``limit`` of (operation, slice, VM), by operation. An older one of the same thing may be among them.
+        """
+        slice_left = and_(Slice.state == SliceState.ERROR.value, Slice.operation_id.is_(None))
+        wanted_gone = VirtualMachine.desired == DesiredState.DELETED.value
+        vm_left = and_(
+            VirtualMachine.state != VmState.DELETED.value, VirtualMachine.operation_id.is_(None), wanted_gone
+        )
+        statement = (
+            select(Operation.id, Operation.slice_id, Operation.vm_id)
+            .outerjoin(Slice, and_(Slice.id == Operation.slice_id, Operation.vm_id.is_(None)))
+            .outerjoin(VirtualMachine, VirtualMachine.id == Operation.vm_id)
+            .where(
+                Operation.state == OperationState.FAILED.value,
+                Operation.kind.in_(DESTRUCTIONS),
+                Operation.id > after_id,
+                or_(slice_left, vm_left),
+            )
+        )
+        rows = await self._session.execute(statement.order_by(Operation.id).limit(limit))
+        return [(operation_id, slice_id, vm_id) for operation_id, slice_id, vm_id in rows]
+
+    async def failed_in_a_row(
+        self, *, slice_id: int | None = None, vm_id: int | None = None, limit: int
+    ) -> list[datetime]:
+        """When those destructions of a slice or VM failed that nothing has followed, the newest first."""
+        statement = _on(select(Operation), slice_id, vm_id)
+        if slice_id is not None:
+            statement = statement.where(Operation.vm_id.is_(None))
+        found = (await self._session.scalars(statement.order_by(Operation.id.desc()).limit(limit))).all()
+        failed = takewhile(lambda row: row.kind in DESTRUCTIONS and row.state == OperationState.FAILED.value, found)
+        return [row.finished_at or row.created_at for row in failed]
 
     async def reopen(self, operation_id: int, *, old: OperationState, new: OperationState) -> bool:
         """Put an ended or stuck operation back to work."""

@@ -19,6 +19,7 @@ from parcela.workers.limits import HostLimits
 from parcela.workers.reconcilers.base import DrivenHosts, Reconciler, ReconcilerLoop
 from parcela.workers.reconcilers.data_space import DataSpace
 from parcela.workers.reconcilers.expiry_notice import ExpiryNotice
+from parcela.workers.reconcilers.failed_destructions import FailedDestructions
 from parcela.workers.reconcilers.host_liveness import HostLiveness
 from parcela.workers.reconcilers.identity_provider import IdentityProvider
 from parcela.workers.reconcilers.image_copies import ImageCopySweep
@@ -63,6 +64,7 @@ def build_workers(services: Services, engine_signal: Signal) -> Workers:
         OrphanSweep(uows, hosts),
         ExpiryNotice(uows, settings.slice_notice_s),
         SliceExpiry(uows, services.slices),
+        FailedDestructions(uows, services.slices, services.vms),
         ReservationLeaks(uows),
         QuotaSums(uows),
         StuckOperations(uows, services.operations),

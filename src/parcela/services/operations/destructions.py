@@ -5,6 +5,8 @@ way was asked to stop; the end of the last of these plans it and gives it what i
 which it lets go. So nothing can come between, and there is no moment at which a kill loses it.
 """
 
+from datetime import timedelta
+
 from parcela.core.lifecycle import DesiredState, SliceState
 from parcela.models import Operation, VirtualMachine
 from parcela.repositories.operations import DESTRUCTIONS
@@ -13,6 +15,24 @@ from parcela.services.operations import plans
 from parcela.services.operations.planning import plan_vms, step_rows
 
 CANCELLED = "Cancelled."
+FIRST_AGAIN_S = 30
+LAST_AGAIN_S = 3600
+AGAIN_STEPS = 8
+"""Attempts until the pause between two is the longest one: 30 s, doubled seven times, is more than an hour."""
+
+
+def again_after(failures: int) -> timedelta:
+    """How long after its last failure a destruction that failed so often is tried again: 30 s, doubled, up to 1 h."""
+    return timedelta(seconds=min(FIRST_AGAIN_S * 2 ** (min(failures, AGAIN_STEPS) - 1), LAST_AGAIN_S))
+
+
+async def with_next_attempt(uow: UnitOfWork, operation: Operation, error: str) -> str:
+    """What a slice or VM says whose destruction has just failed: why, and when it is tried again."""
+    failed = await uow.operations.failed_in_a_row(slice_id=operation.slice_id, vm_id=operation.vm_id, limit=AGAIN_STEPS)
+    pause_s = int(again_after(len(failed)).total_seconds())
+    pause = f"{pause_s} seconds" if pause_s < 60 else f"{pause_s // 60} minute{'s' if pause_s >= 120 else ''}"
+    told = f" It is tried again by itself {pause} after that."
+    return error[: 1000 - len(told)] + told
 
 
 async def waiting_for(uow: ReadUnitOfWork, operation: Operation) -> Operation | None:

@@ -12,7 +12,7 @@ from parcela.core.power import FAULTS
 from parcela.models import Operation, VirtualMachine
 from parcela.repositories.operations import DESTRUCTIONS
 from parcela.repositories.uow import UnitOfWork
-from parcela.services.operations.destructions import waiting_for
+from parcela.services.operations.destructions import waiting_for, with_next_attempt
 from parcela.services.reserving import release, resize
 
 SETTLED = {VmState.RUNNING.value, VmState.PAUSED.value, VmState.STOPPED.value}
@@ -28,6 +28,8 @@ async def conclude(uow: UnitOfWork, operation: Operation, state: OperationState)
         await _show_stuck(uow, operation)
         return
     await _settle_vms(uow, operation, state, vms)
+    if operation.kind == "vm.destroy" and state is not OperationState.SUCCEEDED and vms[0].error:
+        await uow.vms.update_fields([vms[0].id], error=await with_next_attempt(uow, operation, vms[0].error))
     await uow.vms.let_go(operation.id)
     if operation.slice_id is not None and operation.vm_id is None:
         if await waiting_for(uow, operation) is not None:
@@ -124,8 +126,11 @@ async def _show_stuck(uow: UnitOfWork, operation: Operation) -> None:
 async def _slice(uow: UnitOfWork, operation: Operation, new: SliceState) -> None:
     if operation.slice_id is None:
         return
-    await uow.slices.settle(operation.slice_id, new, error=operation.error, operation_id=operation.id)
-    tell_slice(uow, operation.slice_id, operation.owner_id, new, operation.id, operation.error)
+    error = operation.error
+    if operation.kind in DESTRUCTIONS and new is not SliceState.DESTROYED:
+        error = await with_next_attempt(uow, operation, error)
+    await uow.slices.settle(operation.slice_id, new, error=error, operation_id=operation.id)
+    tell_slice(uow, operation.slice_id, operation.owner_id, new, operation.id, error)
 
 
 def tell_slice(

@@ -2,11 +2,13 @@
 
 Repairs: slices past ``expires_at``: they are destroyed, as their owners were told when they got them.
 
-Must not touch: slices an operation works on as a whole (the next round takes them), slices without an expiry. What
-works on a VM of one is cancelled, as for everybody who destroys a slice.
+Must not touch: slices an operation works on as a whole (the next round takes them), slices without an expiry, and those
+whose destruction failed (``failed_destructions`` asks again). What works on a VM of one is cancelled, as for everybody
+who destroys a slice.
 """
 
 from parcela.core.errors import ParcelaError
+from parcela.core.lifecycle import SliceState
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.access import SYSTEM
 from parcela.services.slices import SliceService
@@ -26,7 +28,12 @@ class SliceExpiry:
     async def run(self) -> int:
         """Destroy what is past its end."""
         async with self._uows.read() as uow:
-            expired = await uow.slices.expired(uow.clock())
+            expired = [
+                row
+                for row in await uow.slices.expired(uow.clock())
+                if row.state != SliceState.ERROR.value
+                or not await uow.operations.failed_in_a_row(slice_id=row.id, limit=1)
+            ]
         ended = 0
         for row in expired:
             try:
