@@ -86,6 +86,7 @@ def environment(folder: Path, port: int, database_url: str, **more: str) -> dict
             "PARCELA_ADMIN_PASSWORD": ADMIN_PASSWORD,
             "PARCELA_PORT": str(port),
             "PARCELA_LOGIN_ATTEMPTS_PER_ADDRESS": "10000",  # every client of the tests has the same address
+            "PARCELA_REGISTRATIONS_PER_ADDRESS": "1000",
         }
         | more
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -57,12 +58,15 @@ class TokenSigner:
         self._key = OctKey.import_key(secret)
         self._clock = clock
 
-    def sign(self, *, user_id: int, role: str, kind: str, ttl_s: int) -> tuple[str, Claims]:
-        """A token that ends ``ttl_s`` seconds from now, and what it says."""
+    def sign(
+        self, *, user_id: int, role: str, kind: str, ttl_s: int, more: Mapping[str, str] | None = None
+    ) -> tuple[str, Claims]:
+        """A token that ends ``ttl_s`` seconds from now, and what it says; ``more`` is for clients, and never read."""
         now = self._clock()
         expires_at = (now + timedelta(seconds=ttl_s)).replace(microsecond=0)
         jti = secrets.token_hex(16)
         payload = {
+            **(more or {}),
             "sub": str(user_id),
             "jti": jti,
             "typ": kind,

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, bindparam, func, select, update
 
-from parcela.core.lifecycle import VmState
+from parcela.core.lifecycle import DesiredState, VmState
 from parcela.models import Flavour, Host, Image, Slice, User, VirtualMachine
 from parcela.repositories.base import Repository, mine_or_managed
 from parcela.repositories.paging import Page, PageRequest, fetch_page, first_page, read_page
@@ -105,8 +105,12 @@ class VmRepository(Repository[VirtualMachine]):
         host_id: int | None = None,
         vm_id: int | None = None,
         include_deleted: bool = False,
+        staying: bool = False,
     ) -> Page:
-        """VMs with the names of what they refer to: one query, plain rows."""
+        """VMs with the names of what they refer to: one query, plain rows.
+
+        ``staying``: without those that are being deleted.
+        """
         filters = {
             "project_id": project_id,
             "slice_id": slice_id,
@@ -117,7 +121,7 @@ class VmRepository(Repository[VirtualMachine]):
             "id": vm_id,
         }
         wanted = {column: value for column, value in filters.items() if value is not None}
-        if not wanted and not managed and not include_deleted and request.cursor is None and request.sort == "id":
+        if not wanted and not managed and not include_deleted and not staying and request == PageRequest(request.limit):
             if owner_id is None:
                 return await read_page(self._session, _FIRST_OF_ALL, request)
             return await read_page(self._session, _FIRST_OF_OWNER, request, owner_id=owner_id)
@@ -128,6 +132,8 @@ class VmRepository(Repository[VirtualMachine]):
             statement = statement.where(_VMS[column] == value)
         if state is None and not include_deleted:
             statement = statement.where(_VMS.state != VmState.DELETED.value)
+        if staying:
+            statement = statement.where(_VMS.desired != DesiredState.DELETED.value)
         return await fetch_page(self._session, statement, request, sortable=_SORTABLE, id_column=_VMS.id)
 
     async def of_slice(self, slice_id: int) -> list[VirtualMachine]:

@@ -54,6 +54,13 @@ class ImageWords:
             raise self._unknown(word, where)
         return found
 
+    def means(self, word: str, name: str) -> bool:
+        """Whether a word may mean the image of this name, also where another one is newer or where it has gone."""
+        if self.find(word) == name or _folded(name).startswith(_folded(word)):
+            return True
+        texts = next((texts for known, texts in self._texts if known == name), ())
+        return any(text.startswith(_folded(word)) for text in texts)
+
     def _unknown(self, word: str, where: str) -> ParcelaError:
         text = f"There is no image '{word}' that you may use; "
         if self.names:

@@ -23,6 +23,7 @@ from parcela.services.operations import plans
 from parcela.services.operations.planning import plan_vms
 from parcela.services.operations.requests import OperationService
 from parcela.services.placing import place, resolve_zone
+from parcela.services.quota_rules import ceiling, require_room
 from parcela.services.reserving import limits_for, resize
 from parcela.services.slices import WANTED
 from parcela.services.vm_orders import VmOrder, named, plan_order
@@ -71,6 +72,20 @@ class VmService:
 
     async def create(self, uow: UnitOfWork, caller: Caller, order: VmOrder) -> tuple[VirtualMachine, Operation]:
         """Reserve capacity for a stand-alone VM and have it built and booted; a failure undoes everything."""
+        vm = await self._add(uow, caller, order, DesiredState.RUNNING)
+        return vm, await self._deploy(uow, caller, vm)
+
+    async def define(self, uow: UnitOfWork, caller: Caller, order: VmOrder) -> VirtualMachine:
+        """A stand-alone VM that is not built before its first start; until then it occupies no host.
+
+        Quotas count what has a place on a host. Rows alone are bounded here, by the same number.
+        """
+        await uow.users.lock(caller.user_id)  # one after the other, or two would both find the last place
+        used = len(await uow.vms.names_of_owner(caller.user_id))
+        require_room("vms", "VMs", used=used, more=1, most=ceiling(caller, self._settings.quota_vms))
+        return await self._add(uow, caller, order, DesiredState.STOPPED)
+
+    async def _add(self, uow: UnitOfWork, caller: Caller, order: VmOrder, desired: DesiredState) -> VirtualMachine:
         await self.check_create(uow, caller, order.project_id)
         zone = await resolve_zone(uow, order.zone)
         order = await named(uow, caller, order)
@@ -90,7 +105,7 @@ class VmService:
                 memory_mib=planned.memory_mib,
                 disk_gib=planned.disk_gib,
                 state=VmState.DEFINED.value,
-                desired=DesiredState.RUNNING.value,
+                desired=desired.value,
                 crash_policy=order.crash_policy.value,
                 user_data=planned.user_data,
                 guest={"ssh_keys": list(planned.ssh_keys), "routes": [], "dns": [], "forward": False},
@@ -101,7 +116,7 @@ class VmService:
         await plug(uow, [(vm, planned)], {})
         data = {"name": vm.name, "label": vm.label}
         uow.add_event("vm.created", owner_id=vm.owner_id, actor_id=caller.user_id, vm_id=vm.id, data=data)
-        return vm, await self._deploy(uow, caller, vm)
+        return vm
 
     async def _deploy(self, uow: UnitOfWork, caller: Caller, vm: VirtualMachine) -> Operation:
         await check_build(uow, caller, vm.project_id, Permission.VM_WRITE_ALL)
@@ -140,9 +155,10 @@ class VmService:
         request: PageRequest,
         *,
         state: VmState | None = None,
+        staying: bool = False,
         **filters: Unpack[VmFilters],
     ) -> Page:
-        """VMs the caller may see."""
+        """VMs the caller may see; ``staying``: without those that are being deleted."""
         if (label := filters.get("label")) is not None:
             filters["label"] = tidy(label)
         return await uow.vms.page(
@@ -150,6 +166,7 @@ class VmService:
             owner_id=caller.list_filter(Permission.VM_READ_ALL),
             managed=caller.managed,
             state=state.value if state else None,
+            staying=staying,
             **filters,
         )
 

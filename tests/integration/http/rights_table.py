@@ -206,7 +206,7 @@ WS     /api/v1/events/ws                                               -        
 
 POST   /login                                                          -                    200 200 200 200 200 200 200
 GET    /users/                                                         -                    401 403 403 403 403 200 200
-POST   /users/                                                         -                    401 403 403 403 403 201 403
+POST   /users/                                                         -                    201 403 403 403 403 201 403
 GET    /users/{user_id}                                                own_user             401 404 200 404 404 200 200
 PUT    /users/{user_id}                                                user                 401 403 403 403 403 200 403
 DELETE /users/{user_id}                                                user                 401 403 403 403 403 204 403

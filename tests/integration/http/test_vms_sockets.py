@@ -17,10 +17,10 @@ pytestmark = pytest.mark.anyio
 MORE = QUEUE_EVENTS + 50
 
 
-def news(lab: Lab, count: int, first: int, by: str = "owner") -> list[EventRecord]:
-    """Events of VMs, as if they had just been committed."""
+def news(lab: Lab, vm_id: int, count: int, first: int, by: str = "owner") -> list[EventRecord]:
+    """Events of a VM, as if they had just been committed."""
     facts: dict[str, Any] = {"type": "vm.changed", "at": lab.services.clock(), "owner_id": lab.people[by].id}
-    return [EventRecord(**facts, id=first + number, vm_id=10_000 + number) for number in range(count)]
+    return [EventRecord(**facts, id=first + number, vm_id=vm_id) for number in range(count)]
 
 
 async def subscribed(lab: Lab, clients: int) -> None:
@@ -41,11 +41,22 @@ async def test_the_vm_of_a_message_is_the_vm_of_the_api(lab: Lab) -> None:
 
 
 async def test_nobody_hears_of_the_vms_of_others(lab: Lab) -> None:
+    vm_id = (await lab.vm())["id"]
     async with open_socket(lab.app, "/ws/vms", headers=lab.people["stranger"].headers) as socket:
         await subscribed(lab, 1)
         first = 1_000_000
-        lab.services.hub.publish([*news(lab, 3, first), *news(lab, 1, first + 3, "stranger")])
+        lab.services.hub.publish([*news(lab, vm_id, 3, first), *news(lab, vm_id, 1, first + 3, "stranger")])
         assert (await socket.json())["seq"] == first + 3
+
+
+async def test_no_part_of_a_vm_is_told(lab: Lab) -> None:
+    """The pages put what comes into their list: of a VM whose row is gone there is nothing to put there."""
+    vm_id = (await lab.vm())["id"]
+    async with open_socket(lab.app, "/ws/vms", headers=lab.people["owner"].headers) as socket:
+        await subscribed(lab, 1)
+        first = 3_000_000
+        lab.services.hub.publish([*news(lab, 987_654, 2, first), *news(lab, vm_id, 1, first + 2)])
+        assert (await socket.json())["seq"] == first + 2
 
 
 async def test_a_browser_gives_its_token_as_a_subprotocol(lab: Lab) -> None:
@@ -89,11 +100,12 @@ async def test_one_that_does_not_read_holds_up_nobody_and_may_resume(lab: Lab, m
         "client": ("192.0.2.7", 5000),
         "subprotocols": [],
     }
+    vm_id = (await lab.vm())["id"]
     task = asyncio.create_task(lab.app(scope, to_app.get, send))
     async with open_socket(lab.app, "/ws/vms", headers=lab.people["owner"].headers) as quick:
         await subscribed(lab, 2)
         first = 2_000_000
-        for record in news(lab, MORE, first):
+        for record in news(lab, vm_id, MORE, first):
             lab.services.hub.publish([record])
             assert (await quick.json())["seq"] == record.id
     reading.set()

@@ -41,15 +41,25 @@ async def authenticate(socket: WebSocket, services: Services) -> Caller:
     Raises:
         ParcelaError: kind ``unauthenticated``, or there is no place for another stream of theirs.
     """
-    scheme, _, token = socket.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        offered = socket.scope.get("subprotocols", [])
-        token = next((name.removeprefix(BEARER) for name in offered if name.startswith(BEARER)), "")
+    token = _token_of(socket)
     if not token:
         raise unauthenticated("token_missing", "Log in first.")
     caller = await services.auth.authenticate(token, address=client_address(socket))
     take_place(socket, services, caller.user_id)
     return caller
+
+
+def brings_token(socket: WebSocket) -> bool:
+    """Whether a handshake has a token where ``authenticate`` looks for one."""
+    return bool(_token_of(socket))
+
+
+def _token_of(socket: WebSocket) -> str:
+    scheme, _, token = socket.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token
+    offered = socket.scope.get("subprotocols", [])
+    return next((name.removeprefix(BEARER) for name in offered if name.startswith(BEARER)), "")
 
 
 async def accept(socket: WebSocket) -> None:

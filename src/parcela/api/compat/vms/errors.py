@@ -8,10 +8,11 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
 from parcela.api.compat.negotiation import SharedRoute
-from parcela.api.errors import TITLES, ErrorAnswer, ProblemDetails
+from parcela.api.errors import TITLES, ErrorAnswer, ProblemDetails, ProblemItem
 
 FIELDS: Mapping[str, str] = {
     "full_name": "name",
+    "label": "name",
     "role": "rol",
     "image": "os",
     "vcpus": "cores",
@@ -19,6 +20,14 @@ FIELDS: Mapping[str, str] = {
     "disk_gib": "disk",
 }
 """Fields of ours by what they are called here."""
+SIZES: Mapping[str, str] = {
+    "cores": "cores is a whole number from 1 to 128.",
+    "ram": "ram is a whole number of MB from 64 to 1048576.",
+    "disk": "disk is a whole number of GB from 1 to 16384.",
+}
+"""What is said of a size that is none, whichever rule it breaks."""
+GENERAL = frozenset({"request_invalid", "template_invalid"})
+"""Codes whose sentence only points at the places that are wrong."""
 
 
 class FieldError(BaseModel):
@@ -45,11 +54,28 @@ def _field(where: str) -> str:
     return FIELDS.get(name, name)
 
 
+def _sentence(item: ProblemItem) -> str:
+    """What is wrong at one place, with its field: clients show nothing else."""
+    field = _field(item.where)
+    if field in SIZES and item.where.startswith("body."):
+        return SIZES[field]
+    return item.what if field in item.what else f"{field}: {item.what}"
+
+
+def _first(problem: ProblemDetails) -> str:
+    """The first concrete reason, which is all that the pages show."""
+    items = problem.problems
+    general = bool(items) and (problem.code in GENERAL or problem.detail == items[0].what)
+    return _sentence(items[0]) if general else problem.detail
+
+
 def _answer(problem: ProblemDetails, headers: Mapping[str, str] | None) -> JSONResponse:
-    errors = [FieldError(field=_field(item.where), message=item.what, code=item.code) for item in problem.problems]
+    errors = [
+        FieldError(field=_field(item.where), message=_sentence(item), code=item.code) for item in problem.problems
+    ]
     body = VmsError(
         code=problem.code,
-        message=problem.detail,
+        message=_first(problem),
         field=errors[0].field if errors else None,
         request_id=problem.instance,
         errors=errors,

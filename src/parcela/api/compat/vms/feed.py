@@ -26,14 +26,19 @@ Make = Callable[[Services, EventRecord], Awaitable[dict[str, Any] | None]]
 
 
 async def vm_message(services: Services, record: EventRecord) -> dict[str, Any] | None:
-    """``{"event": "vm_updated", "vm": {...}}``; None for events that are no news of a VM."""
+    """``{"event": "vm_updated", "vm": {...}}`` with the whole row; None for events that are no news of a VM.
+
+    A VM whose row is kept no longer (months after its end) is no news either: a part of a row would break the pages.
+    """
     if record.type not in VM_EVENTS or record.vm_id is None:
         return None
-    gone = record.data.get("state") == VmState.DELETED.value
     async with services.uows.read() as uow:
         rows = (await uow.vms.page(PageRequest(limit=1), vm_id=record.vm_id, include_deleted=True)).rows
-    vm = VmRead.model_validate(rows[0]).model_dump(mode="json") if rows else {"id": record.vm_id}
-    return {"event": "vm_deleted" if gone else VM_EVENTS[record.type], "vm": vm}
+    if not rows:
+        return None
+    gone = record.data.get("state") == VmState.DELETED.value
+    event = "vm_deleted" if gone else VM_EVENTS[record.type]
+    return {"event": event, "vm": VmRead.of(rows[0]).model_dump(mode="json")}
 
 
 async def user_message(services: Services, record: EventRecord) -> dict[str, Any] | None:
@@ -43,8 +48,9 @@ async def user_message(services: Services, record: EventRecord) -> dict[str, Any
     user_id = int(record.data["user_id"])
     async with services.uows.read() as uow:
         user = await uow.users.record(user_id)
-    known = UserRead.of(user).model_dump(mode="json") if user else {"id": user_id, "name": record.data["username"]}
-    return {"event": USER_EVENTS[record.type], "user": known}
+    # Of somebody who is gone by now, the event knows the name alone.
+    shown = UserRead.of(user) if user else UserRead(id=user_id, name=record.data["username"], email="", rol="")
+    return {"event": USER_EVENTS[record.type], "user": shown.model_dump(mode="json")}
 
 
 class Feed:

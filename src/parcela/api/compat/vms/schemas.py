@@ -1,15 +1,19 @@
 """Bodies and answers of ``vms``. Unknown fields are ignored, as they were."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from parcela.api.compat.siglab.words import ROLE_NAMES, ROLES, plain
+from parcela.api.compat.vms.words import status_of, wish_of
 from parcela.api.schemas.common import Schema
 from parcela.api.schemas.users import NO_CONTROLS, EmailText, FullName, Password
-from parcela.api.schemas.vms import Cores, Disk, Ram, VmName
-from parcela.core.lifecycle import VmState
+from parcela.api.schemas.vms import Cores, Disk, Ram
+from parcela.core.labels import MAX_LABEL
+from parcela.core.lifecycle import DesiredState
 from parcela.core.permissions import CLIENT_ROLE
 from parcela.repositories.users import UserRecord
 from parcela.services.catalogue_rules import TEXT_PATTERN
@@ -23,12 +27,23 @@ def _role(text: str) -> str:
     return role
 
 
-Rol = Annotated[
-    str,
-    Field(max_length=64, pattern=NO_CONTROLS, description="administrador or cliente", examples=["cliente"]),
-    AfterValidator(_role),
+def _wish(value: object) -> DesiredState | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise PydanticCustomError("status", "The status is running, stopped or paused.")
+    return wish_of(value)
+
+
+RolText = Annotated[str, Field(max_length=64, pattern=NO_CONTROLS, examples=["cliente"])]
+Rol = Annotated[RolText, Field(description="administrador or cliente"), AfterValidator(_role)]
+Image = Annotated[
+    str, Field(min_length=1, max_length=100, pattern=TEXT_PATTERN, description="Name of an image, or how it begins")
 ]
-Image = Annotated[str, Field(min_length=1, max_length=100, pattern=TEXT_PATTERN, description="Name of the image")]
+VmName = Annotated[
+    str, Field(min_length=1, max_length=MAX_LABEL, description="Any words; the host name is made of them")
+]
+Status = Annotated[DesiredState | None, BeforeValidator(_wish)]
 FlavourName = Annotated[str, Field(max_length=64, pattern=TEXT_PATTERN, description="Instead of the sizes")]
 
 
@@ -87,7 +102,7 @@ class UserChange(Input):
     name: FullName | None = None
     email: EmailText | None = None
     password: Password | None = None
-    rol: Rol | None = None
+    rol: RolText | None = Field(default=None, description="administrador, cliente, or what it is already")
 
 
 class UserRead(Schema):
@@ -105,11 +120,23 @@ class UserRead(Schema):
         return cls(id=user.id, name=user.full_name or user.username, email=user.email, rol=role)
 
 
+class PendingUser(BaseModel):
+    """Somebody who has registered where a mail says how to go on; whether there was an account is not told."""
+
+    id: None = None
+    name: str
+    email: str
+    rol: str
+    message: str
+
+
 class NewVm(Input):
     """A VM to be made, with a flavour or with all three sizes."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"name": "web", "cores": 1, "ram": 128, "disk": 1, "os": "tiny"}}
+        json_schema_extra={
+            "example": {"name": "Servidor 1", "cores": 1, "ram": 128, "disk": 1, "os": "tiny", "status": "running"}
+        }
     )
 
     name: VmName
@@ -118,12 +145,13 @@ class NewVm(Input):
     ram: Ram | None = None
     disk: Disk | None = None
     flavour: FlavourName | None = None
+    status: Status = Field(default=DesiredState.RUNNING, description="running boots it, stopped does not")
 
 
 class VmChange(Input):
-    """What to change; fields left out or null stay as they are. Name and sizes need the VM to be stopped."""
+    """What to change; fields left out or null stay as they are. Sizes need the VM to be stopped."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"cores": 2}})
+    model_config = ConfigDict(json_schema_extra={"example": {"name": "Servidor 2", "cores": 2, "status": "running"}})
 
     name: VmName | None = None
     cores: Cores | None = None
@@ -133,19 +161,35 @@ class VmChange(Input):
     owner_id: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = Field(
         default=None, description="Only who it is already"
     )
-    status: VmState | None = Field(
-        default=None, description="What it is already, or `running` or `stopped`: starts or stops it"
-    )
+    status: Status | None = Field(default=None, description="running, stopped or paused: starts, stops or pauses it")
 
 
 class VmRead(Schema):
     """A VM."""
 
     id: int = Field(examples=[12])
-    name: str = Field(examples=["web"])
+    name: str = Field(description="As it was typed; the host name where nothing was", examples=["Servidor 1"])
     cores: int
-    ram: int = Field(validation_alias="memory_mib", description="MiB")
-    disk: int = Field(validation_alias="disk_gib", description="GiB")
-    os: str = Field(examples=["tiny"])
-    status: VmState = Field(validation_alias="state", description="What it was last seen doing")
+    ram: int = Field(description="MiB")
+    disk: int = Field(description="GiB")
+    os: str = Field(description="Name of the image", examples=["tiny"])
+    status: str = Field(description="running, stopped, paused, error, deleting or deleted", examples=["running"])
     owner_id: int
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "VmRead":
+        """A row of our list in the words of this API."""
+        return cls(
+            id=row["id"],
+            name=row["label"] or row["name"],
+            cores=row["cores"],
+            ram=row["memory_mib"],
+            disk=row["disk_gib"],
+            os=row["os"],
+            status=status_of(row),
+            owner_id=row["owner_id"],
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+        )

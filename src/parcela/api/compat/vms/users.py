@@ -1,29 +1,29 @@
-"""``/users/``. The original left it open; here it needs a token."""
+"""``/users/``. The original left it open; here it needs a token, but for registering."""
 
 from typing import Annotated
 
-from fastapi import Depends, Response
+from fastapi import Depends, Request, Response
 
 from parcela.api.compat.lists import MOST, Cursor, Limit, whole
+from parcela.api.compat.siglab.words import ROLE_NAMES, ROLES, plain
 from parcela.api.compat.vms.errors import VmsRoute, errors
-from parcela.api.compat.vms.schemas import NewUser, UserChange, UserRead
-from parcela.api.dependencies.caller import CurrentCaller, Requires
+from parcela.api.compat.vms.schemas import NewUser, PendingUser, UserChange, UserRead
+from parcela.api.dependencies.caller import CurrentCaller, OptionalCaller, Requires
+from parcela.api.dependencies.origins import origin_of
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.routing import json_router
 from parcela.api.schemas.flavours import RowId
-from parcela.core.permissions import Permission
+from parcela.core.errors import Problem, invalid
+from parcela.core.permissions import CLIENT_ROLE, Permission
 from parcela.repositories.users import UserRecord
 from parcela.services import users as rules
 from parcela.services.access import Caller
-from parcela.services.usernames import username_for
+from parcela.services.registration import Applicant
 
 router = json_router("/users", tags=["vms"], route_class=VmsRoute, responses=errors(429))
+LOOK_INTO_MAIL = "Revise su correo: le dice cómo seguir."
 UserReader = Annotated[Caller, Depends(Requires(Permission.USER_READ))]
 UserWriter = Annotated[Caller, Depends(Requires(Permission.USER_WRITE))]
-
-
-async def _hashed(body: NewUser, _caller: UserWriter, services: AppServices) -> str:
-    return await services.users.hash_password(body.password)
 
 
 async def _hashed_if_new(body: UserChange, _caller: UserWriter, services: AppServices) -> str | None:
@@ -31,7 +31,6 @@ async def _hashed_if_new(body: UserChange, _caller: UserWriter, services: AppSer
 
 
 # Before the unit of work, which would keep every other writer waiting while the password is hashed.
-PasswordHash = Annotated[str, Depends(_hashed)]
 NewPasswordHash = Annotated[str | None, Depends(_hashed_if_new)]
 
 
@@ -51,17 +50,20 @@ async def list_users(
 
 @router.post("/", summary="Make a user (vms)", status_code=201, responses=errors(400, 401, 403, 409, 413, 422))
 async def create_user(
-    body: NewUser, caller: UserWriter, password_hash: PasswordHash, services: AppServices, uow: WriteUow
-) -> UserRead:
-    """Needs `user:write`. The username is made of the e-mail address."""
-    new = rules.NewUser(
-        email=body.email,
-        username=await username_for(uow, body.email),
-        password_hash=password_hash,
-        full_name=body.name,
-        role=body.rol,
-    )
-    return UserRead.of(await services.users.create(uow, caller, new))
+    body: NewUser, caller: OptionalCaller, request: Request, services: AppServices
+) -> UserRead | PendingUser:
+    """Make a user; needs `user:write`. The username is made of the e-mail address.
+
+    Without a token somebody registers: as `cliente`, where registration is open. Where mails are sent, a mail says how
+    to go on: `id` is null then, and `message` tells it.
+    """
+    if caller is not None:
+        caller.require(Permission.USER_WRITE)
+    applicant = Applicant(email=body.email, password=body.password, full_name=body.name, role=body.rol, locale="es")
+    user = await services.registration.register(caller, applicant, origin_of(request))
+    if user is None:
+        return PendingUser(name=body.name, email=body.email, rol=ROLE_NAMES[CLIENT_ROLE], message=LOOK_INTO_MAIL)
+    return UserRead.of(user)
 
 
 @router.get("/{user_id}", summary="Show a user (vms)", responses=errors(401, 404, 422))
@@ -79,9 +81,26 @@ async def update_user(
     services: AppServices,
     uow: WriteUow,
 ) -> UserRead:
-    """Needs `user:write`. A new password ends all tokens of the user."""
-    changes = rules.UserChanges(email=body.email, full_name=body.name, role=body.rol, password_hash=password_hash)
+    """Needs `user:write`. What is sent back as it was read stays; a new password ends all tokens of the user."""
+    seen = UserRead.of(await services.users.get_for_update(uow, caller, user_id))
+    changes = rules.UserChanges(
+        email=None if body.email == seen.email else body.email,  # ours now is confirmed or not: not by this
+        full_name=None if body.name == seen.name else body.name,
+        role=_new_role(body.rol, seen.rol),
+        password_hash=password_hash,
+    )
     return UserRead.of(await services.users.update(uow, caller, user_id, changes))
+
+
+def _new_role(sent: str | None, before: str) -> str | None:
+    """The role that somebody is to have; None for the same. One that has no word here is sent back as it was read."""
+    if sent is None or sent == before:
+        return None
+    role = ROLES.get(plain(sent))
+    if role is None:
+        text = "The rol is administrador or cliente."
+        raise invalid("unknown_role", text, Problem("body.rol", text, "unknown_role"))
+    return role
 
 
 @router.delete("/{user_id}", summary="Remove a user (vms)", status_code=204, responses=errors(401, 403, 404, 409, 422))
