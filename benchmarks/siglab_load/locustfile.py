@@ -67,7 +67,7 @@ class Technician(FastHttpUser):
             "empresa": "Servicios SAC",
             "tecnico": "Rosa Díaz",
             "tipo": self.random.choice(["preventivo", "correctivo"]),
-            "fecha": f"2026-{self.random.randint(1, 12):02d}-{self.random.randint(1, 28):02d}",
+            "fecha": f"2026-{self.random.randint(1, 9):02d}-{self.random.randint(1, 28):02d}",
             "observaciones": "Limpieza general",
         }
         self.client.post("/api/mantenimientos/agregar", json=body, headers=self.headers, name="mantenimientos/agregar")

@@ -96,6 +96,8 @@ def _ruled(message: Message, scope: Scope, *, keeps: bool) -> list[tuple[bytes, 
     found = [pair for pair in said if pair[0] != b"cache-control"]
     if scope["path"].startswith(STATIC) and cache.startswith(b"public"):
         found.append((b"cache-control", cache))
+    elif b"no-store" in cache:
+        found.append((b"cache-control", cache))  # at least as strict
     else:
         again = keeps and b"etag" in names and status in {200, 304} and b"no-store" not in cache
         found.append((b"cache-control", ASK_AGAIN if again else NO_STORE))

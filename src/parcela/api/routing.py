@@ -27,6 +27,7 @@ def json_router(
     route_class: type[APIRoute] = APIRoute,
     dependencies: Sequence[Dependency] = (),
     responses: Mapping[int | str, dict[str, Any]] | None = None,
+    strict_content_type: bool = True,
 ) -> APIRouter:
     """A router of programs: what every JSON body must be is checked before ``dependencies``.
 
@@ -36,11 +37,20 @@ def json_router(
         route_class: of all its routes.
         dependencies: of all its routes.
         responses: errors that all its routes document.
+        strict_content_type: whether a body without ``Content-Type`` is refused rather than read as JSON. Pages of other
+            sites can make browsers send such a body with a cookie, so routes that accept one check where it comes from.
     """
     names: list[str | Enum] = [*tags]
     first = [Depends(refuse_repeated_keys), Depends(refuse_unversioned), *dependencies]
     told = dict(responses or {})
-    return APIRouter(prefix=prefix, tags=names, route_class=route_class, dependencies=first, responses=told)
+    return APIRouter(
+        prefix=prefix,
+        tags=names,
+        route_class=route_class,
+        dependencies=first,
+        responses=told,
+        strict_content_type=strict_content_type,
+    )
 
 
 def v1_router(prefix: str = "", *, tags: Sequence[str]) -> APIRouter:

@@ -11,7 +11,10 @@ from parcela.models.base import Base, Id, one_of, pk, state_column
 
 
 class Machine(Base):
-    """A physical machine. ``code`` is stored in capitals, so that it is unique whatever the case."""
+    """A physical machine. ``code`` is stored in capitals, so that it is unique whatever the case.
+
+    ``status_word`` is the word in which the present status was said, for older clients; "" where it was said in ours.
+    """
 
     __tablename__ = "machines"
     __table_args__ = (
@@ -29,6 +32,7 @@ class Machine(Base):
     type: Mapped[str] = mapped_column(String(64))
     area: Mapped[str] = mapped_column(String(100), default="")
     status: Mapped[str] = state_column(MachineStatus.OPERATIONAL)
+    status_word: Mapped[str] = mapped_column(String(64), default="", server_default="")
     serial: Mapped[str] = mapped_column(String(100), default="")
     notes: Mapped[str] = mapped_column(String(4000), default="")
     registered_on: Mapped[date] = mapped_column(Date)

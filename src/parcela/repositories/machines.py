@@ -25,6 +25,7 @@ class MachineFacts:
     area: str
     status: str
     registered_on: date
+    status_word: str
     archived: bool
 
 
@@ -64,10 +65,11 @@ class MachineRepository(Repository[Machine]):
 
     async def facts(self, machine_ids: Iterable[int]) -> dict[int, MachineFacts]:
         """What reports show of machines, by id; those that are not there are left out."""
-        columns = (Machine.id, Machine.code, Machine.type, Machine.area, Machine.status, Machine.registered_on)
-        statement = select(*columns, Machine.archived_at.is_not(None)).where(Machine.id.in_(set(machine_ids)))
+        columns = (Machine.id, Machine.code, Machine.type, Machine.area, Machine.status)
+        more = (Machine.registered_on, Machine.status_word, Machine.archived_at.is_not(None))
+        statement = select(*columns, *more).where(Machine.id.in_(set(machine_ids)))
         return {
-            row[0]: MachineFacts(*row[1:6], archived=bool(row[6])) for row in await self._session.execute(statement)
+            row[0]: MachineFacts(*row[1:7], archived=bool(row[7])) for row in await self._session.execute(statement)
         }
 
     async def matching_ids(self, wanted: Mapping[str, Any]) -> list[int]:
@@ -130,12 +132,15 @@ def _detailed() -> Select[Any]:
 def _conditions(wanted: Mapping[str, Any]) -> list[ColumnElement[bool]]:
     """Filters by name; None leaves one out.
 
-    code (in capitals), status and responsible_id are equal; area and type are equal whatever the case; archived is
-    True or False; registered_since and registered_until are days; search is a part of code, serial, type, area, notes.
+    code (in capitals), status and responsible_id are equal; code_part (in capitals) is a part of the code; area and
+    type are equal whatever the case; archived is True or False; registered_since and registered_until are days; search
+    is a part of code, serial, type, area, notes.
     """
     given = {name: value for name, value in wanted.items() if value is not None}
     found = [getattr(Machine, name) == given[name] for name in ("code", "status", "responsible_id") if name in given]
     found += [func.lower(getattr(Machine, name)) == given[name].lower() for name in ("area", "type") if name in given]
+    if "code_part" in given:
+        found.append(Machine.code.contains(given["code_part"], autoescape=True))
     if "archived" in given:
         found.append(Machine.archived_at.is_not(None) if given["archived"] else Machine.archived_at.is_(None))
     if "registered_since" in given:

@@ -19,6 +19,7 @@ CODE_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9._ -]*[A-Za-z0-9._-])?$"
 MAX_CHARS: Mapping[str, int] = {
     "type": 64,
     "area": 100,
+    "status_word": 64,
     "serial": 100,
     "notes": 4000,
     "company": 200,

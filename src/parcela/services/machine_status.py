@@ -32,6 +32,7 @@ async def move(
         text = f"There is open maintenance on the machine {machine.code}; finish it before you retire the machine."
         raise conflict("machine_has_open_maintenance", text)
     machine.status, machine.updated_at = new.value, uow.clock()
+    machine.status_word = ""  # it was said of the status before
     await remember(uow, caller, machine, old, reason, record_id)
     await note(uow, caller, "machine.status", machine, record_id=record_id, status=new.value, status_before=old.value)
     return True

@@ -16,19 +16,23 @@ from parcela.services.inventory_rules import check_inventory, note, refuse_archi
 from parcela.services.machine_status import move, remember
 
 INVALID = "machine_invalid"
+NEW_MACHINE: MachineRow = {"custom_fields": {}, "responsible": None, "responsible_id": None}
+"""What ``amend`` sees of a machine that is not there yet."""
+Amend = Callable[[MachineRow], Mapping[str, Any]]
 
 
 class MachineService:
     """Reads with ``machine:read``, writes with ``machine:write``. Codes may be given in any case."""
 
     async def page(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest, **wanted: Any) -> Page:
-        """Machines; filters are code, status, area, type, responsible_id, search, archived, registered_since, _until.
+        """Machines by the filters of ``repositories.machines``; codes may be given in any case.
 
         ``archived`` is False unless it is given; None shows all.
         """
         caller.require(Permission.MACHINE_READ)
-        if wanted.get("code") is not None:
-            wanted["code"] = stored_code(wanted["code"])
+        for name in ("code", "code_part"):
+            if wanted.get(name) is not None:
+                wanted[name] = stored_code(wanted[name])
         return await uow.machines.page(request, {"archived": False} | wanted)
 
     async def get(self, uow: ReadUnitOfWork, caller: Caller, machine_id: int) -> MachineRow:
@@ -54,8 +58,9 @@ class MachineService:
         Args:
             uow: where to store it.
             caller: holds ``machine:write``.
-            fields: code and type; optional are area, status (operational), serial, notes, registered_on (today),
-                responsible_id and custom_fields (name -> text, number, truth value or None).
+            fields: code and type; optional are area, status (operational), status_word (the status in the words of an
+                older client), serial, notes, registered_on (today), responsible_id and custom_fields (name -> text,
+                number, truth value or None).
 
         Raises:
             ParcelaError: ``conflict`` ``machine_exists`` when the code is taken, in whatever case.
@@ -85,7 +90,7 @@ class MachineService:
         machine_id: int,
         changes: Mapping[str, Any],
         check: Callable[[MachineRow], None] = lambda _: None,
-        amend: Callable[[MachineRow], Mapping[str, Any]] = lambda _: {},
+        amend: Amend = lambda _: {},
     ) -> MachineRow:
         """Change some of the fields of ``create``; ``reason`` says why the status changes.
 
@@ -104,7 +109,7 @@ class MachineService:
         check_inventory(INVALID, changes)
         await _check_responsible(uow, caller, changes, before["responsible_id"])
         left = dict(changes)
-        status, reason = left.pop("status", None), left.pop("reason", "")
+        status, reason, word = left.pop("status", None), left.pop("reason", ""), left.pop("status_word", None)
         if "code" in left:
             left["code"] = stored_code(left["code"])
         changed = sorted(name for name, value in left.items() if getattr(machine, name) != value)
@@ -117,6 +122,8 @@ class MachineService:
             await note(uow, caller, "machine.changed", machine, fields=changed)
         if status is not None:
             await move(uow, caller, machine, MachineStatus(status), reason=reason)
+        if word is not None:
+            machine.status_word = word
         await uow.flush()  # the answer below is read from the row
         return await _detail(uow, machine_id)
 
@@ -144,6 +151,26 @@ class MachineService:
             await uow.flush()  # the answer below is read from the row
             await note(uow, caller, "machine.restored", machine)
         return await _detail(uow, machine_id)
+
+    async def register(
+        self, uow: UnitOfWork, caller: Caller, fields: Mapping[str, Any], amend: Amend
+    ) -> tuple[MachineRow, bool]:
+        """As ``create``, but where the code is that of an archived machine, it is that one which comes back.
+
+        It keeps its history, gets these fields, and what it has besides stays; a retired one is taken out of the store
+        room. ``amend`` as for ``update``.
+
+        Returns:
+            The machine, and whether it came back.
+        """
+        caller.require(Permission.MACHINE_WRITE)
+        found = await uow.machines.by_code(stored_code(fields["code"]))
+        if found is None or found.archived_at is None:
+            return await self.create(uow, caller, {**fields, **amend(NEW_MACHINE)}), False
+        before = await self.restore(uow, caller, found.id)
+        if before["status"] == MachineStatus.RETIRED and fields.get("status") != MachineStatus.RETIRED:
+            await self.update(uow, caller, found.id, {"status": MachineStatus.OPERATIONAL.value})
+        return await self.update(uow, caller, found.id, fields, amend=amend), True
 
     async def delete(
         self, uow: UnitOfWork, caller: Caller, machine_id: int, check: Callable[[MachineRow], None] = lambda _: None

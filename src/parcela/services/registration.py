@@ -98,7 +98,8 @@ class RegistrationService:
         email = clean_email(applicant.email)
         if applicant.username:
             clean_username(applicant.username)
-        self._guard.policy.check(applicant.password)
+        about = [email, applicant.username, applicant.full_name]
+        self._guard.policy.check(applicant.password, about=about)
         if caller is not None and _may_make_users(caller):
             password_hash = await self._guard.hasher.hash(applicant.password)
             return await self._guard.repeat(partial(self._make, caller, applicant, password_hash))

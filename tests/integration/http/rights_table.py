@@ -260,6 +260,9 @@ DELETE /api/maquinas/eliminar/{codigo}                                 machine  
 GET    /api/mantenimientos/todos                                       -                    401 403 403 403 403 200 200
 GET    /api/mantenimientos/informe                                     -                    401 403 403 403 403 200 200
 GET    /api/mantenimientos/historial/{codigo}                          machine              401 403 403 403 403 200 200
+GET    /api/mantenimiento/listar/{codigo}                              machine              401 403 403 403 403 200 200
+GET    /api/mantenimiento/informe-general                              -                    401 403 403 403 403 200 200
+POST   /api/mantenimiento/agregar                                      machine              401 403 403 403 403 200 403
 POST   /api/mantenimientos/agregar                                     machine              401 403 403 403 403 200 403
 GET    /api/sistema/health                                             -                    200 200 200 200 200 200 200
 GET    /api/sistema/metrics                                            -                    401 403 403 403 403 200 200

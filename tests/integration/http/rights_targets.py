@@ -155,6 +155,7 @@ BODIES: dict[str, Callable[[Lab, Made], Awaitable[Made]]] = {
     "PUT /api/maquinas/actualizar": _fixed(codigo_equipo="$code", area="Lab 2"),
     "PUT /api/maquinas/actualizar/{codigo}": _fixed(area="Lab 2"),
     "DELETE /api/maquinas/eliminar": _fixed(codigo_equipo="$code"),
+    "POST /api/mantenimiento/agregar": _fixed(codigo_maquina="$code", tipo="preventivo"),
     "POST /api/mantenimientos/agregar": _fixed(codigo_maquina="$code", tipo="preventivo"),
     "POST /api/v1/login": _fixed(email="owner", password=PASSWORD),
     "POST /api/v1/token/refresh": _refresh,
@@ -212,6 +213,8 @@ FILE_BODIES: dict[str, dict[str, Any]] = {
     "PUT /api/v1/machines/{machine_id}/photo": {"content": inventory.PNG},
     "POST /api/v1/projects/{project_id}/invitations/csv": {"content": "somebody@class.example,viewer\n"},
 }
+QUERIES: dict[str, dict[str, str]] = {"GET /api/maquinas/buscar": {"termino": "pc"}}
+"""What a route without a body has to be told."""
 INTO_PROJECTS = {
     "POST /api/v1/templates/",
     "POST /api/v1/slices/",
@@ -238,6 +241,8 @@ async def request_of(lab: Lab, route: str, made: Made) -> dict[str, Any]:
     """What to give to the HTTP client for a route: body and query."""
     if route == "POST /api/v1/images/":
         return {"content": raw_disk(), "params": {"name": lab.unique("image")} | lab.in_project}
+    if route in QUERIES:
+        return {"params": QUERIES[route]}
     if route in FILE_BODIES:
         return FILE_BODIES[route]
     if route in FORM_BODIES:

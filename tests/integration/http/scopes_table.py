@@ -245,6 +245,9 @@ DELETE /api/maquinas/eliminar/{codigo}                                 admin    
 GET    /api/mantenimientos/todos                                       admin    maintenance:read machine:read
 GET    /api/mantenimientos/informe                                     admin    maintenance:read machine:read
 GET    /api/mantenimientos/historial/{codigo}                          admin    maintenance:read machine:read
+GET    /api/mantenimiento/listar/{codigo}                              admin    maintenance:read machine:read
+GET    /api/mantenimiento/informe-general                              admin    maintenance:read machine:read
+POST   /api/mantenimiento/agregar                                      admin    maintenance:write machine:read
 POST   /api/mantenimientos/agregar                                     admin    maintenance:write machine:read
 """
 

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from fastapi.routing import APIRoute
 from starlette.requests import HTTPConnection, Request
 
 from parcela.core.errors import Problem, invalid
@@ -40,6 +41,9 @@ async def refuse_repeated_keys(connection: HTTPConnection) -> None:
 
 
 def _is_json(request: Request) -> bool:
+    if "content-type" not in request.headers:
+        route = request.scope.get("route")
+        return isinstance(route, APIRoute) and route.strict_content_type is False
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind == "application/json" or kind.endswith("+json")
 

@@ -64,12 +64,16 @@ class Money:
 
 @dataclass(frozen=True, slots=True)
 class MachineFacts:
-    """The machine behind records; ``kind`` and ``status`` are words of the inventory."""
+    """The machine behind records.
+
+    ``kind`` and ``status`` are words of the inventory; ``status_word`` is the word of an older client for the status.
+    """
 
     code: str
     kind: str
     area: str
     status: str
+    status_word: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,9 @@ def _selection(wanted: Wanted, machines: Mapping[int, Facts]) -> Selection:
 
 
 def _machine(facts: Facts) -> MachineFacts:
-    return MachineFacts(code=facts.code, kind=facts.type, area=facts.area, status=facts.status)
+    return MachineFacts(
+        code=facts.code, kind=facts.type, area=facts.area, status=facts.status, status_word=facts.status_word
+    )
 
 
 def _gone(used: set[int], shown: Mapping[int, Facts]) -> dict[str, MachineFacts]:

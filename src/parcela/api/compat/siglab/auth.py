@@ -7,7 +7,7 @@ from fastapi import Depends, Request, Response
 
 from parcela.api.compat.origin import refuse_foreign_origin
 from parcela.api.compat.siglab.caller import COOKIE, OptionalCaller, Requires
-from parcela.api.compat.siglab.errors import SiglabRoute, errors
+from parcela.api.compat.siglab.errors import errors, siglab_router
 from parcela.api.compat.siglab.schemas import (
     Acceso,
     Registrado,
@@ -21,15 +21,14 @@ from parcela.api.compat.siglab.words import ROLE_NAMES
 from parcela.api.dependencies.caller import client_address
 from parcela.api.dependencies.origins import keep_device, origin_of
 from parcela.api.dependencies.uow import AppServices, ReadUow
-from parcela.api.routing import json_router
-from parcela.core.permissions import Permission
+from parcela.core.permissions import CLIENT_ROLE, Permission
 from parcela.repositories.users import UserRecord
 from parcela.services.access import Caller
 from parcela.services.registration import Applicant
 
 # Before everything else: a page of another site must not even log somebody in, as somebody else.
 FOREIGN = [Depends(refuse_foreign_origin)]
-router = json_router("/api/auth", tags=["siglab"], route_class=SiglabRoute, responses=errors(429))
+router = siglab_router("/api/auth")
 UserReader = Annotated[Caller, Depends(Requires(Permission.USER_READ))]
 NOWHERE = "siglab.invalid"
 """Domain of the addresses of accounts that came without one; nobody can own it (RFC 2606)."""
@@ -67,7 +66,7 @@ async def registrar(body: Registro, caller: OptionalCaller, request: Request, se
         username=body.username,
         password=body.password,
         full_name=body.nombre_completo,
-        role=body.rol,
+        role=body.rol or CLIENT_ROLE,
         locale="es",
         reachable=body.email is not None,
     )

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 
-from parcela.api.errors import TITLES, ErrorAnswer, ProblemDetails, ProblemItem
+from parcela.api.compat.siglab.reasons import first_reason, place_of, reason
+from parcela.api.errors import TITLES, ErrorAnswer, ProblemDetails
+from parcela.api.routing import json_router
+from parcela.core.cookies import SIGLAB_PREFIXES
 
 BY_CODE: Mapping[str, str] = {
     "account_disabled": "La cuenta no está activa; consulte a un administrador.",
@@ -19,22 +23,19 @@ BY_CODE: Mapping[str, str] = {
         "La petición viene de una página de otro sitio. Si es la suya, un administrador debe nombrar su dirección: "
         "PARCELA_PUBLIC_URL o PARCELA_CORS_ORIGINS."
     ),
-    "machine_archived": "La máquina está archivada; restáurela primero.",
+    "machine_archived": "La máquina está archivada; agréguela de nuevo para usarla.",
     "machine_exists": "Ya existe una máquina con ese código.",
-    "machine_has_history": "La máquina tiene mantenimientos; archívela en lugar de eliminarla.",
     "machine_has_open_maintenance": "La máquina tiene un mantenimiento abierto; termínelo primero.",
     "machine_is_a_host": "La máquina es un anfitrión de máquinas virtuales; sepárela de él primero.",
     "machine_not_found": "La máquina no existe.",
     "machine_retired": "La máquina está de baja.",
     "machine_status": "La máquina no puede pasar a ese estado desde el que tiene.",
-    "machine_invalid": "Hay datos de la máquina que no son válidos; vea 'errores'.",
-    "maintenance_invalid": "Hay datos del mantenimiento que no son válidos; vea 'errores'.",
     "permission_missing": "No tiene permiso para hacer esto.",
     "registration_closed": "Aquí no se puede registrar; pida una cuenta a un administrador.",
     "registration_role": "Quien se registra obtiene el rol 'cliente'; los demás los da un administrador.",
     "report_busy": "Se están generando demasiados informes; inténtelo dentro de un momento.",
+    "report_too_large": "El informe sería demasiado grande; pida una parte: 'codigo'.",
     "report_too_slow": "El informe no estuvo listo a tiempo; pida menos registros o use CSV.",
-    "request_invalid": "Hay datos que no son válidos; vea 'errores'.",
     "route_not_found": "Esta dirección no existe.",
     "session_missing": "Inicie sesión.",
     "sign_in_busy": "Demasiadas personas inician sesión ahora; inténtelo dentro de un momento.",
@@ -51,7 +52,10 @@ BY_CODE: Mapping[str, str] = {
     "unknown_role": "Ese rol no existe.",
     "username_taken": "Ese nombre de usuario ya existe.",
 }
-"""What is said for a ``code``; other codes get the sentence of their status, and the English one in ``motivo``."""
+"""What is said for a ``code``.
+
+Others get the first concrete reason there is, or the sentence of their status; ``motivo`` has the English one.
+"""
 BY_STATUS: Mapping[int, str] = {
     400: "La petición no se entiende.",
     401: "Inicie sesión.",
@@ -70,21 +74,6 @@ BY_STATUS: Mapping[int, str] = {
 }
 STATUSES: Mapping[str, int] = {"unknown_machine": 404}
 """Statuses that clients expect where the canonical API has another one."""
-FIELDS: Mapping[str, str] = {
-    "missing": "Falta este dato.",
-    "string_too_long": "Es demasiado largo.",
-    "string_too_short": "Es demasiado corto.",
-    "string_type": "Debe ser un texto.",
-    "string_pattern_mismatch": "Tiene caracteres que no se aceptan.",
-    "int_parsing": "Debe ser un número entero.",
-    "greater_than_equal": "Es demasiado pequeño.",
-    "less_than_equal": "Es demasiado grande.",
-    "date_from_datetime_parsing": "Debe ser una fecha: AAAA-MM-DD.",
-    "date_parsing": "Debe ser una fecha: AAAA-MM-DD.",
-    "json_invalid": "No es JSON.",
-    "enum": "No es uno de los valores aceptados.",
-    "literal_error": "No es uno de los valores aceptados.",
-}
 
 
 class ErrorDeCampo(BaseModel):
@@ -113,26 +102,29 @@ class SiglabRoute(APIRoute):
     def error_answer(problem: ProblemDetails, headers: Mapping[str, str] | None) -> JSONResponse:
         """Write one error in Spanish."""
         status = STATUSES.get(problem.code, problem.status)
-        text = BY_CODE.get(problem.code) or BY_STATUS.get(status, "Algo salió mal.")
+        text = BY_CODE.get(problem.code) or first_reason(problem.problems) or BY_STATUS.get(status, "Algo salió mal.")
         body = ErrorSiglab(
             detail=text,
             message=text,
             codigo=problem.code,
             motivo=problem.detail,
             peticion=problem.instance,
-            errores=[_field(item) for item in problem.problems],
+            errores=[
+                ErrorDeCampo(campo=place_of(item), mensaje=reason(item), codigo=item.code) for item in problem.problems
+            ],
         )
         return JSONResponse(body.model_dump(), status_code=status, headers=headers)
 
 
-FAMILY: Mapping[str, ErrorAnswer] = dict.fromkeys(
-    ("/api/auth", "/api/maquinas", "/api/mantenimientos", "/api/sistema"), SiglabRoute.error_answer
-)
+FAMILY: Mapping[str, ErrorAnswer] = dict.fromkeys(SIGLAB_PREFIXES, SiglabRoute.error_answer)
 """Addresses whose errors are of this family where no route has seen the request."""
 
 
-def _field(item: ProblemItem) -> ErrorDeCampo:
-    return ErrorDeCampo(campo=item.where, mensaje=FIELDS.get(item.code, item.what), codigo=item.code)
+def siglab_router(prefix: str) -> APIRouter:
+    """A router of this family; the load script sends its JSON without ``Content-Type``."""
+    return json_router(
+        prefix, tags=["siglab"], route_class=SiglabRoute, responses=errors(429), strict_content_type=False
+    )
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:

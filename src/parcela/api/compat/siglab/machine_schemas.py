@@ -6,15 +6,19 @@ from typing import Annotated, Any
 from fastapi import Path, Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from parcela.api.compat.siglab.schemas import Entrada, wrong
-from parcela.api.compat.siglab.words import KIND_NAMES, KINDS, STATUS_NAMES, STATUSES, TYPES, plain
+from parcela.api.compat.siglab.schemas import PLAIN, PLAIN_LINES, Entrada, or_none, wrong
+from parcela.api.compat.siglab.words import FORM_STATUSES, KIND_NAMES, KINDS, STATUSES, TYPE_NAMES, TYPES, plain
 from parcela.api.schemas.users import NO_CONTROLS
+from parcela.core.errors import Problem, invalid
 from parcela.core.machines import MachineStatus
 from parcela.repositories.maintenance.port import MaintenanceRecord
 
 TYPE_TEXT = f"Tipos aceptados: {', '.join(dict.fromkeys(TYPES.values()))}."
-STATUS_TEXT = f"Estados aceptados: {', '.join(STATUS_NAMES.values())}."
+STATUS_TEXT = f"Estados aceptados: {', '.join(FORM_STATUSES.values())}; también Operativo, Mantenimiento y Dañado."
 KIND_TEXT = f"Tipos aceptados: {', '.join(KINDS)}."
+MOST = 5000
+"""Rows of a list, unless less are asked for: the pages know no others, and show what they get."""
+DONE = "Realizado"
 OWN_USER = "usuario"
 """Custom field of a machine that keeps a name nobody has an account under."""
 
@@ -29,6 +33,12 @@ def _status(text: str) -> str:
     if plain(text) not in STATUSES:
         raise wrong("estado_actual", STATUS_TEXT)
     return STATUSES[plain(text)].value
+
+
+def _status_word(text: str) -> str:
+    """The word as it came: lists answer it."""
+    _status(text)
+    return text.strip()
 
 
 def _kind(text: str) -> str:
@@ -50,38 +60,64 @@ def _day(value: object) -> object:
 
 
 Fecha = Annotated[date | None, BeforeValidator(_day)]
-Texto = Annotated[str, Field(max_length=100, pattern=NO_CONTROLS)]
-Codigo = Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROLS, examples=["PC-001"])]
+Texto = Annotated[str, Field(max_length=100, pattern=PLAIN)]
+TextoVacio = Annotated[Texto | None, BeforeValidator(or_none)]
+Linea = Annotated[str, Field(max_length=200, pattern=PLAIN)]
+Buscado = Annotated[str, Query(max_length=100)]
+Codigo = Annotated[str, Field(min_length=1, max_length=64, pattern=PLAIN, examples=["PC-001"])]
 CodigoEnRuta = Annotated[
     str, Path(min_length=1, max_length=64, pattern=NO_CONTROLS, description="Case does not matter")
 ]
 Tipo = Annotated[str, Field(max_length=64, description=TYPE_TEXT, examples=["PC"]), AfterValidator(_type)]
+TipoEscrito = Annotated[str, Field(max_length=64, pattern=PLAIN, description=TYPE_TEXT, examples=["PC"])]
+TipoVacio = Annotated[TipoEscrito | None, BeforeValidator(or_none)]
+EstadoEscrito = Annotated[
+    str, Field(max_length=64, description=STATUS_TEXT, examples=["operativa"]), AfterValidator(_status_word)
+]
+EstadoVacio = Annotated[EstadoEscrito | None, BeforeValidator(or_none)]
 Estado = Annotated[str, Field(max_length=64, description=STATUS_TEXT, examples=["Operativo"]), AfterValidator(_status)]
 Clase = Annotated[str, Field(max_length=64, description=KIND_TEXT, examples=["preventivo"]), AfterValidator(_kind)]
-Limite = Annotated[int, Query(ge=1, le=5000, description="Rows at most; `X-Siguiente` of the answer leads on")]
+Limite = Annotated[int, Query(ge=1, le=MOST, description="Rows at most; `X-Siguiente` of the answer leads on")]
 Desde = Annotated[str | None, Query(max_length=500, description="`X-Siguiente` of the answer before")]
 
 
 class CambiosMaquina(Entrada):
-    """What to change; fields left out or null stay as they are."""
+    """What to change; fields that are left out, null or empty stay as they are."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"estado_actual": "Dañado"}})
 
-    tipo_equipo: Tipo | None = None
-    estado_actual: Estado | None = None
-    area: Texto | None = None
+    tipo_equipo: TipoVacio = None
+    estado_actual: EstadoVacio = None
+    area: TextoVacio = None
     fecha: Fecha = None
-    usuario: Texto | None = None
+    usuario: TextoVacio = None
 
-    def fields(self) -> dict[str, Any]:
-        """In our words, without ``usuario``."""
+    def fields(self, present_type: str = "") -> dict[str, Any]:
+        """In our words, without ``usuario``.
+
+        Args:
+            present_type: of the machine, which may be one that this family has no word for.
+
+        Raises:
+            ParcelaError: kind ``invalid`` for a type that is not known.
+        """
+        word = self.estado_actual
         given = {
-            "type": self.tipo_equipo,
-            "status": self.estado_actual,
+            "type": None if self.tipo_equipo is None else _stored_type(self.tipo_equipo, present_type),
+            "status": None if word is None else STATUSES[plain(word)].value,
+            "status_word": word,
             "area": self.area,
             "registered_on": self.fecha,
         }
         return {name: value for name, value in given.items() if value is not None}
+
+
+def _stored_type(written: str, present: str) -> str:
+    if plain(written) == plain(present):
+        return present
+    if plain(written) not in TYPES:
+        raise invalid("machine_invalid", TYPE_TEXT, Problem("body.tipo_equipo", TYPE_TEXT, "tipo_equipo"))
+    return TYPES[plain(written)]
 
 
 class MaquinaNombrada(Entrada):
@@ -116,26 +152,25 @@ class MaquinaNueva(MaquinaConCambios):
         }
     )
 
-    tipo_equipo: Tipo
-    estado_actual: Estado = MachineStatus.OPERATIONAL.value
+    tipo_equipo: TipoEscrito
 
-    def fields(self) -> dict[str, Any]:
+    def fields(self, present_type: str = "") -> dict[str, Any]:
         """In our words, without ``usuario``."""
-        return super().fields() | {"code": self.codigo_equipo}
+        return super().fields(present_type) | {"code": self.codigo_equipo}
 
 
 class Maquina(BaseModel):
-    """A machine. The short names are those the first clients read."""
+    """A machine. The short names are those that the pages read; the long ones those that they send."""
 
-    codigo_equipo: str = Field(examples=["PC-001"])
-    tipo_equipo: str = Field(examples=["PC"])
-    estado_actual: str = Field(examples=["Operativo"])
+    codigo: str = Field(examples=["PC-001"])
+    tipo: str = Field(examples=["Computadora"])
+    estado: str = Field(description="The word that was sent, else that of the form", examples=["operativa"])
     area: str
     fecha: date = Field(description="Day of registration")
     usuario: str | None
-    codigo: str
-    tipo: str
-    estado: str
+    codigo_equipo: str = Field(examples=["PC-001"])
+    tipo_equipo: str = Field(examples=["PC"])
+    estado_actual: str = Field(examples=["operativa"])
 
 
 class Hecho(BaseModel):
@@ -182,17 +217,18 @@ class MantenimientoNuevo(Entrada):
     )
 
     codigo_maquina: Codigo
-    empresa: Annotated[str, Field(max_length=200, pattern=NO_CONTROLS)] = ""
-    tecnico: Annotated[str, Field(max_length=200, pattern=NO_CONTROLS)] = ""
+    empresa: Linea = ""
+    tecnico: Linea = ""
     tipo: Clase
     fecha: Fecha = Field(default=None, description="Today unless it is given")
-    observaciones: Annotated[str, Field(max_length=4000)] = ""
+    observaciones: Annotated[str, Field(max_length=4000, pattern=PLAIN_LINES)] = ""
 
 
 class Mantenimiento(BaseModel):
     """A maintenance record."""
 
-    id: str = Field(examples=["3f0e6c1a-7f5e-4a39-9a53-0d6f0c6d2b11"])
+    own_id: str = Field(serialization_alias="_id", examples=["3f0e6c1a-7f5e-4a39-9a53-0d6f0c6d2b11"])
+    id: str = Field(description="The same", examples=["3f0e6c1a-7f5e-4a39-9a53-0d6f0c6d2b11"])
     codigo_maquina: str
     empresa: str
     tecnico: str
@@ -207,6 +243,7 @@ class MantenimientoHecho(BaseModel):
     """What was written."""
 
     mensaje: str = Field(examples=["Mantenimiento registrado"])
+    codigo_maquina: str = Field(examples=["PC-001"])
     id: str
 
 
@@ -223,26 +260,55 @@ class MaquinaInformada(BaseModel):
     mantenimientos: list[dict[str, Any]] = Field(description="Without `id` and `usuario`")
 
 
+class MaquinaConHistorial(BaseModel):
+    """A machine of the general report with its records, the newest first."""
+
+    codigo: str
+    tipo: str
+    area: str
+    estado: str
+    fecha_registro: date
+    mantenimientos: list[Mantenimiento]
+    total_mantenimientos: int
+    ultimo_mantenimiento: date | None
+
+
 def machine_out(row: dict[str, Any]) -> Maquina:
     """A machine as it is answered."""
-    status = STATUS_NAMES[MachineStatus(row["status"])]
+    status = row["status_word"] or FORM_STATUSES[MachineStatus(row["status"])]
     user = row["responsible"] or (row["custom_fields"] or {}).get(OWN_USER)
     return Maquina(
-        codigo_equipo=row["code"],
-        tipo_equipo=row["type"],
-        estado_actual=status,
+        codigo=row["code"],
+        tipo=TYPE_NAMES.get(row["type"], row["type"]),
+        estado=status,
         area=row["area"],
         fecha=row["registered_on"],
         usuario=None if user is None else str(user),
-        codigo=row["code"],
-        tipo=row["type"],
-        estado=status,
+        codigo_equipo=row["code"],
+        tipo_equipo=row["type"],
+        estado_actual=status,
+    )
+
+
+def history_out(row: dict[str, Any], records: list[Mantenimiento]) -> MaquinaConHistorial:
+    """A machine with its records, the newest first, as the general report has it."""
+    machine = machine_out(row)
+    return MaquinaConHistorial(
+        codigo=machine.codigo,
+        tipo=machine.tipo,
+        area=machine.area,
+        estado=machine.estado,
+        fecha_registro=machine.fecha,
+        mantenimientos=records,
+        total_mantenimientos=len(records),
+        ultimo_mantenimiento=next((record.fecha for record in records if record.estado == DONE), None),
     )
 
 
 def record_out(record: MaintenanceRecord, code: str) -> Mantenimiento:
     """A record as it is answered."""
     return Mantenimiento(
+        own_id=record.id,
         id=record.id,
         codigo_maquina=code,
         empresa=record.company,
@@ -251,5 +317,5 @@ def record_out(record: MaintenanceRecord, code: str) -> Mantenimiento:
         fecha=record.performed_on,
         observaciones=record.notes,
         usuario=record.author,
-        estado="Realizado" if record.state.value == "done" else "Pendiente",
+        estado=DONE if record.state.value == "done" else "Pendiente",
     )

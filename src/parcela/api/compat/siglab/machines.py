@@ -6,9 +6,12 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Response
 
 from parcela.api.compat.siglab.caller import Requires
-from parcela.api.compat.siglab.errors import SiglabRoute, errors
+from parcela.api.compat.siglab.errors import errors, siglab_router
+from parcela.api.compat.siglab.lists import machine_rows
 from parcela.api.compat.siglab.machine_schemas import (
+    MOST,
     OWN_USER,
+    Buscado,
     CambiosMaquina,
     Codigo,
     CodigoEnRuta,
@@ -22,26 +25,22 @@ from parcela.api.compat.siglab.machine_schemas import (
     MaquinaNombrada,
     MaquinaNueva,
     Tablero,
-    Texto,
     Tipo,
     machine_out,
 )
 from parcela.api.compat.siglab.words import STATUS_NAMES
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
-from parcela.api.routing import json_router
-from parcela.core.errors import Problem, invalid
+from parcela.core.errors import Problem, invalid, not_found
 from parcela.core.machines import MachineStatus, MaintenanceKind
 from parcela.core.permissions import Permission
-from parcela.repositories.paging import MAX_LIMIT, PageRequest
-from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
+from parcela.repositories.uow import UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.container import Services
 from parcela.services.inventory_overview import Dashboard
 
-router = json_router("/api/maquinas", tags=["siglab"], route_class=SiglabRoute, responses=errors(429))
+router = siglab_router("/api/maquinas")
 Reader = Annotated[Caller, Depends(Requires(Permission.MACHINE_READ))]
 Writer = Annotated[Caller, Depends(Requires(Permission.MACHINE_WRITE))]
-NEXT = "X-Siguiente"
 
 
 @router.get("/listar", responses=errors(401, 403, 422))
@@ -51,14 +50,15 @@ async def listar(
     uow: ReadUow,
     response: Response,
     estado: Estado | None = None,
-    area: Texto | None = None,
+    area: Buscado | None = None,
     tipo: Tipo | None = None,
-    limite: Limite = 1000,
+    limite: Limite = MOST,
     desde: Desde = None,
 ) -> list[Maquina]:
     """All machines in use, by code."""
     wanted = {"status": estado, "area": area, "type": tipo}
-    return await _machines(services, uow, caller, response, wanted, limite, desde)
+    found = await machine_rows(services, uow, caller, response, wanted, limit=limite, cursor=desde)
+    return [machine_out(row) for row in found]
 
 
 @router.get("/buscar", responses=errors(401, 403, 422))
@@ -67,16 +67,21 @@ async def buscar(
     caller: Reader,
     uow: ReadUow,
     response: Response,
-    q: Annotated[Texto | None, Query(description="A part of code, type, area, serial or notes")] = None,
-    codigo: Annotated[Texto | None, Query(description="A code as a whole, in any case")] = None,
-    codigo_equipo: Annotated[Texto | None, Query(description="The same")] = None,
-    limite: Limite = 1000,
+    termino: Annotated[Buscado | None, Query(description="A part of the code, in any case")] = None,
+    q: Annotated[Buscado | None, Query(description="A part of code, type, area, serial or notes")] = None,
+    codigo: Annotated[Buscado | None, Query(description="A code as a whole, in any case")] = None,
+    codigo_equipo: Annotated[Buscado | None, Query(description="The same")] = None,
+    limite: Limite = MOST,
     desde: Desde = None,
 ) -> list[Maquina]:
     """Machines by a part of what they are called, whatever the case."""
-    return await _machines(
-        services, uow, caller, response, {"search": q, "code": codigo or codigo_equipo}, limite, desde
-    )
+    wanted = {"search": q, "code_part": termino, "code": codigo or codigo_equipo}
+    if all(value is None for value in wanted.values()):
+        # A parameter that is misspelt would otherwise find everything.
+        text = "Falta lo que se busca: 'termino', una parte del código."
+        raise invalid("request_invalid", text, Problem("query.termino", text, "nothing_sought"))
+    found = await machine_rows(services, uow, caller, response, wanted, limit=limite, cursor=desde)
+    return [machine_out(row) for row in found]
 
 
 @router.get("/dashboard", responses=errors(401, 403, 503))
@@ -97,11 +102,11 @@ async def tablero(services: AppServices, caller: Reader, uow: ReadUow) -> Tabler
 
 @router.post("/agregar", responses=errors(400, 401, 403, 409, 413, 422))
 async def agregar(body: MaquinaNueva, services: AppServices, caller: Writer, uow: WriteUow) -> Hecho:
-    """Register a machine."""
-    amend = await _user_fields(uow, caller, body.usuario)
-    fields = body.fields() | dict(amend({"custom_fields": {}, "responsible": None}))
-    made = await services.inventory.machines.create(uow, caller, fields)
-    return Hecho(mensaje="Máquina guardada", codigo=made["code"])
+    """Register a machine. One that was removed with this code comes back, with its history."""
+    amend = await _user_fields(uow, caller, body.usuario or "")
+    made, came_back = await services.inventory.machines.register(uow, caller, body.fields(), amend)
+    text = "Máquina guardada; estaba archivada y conserva su historial" if came_back else "Máquina guardada"
+    return Hecho(mensaje=text, codigo=made["code"])
 
 
 @router.put("/actualizar", responses=errors(400, 401, 403, 404, 409, 413, 422))
@@ -119,15 +124,9 @@ async def actualizar_codigo(
 
 
 @router.delete("/eliminar/{codigo}", responses=errors(401, 403, 404, 409, 422, 503))
-async def eliminar(
-    codigo: CodigoEnRuta,
-    services: AppServices,
-    caller: Writer,
-    uow: WriteUow,
-    archivar: Annotated[bool, Query(description="Put it away instead; its history stays")] = False,
-) -> Hecho:
-    """Remove a machine that has no history, or with `archivar=true` put any away."""
-    return await _remove(services, uow, caller, codigo, archive=archivar)
+async def eliminar(codigo: CodigoEnRuta, services: AppServices, caller: Writer, uow: WriteUow) -> Hecho:
+    """Put a machine away: it leaves the lists, and its history stays."""
+    return await _remove(services, uow, caller, codigo)
 
 
 @router.delete("/eliminar", responses=errors(400, 401, 403, 404, 409, 413, 422, 503))
@@ -137,29 +136,28 @@ async def eliminar_nombrada(
     uow: WriteUow,
     body: MaquinaNombrada | None = None,
     codigo: Annotated[Codigo | None, Query(description="Instead of a body")] = None,
-    archivar: Annotated[bool, Query(description="Put it away instead; its history stays")] = False,
 ) -> Hecho:
     """The same for the machine that body or query name."""
     code = body.codigo_equipo if body else codigo
     if code is None:
         text = "Falta el código de la máquina."
-        raise invalid("machine_invalid", text, Problem("body.codigo_equipo", text, "missing"))
-    return await _remove(services, uow, caller, code, archive=archivar)
+        raise invalid("machine_invalid", text, Problem("body.codigo_equipo", text, "no_code"))
+    return await _remove(services, uow, caller, code)
 
 
-async def _remove(services: Services, uow: UnitOfWork, caller: Caller, code: str, *, archive: bool) -> Hecho:
+async def _remove(services: Services, uow: UnitOfWork, caller: Caller, code: str) -> Hecho:
     machine = await services.inventory.machines.by_code(uow, caller, code)
-    if archive:
-        await services.inventory.machines.archive(uow, caller, machine["id"])
-        return Hecho(mensaje="Máquina archivada", codigo=machine["code"])
-    await services.inventory.machines.delete(uow, caller, machine["id"])
+    if machine["archived_at"] is not None:
+        raise not_found("machine", code)  # as for whoever removed it
+    await services.inventory.machines.archive(uow, caller, machine["id"])
     return Hecho(mensaje="Máquina eliminada", codigo=machine["code"])
 
 
 async def _update(services: Services, uow: UnitOfWork, caller: Caller, code: str, body: CambiosMaquina) -> Hecho:
     machine = await services.inventory.machines.by_code(uow, caller, code)
     amend = await _user_fields(uow, caller, body.usuario)
-    changed = await services.inventory.machines.update(uow, caller, machine["id"], body.fields(), amend=amend)
+    fields = body.fields(machine["type"])
+    changed = await services.inventory.machines.update(uow, caller, machine["id"], fields, amend=amend)
     return Hecho(mensaje="Máquina actualizada", codigo=changed["code"])
 
 
@@ -195,28 +193,6 @@ async def _user_called(uow: UnitOfWork, caller: Caller, name: str) -> int | None
         return user.id if user else None
     myself = await uow.users.get(caller.user_id)
     return myself.id if name in {myself.username, myself.email} else None
-
-
-async def _machines(
-    services: Services,
-    uow: ReadUnitOfWork,
-    caller: Caller,
-    response: Response,
-    wanted: dict[str, Any],
-    limit: int,
-    cursor: str | None,
-) -> list[Maquina]:
-    """Pages of machines, one after the other, up to a limit."""
-    found: list[Maquina] = []
-    while len(found) < limit:
-        request = PageRequest(min(MAX_LIMIT, limit - len(found)), cursor, "code")
-        page = await services.inventory.machines.page(uow, caller, request, **wanted)
-        found += [machine_out(dict(row)) for row in page.rows]
-        cursor = page.next_cursor
-        if cursor is None:
-            return found
-    response.headers[NEXT] = str(cursor)
-    return found
 
 
 def _months(found: Dashboard) -> list[CuentaMes]:

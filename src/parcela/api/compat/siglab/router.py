@@ -2,4 +2,4 @@
 
 from parcela.api.compat.siglab import auth, machines, maintenance, system
 
-ROUTERS = (machines.router, maintenance.router, auth.router, system.router)
+ROUTERS = (machines.router, maintenance.router, maintenance.pages, auth.router, system.router)

@@ -8,7 +8,11 @@ from pydantic_core import PydanticCustomError
 
 from parcela.api.compat.siglab.words import ROLES, plain
 from parcela.api.schemas.users import NO_CONTROLS, EmailText, Password, Username
-from parcela.core.permissions import CLIENT_ROLE
+
+PLAIN = r"^[^<>\x00-\x1f\x7f-\x9f]*$"
+"""Texts that older pages put into HTML as they are."""
+PLAIN_LINES = r"^[^<>\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+"""The same for texts of several lines."""
 
 
 def _role(text: str) -> str:
@@ -23,7 +27,7 @@ Rol = Annotated[
 ]
 
 
-def _or_none(value: object) -> object:
+def or_none(value: object) -> object:
     """Forms send "" for what was left empty."""
     return None if value == "" else value
 
@@ -58,11 +62,11 @@ class Registro(Entrada):
         }
     )
 
-    nombre_completo: Annotated[str, Field(min_length=1, max_length=255, pattern=NO_CONTROLS)]
+    nombre_completo: Annotated[str, Field(min_length=1, max_length=255, pattern=PLAIN)]
     username: Username
     password: Password
-    rol: Rol = CLIENT_ROLE
-    email: Annotated[EmailText | None, BeforeValidator(_or_none)] = None
+    rol: Annotated[Rol | None, BeforeValidator(or_none)] = None
+    email: Annotated[EmailText | None, BeforeValidator(or_none)] = None
 
 
 class UsuarioLeido(BaseModel):

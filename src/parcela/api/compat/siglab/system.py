@@ -7,14 +7,13 @@ from fastapi import Depends, Response
 from pydantic import BaseModel, Field
 
 from parcela.api.compat.siglab.caller import Requires
-from parcela.api.compat.siglab.errors import SiglabRoute, errors
+from parcela.api.compat.siglab.errors import errors, siglab_router
 from parcela.api.dependencies.caller import HealthReader
 from parcela.api.dependencies.uow import AppServices, ReadUow
-from parcela.api.routing import json_router
 from parcela.core.permissions import Permission
 from parcela.services.access import Caller
 
-router = json_router("/api/sistema", tags=["siglab"], route_class=SiglabRoute)
+router = siglab_router("/api/sistema")
 SystemReader = Annotated[Caller, Depends(Requires(Permission.SYSTEM_READ))]
 
 

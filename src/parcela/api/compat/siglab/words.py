@@ -37,6 +37,16 @@ TYPES: Mapping[str, str] = {
     "otro": "OTRO",
 }
 """Types of machines by what clients write; the value is what is stored and shown."""
+TYPE_NAMES: Mapping[str, str] = {
+    "PC": "Computadora",
+    "IMP": "Impresora",
+    "SRV": "Servidor",
+    "SW": "Switch",
+    "RTR": "Router",
+    "MON": "Monitor",
+    "OTRO": "Otro",
+}
+"""Types as lists show them."""
 STATUSES: Mapping[str, MachineStatus] = {
     "operativo": MachineStatus.OPERATIONAL,
     "operativa": MachineStatus.OPERATIONAL,
@@ -44,14 +54,23 @@ STATUSES: Mapping[str, MachineStatus] = {
     "en mantenimiento": MachineStatus.MAINTENANCE,
     "danado": MachineStatus.DAMAGED,
     "danada": MachineStatus.DAMAGED,
+    "fuera de servicio": MachineStatus.DAMAGED,
     "de baja": MachineStatus.RETIRED,
 }
+FORM_STATUSES: Mapping[MachineStatus, str] = {
+    MachineStatus.OPERATIONAL: "operativa",
+    MachineStatus.MAINTENANCE: "en mantenimiento",
+    MachineStatus.DAMAGED: "fuera de servicio",
+    MachineStatus.RETIRED: "de baja",
+}
+"""Words of the pages' forms, which compare them as they are."""
 STATUS_NAMES: Mapping[MachineStatus, str] = {
     MachineStatus.OPERATIONAL: "Operativo",
     MachineStatus.MAINTENANCE: "Mantenimiento",
     MachineStatus.DAMAGED: "Dañado",
     MachineStatus.RETIRED: "De baja",
 }
+"""Words of the dashboard and of programs."""
 KINDS: Mapping[str, MaintenanceKind] = {
     "preventivo": MaintenanceKind.PREVENTIVE,
     "correctivo": MaintenanceKind.CORRECTIVE,

@@ -1,51 +1,54 @@
-"""Machines and maintenance of siglab from its client's side, on every kind of database."""
+"""Machines and maintenance of siglab for programs written after its README, on every kind of database."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.compat.siglab_client import SiglabClient
+from tests.compat.siglab_program import SiglabProgram
 from tests.compat.support import ADMIN_PASSWORD, PASSWORD, Server
+
+FORM_STATES = "operativa, en mantenimiento, fuera de servicio, de baja"
+STATES = f"Estados aceptados: {FORM_STATES}; también Operativo, Mantenimiento y Dañado."
 
 
 @pytest.fixture
-def admin(server: Server) -> Iterator[SiglabClient]:
+def admin(server: Server) -> Iterator[SiglabProgram]:
     """The administrator, logged in."""
-    client = SiglabClient(server.url)
+    client = SiglabProgram(server.url)
     client.entrar("admin", ADMIN_PASSWORD)
     yield client
     client.close()
 
 
 @pytest.fixture
-def codigo(server: Server, admin: SiglabClient) -> str:
+def codigo(server: Server, admin: SiglabProgram) -> str:
     """The code of a new machine."""
     code = server.unique("PC-")
     assert admin.agregar_maquina(code)["codigo"] == code
     return code
 
 
-def test_a_machine_is_registered_and_found(server: Server, admin: SiglabClient, codigo: str) -> None:
+def test_a_machine_is_registered_and_found(server: Server, admin: SiglabProgram, codigo: str) -> None:
     found = admin.buscar(codigo.lower())
     assert found == [
         {
-            "codigo_equipo": codigo,
-            "tipo_equipo": "PC",
-            "estado_actual": "Operativo",
+            "codigo": codigo,
+            "tipo": "Computadora",
+            "estado": "Operativo",
             "area": "Laboratorio 1",
             "fecha": "2026-03-01",
             "usuario": None,
-            "codigo": codigo,
-            "tipo": "PC",
-            "estado": "Operativo",
+            "codigo_equipo": codigo,
+            "tipo_equipo": "PC",
+            "estado_actual": "Operativo",
         }
     ]
     assert codigo in {machine["codigo_equipo"] for machine in admin.listar()}
     assert admin.buscar("nothing is called so") == []
 
 
-def test_a_code_is_given_once(admin: SiglabClient, codigo: str) -> None:
+def test_a_code_is_given_once(admin: SiglabProgram, codigo: str) -> None:
     assert admin.agregar_maquina(codigo.lower(), expected=409)["message"] == "Ya existe una máquina con ese código."
 
 
@@ -56,29 +59,30 @@ def test_a_code_is_given_once(admin: SiglabClient, codigo: str) -> None:
         (
             {"estado_actual": "Regular"},
             "body.estado_actual",
-            "Estados aceptados: Operativo, Mantenimiento, Dañado, De baja.",
+            STATES,
         ),
         ({"fecha": "ayer"}, "body.fecha", "Debe ser una fecha: AAAA-MM-DD."),
     ],
 )
 def test_what_is_not_accepted_is_told(
-    server: Server, admin: SiglabClient, datos: dict[str, str], campo: str, sentence: str
+    server: Server, admin: SiglabProgram, datos: dict[str, str], campo: str, sentence: str
 ) -> None:
     code = server.unique("PC-")
     error = admin.agregar_maquina(code, expected=422, **datos)
     assert [(item["campo"], item["mensaje"]) for item in error["errores"]] == [(campo, sentence)]
+    assert error["detail"] == f"{campo.removeprefix('body.')}: {sentence}"
     assert admin.buscar(code) == []
 
 
-def test_words_are_read_in_any_case_with_or_without_accents(server: Server, admin: SiglabClient) -> None:
+def test_words_are_read_in_any_case_with_or_without_accents(server: Server, admin: SiglabProgram) -> None:
     code = server.unique("IMP-")
     admin.agregar_maquina(code, tipo_equipo="impresora", estado_actual="DANADO")
-    assert [(one["tipo_equipo"], one["estado_actual"]) for one in admin.buscar(code)] == [("IMP", "Dañado")]
+    assert [(one["tipo_equipo"], one["estado_actual"]) for one in admin.buscar(code)] == [("IMP", "DANADO")]
     assert code in {one["codigo"] for one in admin.listar(estado="dañado", tipo="imp")}
     assert code not in {one["codigo"] for one in admin.listar(estado="operativo")}
 
 
-def test_only_what_is_sent_is_changed(admin: SiglabClient, codigo: str) -> None:
+def test_only_what_is_sent_is_changed(admin: SiglabProgram, codigo: str) -> None:
     admin.actualizar_maquina(codigo.lower(), estado_actual="Mantenimiento", usuario="Don Pedro")
     admin.call("PUT", f"/api/maquinas/actualizar/{codigo}", json={"area": "Almacén"})
     (machine,) = admin.buscar(codigo)
@@ -86,12 +90,12 @@ def test_only_what_is_sent_is_changed(admin: SiglabClient, codigo: str) -> None:
     assert machine["fecha"] == "2026-03-01"
 
 
-def test_a_user_of_the_system_is_the_responsible_one(admin: SiglabClient, codigo: str) -> None:
+def test_a_user_of_the_system_is_the_responsible_one(admin: SiglabProgram, codigo: str) -> None:
     admin.actualizar_maquina(codigo, usuario="Admin")
     assert admin.buscar(codigo)[0]["usuario"] == "admin"
 
 
-def test_a_machine_that_is_not_there(admin: SiglabClient) -> None:
+def test_a_machine_that_is_not_there(admin: SiglabProgram) -> None:
     for error in (
         admin.actualizar_maquina("NO-HAY", expected=404, area="x"),
         admin.eliminar_maquina("NO-HAY", expected=404),
@@ -101,14 +105,14 @@ def test_a_machine_that_is_not_there(admin: SiglabClient) -> None:
         assert error["detail"] == "La máquina no existe."
 
 
-def test_a_machine_without_history_is_removed(admin: SiglabClient, codigo: str) -> None:
+def test_a_machine_without_history_is_removed(admin: SiglabProgram, codigo: str) -> None:
     assert admin.eliminar_maquina(codigo)["mensaje"] == "Máquina eliminada"
     assert admin.buscar(codigo) == []
 
 
 @pytest.mark.parametrize(("where", "name"), [("json", "codigo_equipo"), ("params", "codigo")])
 def test_a_machine_is_found_and_removed_by_the_name_of_its_field(
-    server: Server, admin: SiglabClient, where: str, name: str
+    server: Server, admin: SiglabProgram, where: str, name: str
 ) -> None:
     code = server.unique("IMP-")
     admin.agregar_maquina(code, tipo_equipo="IMP", estado_actual="Mantenimiento", usuario="Rosa")
@@ -119,11 +123,11 @@ def test_a_machine_is_found_and_removed_by_the_name_of_its_field(
     assert admin.buscar(code) == []
 
 
-def test_nothing_is_removed_without_a_code(admin: SiglabClient) -> None:
+def test_nothing_is_removed_without_a_code(admin: SiglabProgram) -> None:
     assert admin.call("DELETE", "/api/maquinas/eliminar", 422)["errores"][0]["campo"] == "body.codigo_equipo"
 
 
-def test_a_day_may_be_written_as_browsers_write_moments(admin: SiglabClient, codigo: str) -> None:
+def test_a_day_may_be_written_as_browsers_write_moments(admin: SiglabProgram, codigo: str) -> None:
     admin.actualizar_maquina(codigo, fecha="2026-03-02T14:03:00.000Z")
     assert admin.buscar(codigo)[0]["fecha"] == "2026-03-02"
     admin.agregar_mantenimiento(codigo, fecha="2026-05-11 08:30:00", usuario="alguien")
@@ -134,27 +138,32 @@ def test_a_day_may_be_written_as_browsers_write_moments(admin: SiglabClient, cod
     assert admin.buscar(codigo)[0]["fecha"] == "2026-03-02"
 
 
-def test_a_slash_too_many_is_no_matter(admin: SiglabClient, codigo: str) -> None:
+def test_a_slash_too_many_is_no_matter(admin: SiglabProgram, codigo: str) -> None:
     answer = admin.raw("GET", "/api/maquinas/buscar/", params={"codigo": codigo}, follow_redirects=True)
     assert [machine["codigo"] for machine in answer.json()] == [codigo]
     body = {"codigo_maquina": codigo, "tipo": "correctivo"}
     assert admin.raw("POST", "/api/mantenimientos/agregar/", json=body, follow_redirects=True).status_code == 200
 
 
-def test_errors_before_a_route_is_found_are_spanish_too(admin: SiglabClient) -> None:
+def test_errors_before_a_route_is_found_are_spanish_too(admin: SiglabProgram) -> None:
     assert admin.call("GET", "/api/maquinas/nada", 404)["detail"] == "Esta dirección no existe."
     assert admin.call("PATCH", "/api/maquinas/listar", 405)["detail"] == "Esta dirección no admite ese método."
 
 
-def test_one_with_history_is_archived_instead(admin: SiglabClient, codigo: str) -> None:
+def test_one_with_history_keeps_it(admin: SiglabProgram, codigo: str) -> None:
     admin.agregar_mantenimiento(codigo)
-    assert "archívela" in admin.eliminar_maquina(codigo, expected=409)["detail"]
-    assert admin.call("DELETE", f"/api/maquinas/eliminar/{codigo}?archivar=true")["mensaje"] == "Máquina archivada"
+    assert admin.eliminar_maquina(codigo)["mensaje"] == "Máquina eliminada"
     assert admin.buscar(codigo) == []
     assert len(admin.historial(codigo)) == 1
+    assert admin.eliminar_maquina(codigo, expected=404)["detail"] == "La máquina no existe."
 
 
-def test_the_history_of_a_machine_is_newest_first(admin: SiglabClient, codigo: str) -> None:
+def test_nothing_is_found_by_a_parameter_that_is_misspelt(admin: SiglabProgram, codigo: str) -> None:
+    error = admin.call("GET", "/api/maquinas/buscar", 422, params={"terminos": codigo})
+    assert error["detail"] == "Falta lo que se busca: 'termino', una parte del código."
+
+
+def test_the_history_of_a_machine_is_newest_first(admin: SiglabProgram, codigo: str) -> None:
     admin.agregar_mantenimiento(codigo, fecha="2026-01-05", tipo="Correctivo", observaciones="=1+1")
     admin.agregar_mantenimiento(codigo.lower(), fecha="2026-05-10")
     newer, older = admin.historial(codigo)
@@ -171,13 +180,13 @@ def test_the_history_of_a_machine_is_newest_first(admin: SiglabClient, codigo: s
     assert {newer["id"], older["id"]} <= ids
 
 
-def test_maintenance_of_a_kind_nobody_knows(admin: SiglabClient, codigo: str) -> None:
+def test_maintenance_of_a_kind_nobody_knows(admin: SiglabProgram, codigo: str) -> None:
     error = admin.agregar_mantenimiento(codigo, expected=422, tipo="estético")
     assert error["errores"][0]["mensaje"] == "Tipos aceptados: preventivo, correctivo."
     assert admin.historial(codigo) == []
 
 
-def test_the_report_of_a_machine(admin: SiglabClient, codigo: str) -> None:
+def test_the_report_of_a_machine(admin: SiglabProgram, codigo: str) -> None:
     for day in ("2026-01-01", "2026-01-11", "2026-02-10"):
         admin.agregar_mantenimiento(codigo, fecha=day, tipo="correctivo")
     (machine,) = admin.informe(codigo=codigo)
@@ -188,7 +197,7 @@ def test_the_report_of_a_machine(admin: SiglabClient, codigo: str) -> None:
 
 
 @pytest.mark.parametrize(("formato", "magic"), [("csv", b"\xef\xbb\xbfFecha,"), ("xlsx", b"PK"), ("pdf", b"%PDF-")])
-def test_the_report_as_a_file(admin: SiglabClient, codigo: str, formato: str, magic: bytes) -> None:
+def test_the_report_as_a_file(admin: SiglabProgram, codigo: str, formato: str, magic: bytes) -> None:
     admin.agregar_mantenimiento(codigo, observaciones='=HYPERLINK("http://malo")')
     answer = admin.raw("GET", "/api/mantenimientos/informe", params={"codigo": codigo, "formato": formato})
     assert answer.status_code == 200
@@ -198,7 +207,7 @@ def test_the_report_as_a_file(admin: SiglabClient, codigo: str, formato: str, ma
         assert "'=HYPERLINK" in answer.text
 
 
-def test_the_dashboard(admin: SiglabClient, codigo: str) -> None:
+def test_the_dashboard(admin: SiglabProgram, codigo: str) -> None:
     before = admin.dashboard()
     admin.actualizar_maquina(codigo, estado_actual="Dañado", area=f"Área {codigo}")
     board = admin.dashboard()
@@ -209,7 +218,7 @@ def test_the_dashboard(admin: SiglabClient, codigo: str) -> None:
     assert board["vencidos"] == 0
 
 
-def test_lists_can_be_read_in_parts(admin: SiglabClient, codigo: str) -> None:
+def test_lists_can_be_read_in_parts(admin: SiglabProgram, codigo: str) -> None:
     for day in ("2026-01-01", "2026-01-02", "2026-01-03"):
         admin.agregar_mantenimiento(codigo, fecha=day)
     path = f"/api/mantenimientos/historial/{codigo}"
@@ -219,11 +228,11 @@ def test_lists_can_be_read_in_parts(admin: SiglabClient, codigo: str) -> None:
     assert "X-Siguiente" not in rest.headers
 
 
-def test_who_may_do_what(server: Server, admin: SiglabClient, codigo: str) -> None:
+def test_who_may_do_what(server: Server, admin: SiglabProgram, codigo: str) -> None:
     name, technician = server.unique("ana"), server.unique("tec")
     admin.registrar(name, PASSWORD)
     admin.registrar(technician, PASSWORD, rol="técnico")
-    other = SiglabClient(server.url)
+    other = SiglabProgram(server.url)
     assert other.call("GET", "/api/maquinas/listar", 401)["codigo"] == "session_missing"
     other.entrar(name, PASSWORD)
     assert other.agregar_maquina(server.unique("PC-"), expected=403)["codigo"] == "permission_missing"
