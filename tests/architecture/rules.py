@@ -56,7 +56,15 @@ SINGLETONS = {
     ("core/origin.py", "_origin"): "a context variable belongs to the task; who asks must reach every unit of work",
 }
 FACTORIES = frozenset(
-    {"structlog.get_logger", "logging.getLogger", "APIRouter", "json_router", "v1_router", "siglab_router"}
+    {
+        "structlog.get_logger",
+        "logging.getLogger",
+        "APIRouter",
+        "json_router",
+        "marked_router",
+        "v1_router",
+        "siglab_router",
+    }
     | {"web_router", "typer.Typer", "TypeVar", "HTTPBearer"}
 )
 """Calls whose result may have a small name at module level: declarations, not state."""

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from parcela.api.compat.cloud.router import ROUTERS as CLOUD
 from parcela.api.compat.siglab.errors import FAMILY as SIGLAB_ERRORS
 from parcela.api.compat.siglab.router import ROUTERS as SIGLAB
+from parcela.api.compat.vm_api.router import ROUTERS as VM_API
 from parcela.api.compat.vms.errors import FAMILY as VMS_ERRORS
 from parcela.api.compat.vms.router import ROUTERS as VMS
 from parcela.api.compat.vms.router import install_feeds
@@ -103,7 +104,8 @@ class Application(FastAPI):
 
 def include_api(app: FastAPI) -> None:
     """Attach ``/api/v1``, the older APIs and the error handlers."""
-    take(app, *(module.router for module in ROUTERS), metrics.router, *SIGLAB, *VMS, *CLOUD)
+    # Those of vm_api share addresses with the canonical ones, and take the requests of its clients only.
+    take(app, *VM_API, *(module.router for module in ROUTERS), metrics.router, *SIGLAB, *VMS, *CLOUD)
     install_feeds(app)
     app.state.error_families = {**SIGLAB_ERRORS, **VMS_ERRORS}
     install_error_handlers(app)

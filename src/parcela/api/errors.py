@@ -76,6 +76,8 @@ class ProblemDetails(BaseModel):
 
 ErrorAnswer = Callable[[ProblemDetails, Mapping[str, str] | None], JSONResponse]
 """How a family of older routes writes errors: a static method ``error_answer`` of its class of routes."""
+ERROR_ANSWER = "parcela.error_answer"
+"""Key of the scope: the ``ErrorAnswer`` of a request that its route alone does not tell the family of."""
 ErrorFamilies = Mapping[str, ErrorAnswer]
 """The same by the beginning of an address (``app.state.error_families``), for errors that no route has seen."""
 
@@ -118,6 +120,9 @@ def problem_response(
 
 def _answer_of_family(request: Request) -> ErrorAnswer | None:
     """The way of the route; before there is one (the limit of requests, 404), that of its neighbours."""
+    if ERROR_ANSWER in request.scope:
+        chosen: ErrorAnswer = request.scope[ERROR_ANSWER]
+        return chosen
     route, path = request.scope.get("route"), request.scope["path"]
     if route is not None:
         found: ErrorAnswer | None = getattr(route, "error_answer", None)

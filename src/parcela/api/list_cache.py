@@ -38,12 +38,16 @@ ALONE: Versions = ("", "")
 
 
 class Key(NamedTuple):
-    """What an answer depends on. ``owner_id`` is the scope. A tuple: one is made and hashed for every request."""
+    """What an answer depends on. ``owner_id`` is the scope. A tuple: one is made and hashed for every request.
+
+    ``vm_api``: clients of that older API get other bytes at the same address.
+    """
 
     path: str
     owner_id: int | None
     query: bytes
     gzip: bool
+    vm_api: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +155,7 @@ class CachedLists:
             return
         caller: Caller | None = scope.get(CALLER)
         owner_id = NOBODY if caller is None else _owner(caller, read_all)
-        if owner_id == NOBODY:
+        if caller is None or owner_id == NOBODY:
             await self._app(scope, receive, send)
             return
         among_all = await cache.among_all(owner_id)
@@ -160,7 +164,7 @@ class CachedLists:
             return
         headers = dict(reversed(scope["headers"]))  # of several with one name the first counts
         gzip = b"gzip" in headers.get(b"accept-encoding", b"")
-        key = Key(scope["path"], owner_id, scope["query_string"], gzip)
+        key = Key(scope["path"], owner_id, scope["query_string"], gzip, caller.speaks_vm_api)
         found = None if b"no-cache" in headers.get(b"cache-control", b"") else cache.get(key, among_all)
         if found is None:
             await self._app(scope, receive, _Recorder(cache, key, among_all, send))

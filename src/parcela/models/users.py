@@ -68,7 +68,8 @@ class ApiToken(Base):
 
     ``kind`` is ``session`` (an access token), ``refresh`` or ``personal``; all tokens of one login share a ``family``,
     which logout and the reuse of a spent refresh token revoke as a whole. ``session_started_at`` is the time of that
-    login, and ``agent`` is what the program that logged in calls itself.
+    login, and ``agent`` is what the program that logged in calls itself. ``speaks_vm_api``: its holder is a client of
+    the older API of that name, which shares addresses with ours and is answered in its own shapes there.
     """
 
     __tablename__ = "api_tokens"
@@ -95,6 +96,7 @@ class ApiToken(Base):
     ip: Mapped[str] = mapped_column(String(64), default="")
     session_started_at: Mapped[datetime | None]
     agent: Mapped[str] = mapped_column(String(200), default="", server_default="")
+    speaks_vm_api: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
 
 
 class LoginThrottle(Base):

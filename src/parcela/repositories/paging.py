@@ -28,11 +28,13 @@ class PageRequest:
         limit: rows per page, 1..200.
         cursor: ``next_cursor`` of the page before, or None for the first one.
         sort: column name, with ``-`` in front for descending, e.g. ``-created_at``.
+        skip: rows before the page, 0..2**31 - 1; for older APIs, which count them. It costs as much as reading them.
     """
 
     limit: int = DEFAULT_LIMIT
     cursor: str | None = None
     sort: str = "id"
+    skip: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ async def fetch_page(
             statement = statement.where(past)
     order = (column.desc(), id_column.desc()) if descending else (column.asc(), id_column.asc())
     statement = statement.order_by(*(order[1:] if name == "id" else order)).limit(bindparam(_ROWS, type_=Integer()))
+    if request.skip:
+        statement = statement.offset(request.skip)
     return await read_page(session, statement, request)
 
 

@@ -15,7 +15,7 @@ from parcela.repositories.paging import Page, PageRequest, fetch_page
 from parcela.repositories.projects import ProjectRepository
 
 SESSION_KINDS = ("session", "refresh")
-SHOWN = ("id", "name", "scopes", "created_at", "expires_at", "last_used_at", "ip")
+SHOWN = ("id", "name", "scopes", "created_at", "expires_at", "last_used_at", "ip", "speaks_vm_api")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class TokenFacts:
     role: str
     permissions: frozenset[str]
     projects: Mapping[int, ProjectRole]
+    speaks_vm_api: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class TokenRepository(Repository[ApiToken]):
             # An outer join: the permission is None for a role without rights, whatever the model's type says.
             permissions=frozenset(str(row[3]) for row in rows if row[3] is not None),  # type: ignore[redundant-expr]
             projects=await ProjectRepository(self._session, self._clock).roles_of_user(user.id),
+            speaks_vm_api=token.speaks_vm_api,
         )
 
     async def lock_by_hash(self, token_hash: str) -> ApiToken | None:

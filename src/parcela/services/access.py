@@ -27,6 +27,8 @@ class Caller:
         token_id: row of the token used; 0 for internal callers.
         locale: ``en`` or ``es``.
         projects: role by project the user is in.
+        speaks_vm_api: the program is a client of the older API ``vm_api``. It decides shapes and units on the addresses
+            that this API shares with ours, and never rights.
     """
 
     user_id: int
@@ -39,6 +41,7 @@ class Caller:
     locale: str = "en"
     token_family: str = field(default="", compare=False)
     projects: Mapping[int, ProjectRole] = field(default_factory=_no_projects, compare=False)
+    speaks_vm_api: bool = field(default=False, compare=False)
 
     @property
     def managed(self) -> frozenset[int]:

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
-from parcela.core.errors import ParcelaError, Problem, invalid, not_found, unauthenticated
+from parcela.core.errors import ParcelaError, not_found, unauthenticated
 from parcela.core.origin import identify
-from parcela.core.scopes import is_own
 from parcela.core.sealing import Sealer
 from parcela.core.tokens import PERSONAL_PREFIX, TokenSigner, hash_token, new_personal_token
 from parcela.models import ApiToken, User
@@ -34,8 +33,8 @@ from parcela.services.auth_rules import (
 )
 from parcela.services.event_views import ENDING
 from parcela.services.guard import LoginGuard, lock_user
+from parcela.services.personal_tokens import NewPersonalToken, check_wished
 from parcela.services.revoking import revoke_access
-from parcela.services.roles import check_scopes, check_within_rights
 from parcela.services.second_factor import SecondFactorService, code_required, wrong_code
 from parcela.services.sessions import NOWHERE, Origin, SessionService, TokenPair
 
@@ -66,18 +65,6 @@ class Opening:
     user: User
     origin: Origin
     code: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class NewPersonalToken:
-    """A personal token at the one moment in which its secret is known."""
-
-    id: int
-    name: str
-    scopes: list[str]
-    created_at: datetime
-    expires_at: datetime | None
-    token: str
 
 
 class AuthService:
@@ -224,7 +211,7 @@ class AuthService:
             return account_disabled()
         row.revoked_at = self._clock()
         uow.note("auth.refreshed", actor_id=user.id, actor_name=user.username, noun="user", noun_id=str(user.id))
-        origin = Origin(address, row.agent, row.family, row.session_started_at)
+        origin = Origin(address, row.agent, row.family, row.session_started_at, speaks_vm_api=row.speaks_vm_api)
         return await self._sessions.issue(uow, user, origin)
 
     async def logout(self, caller: Caller) -> None:
@@ -303,22 +290,22 @@ class AuthService:
         return device
 
     async def create_token(
-        self, uow: UnitOfWork, caller: Caller, *, name: str, scopes: Sequence[str], expires_at: datetime | None
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        *,
+        name: str,
+        scopes: Sequence[str],
+        expires_at: datetime | None,
+        speaks_vm_api: bool = False,
     ) -> NewPersonalToken:
         """Make a personal token. Only a session may: a stolen token must not make itself a longer-lived sister.
 
-        A scope is a ceiling. Wildcards (``*``, ``vm:*``) mean "what I may do" and follow the user's rights; a right
-        that is named must be held now. The verbs of ``core.scopes`` are no rights: they are about own things.
+        ``speaks_vm_api``: for a client of that older API, which has no login of its own to be known by.
         """
         require_session(caller)
-        named = [scope for scope in scopes if not is_own(scope)]
-        check_scopes(scopes, "scopes")
-        check_within_rights(caller, [scope for scope in named if not scope.endswith("*")], "The token")
         now = self._clock()
-        if not scopes or (expires_at is not None and expires_at <= now):
-            where = "expires_at" if scopes else "scopes"
-            text = "The end of a token lies in the future." if scopes else "A token has at least one scope."
-            raise invalid("token_useless", text, Problem(where, text, "token_useless"))
+        check_wished(caller, scopes, expires_at, now)
         await check_session(uow, caller)
         await self._sessions.check_personal(uow, caller)
         secret = new_personal_token()
@@ -331,10 +318,11 @@ class AuthService:
                 scopes=sorted(set(scopes)),
                 created_at=now,
                 expires_at=expires_at,
+                speaks_vm_api=speaks_vm_api,
             )
         )
         _token_event(uow, "token.created", caller, row.id, name=name, scopes=row.scopes)
-        return NewPersonalToken(row.id, name, row.scopes, now, expires_at, secret)
+        return NewPersonalToken(row.id, name, row.scopes, now, expires_at, speaks_vm_api, secret)
 
     async def tokens(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest) -> Page:
         """The caller's personal tokens that are good; never their secrets."""

@@ -31,6 +31,7 @@ def caller_of(facts: TokenFacts, now: datetime) -> Caller:
         locale=facts.locale,
         token_family=facts.family,
         projects=facts.projects,
+        speaks_vm_api=facts.speaks_vm_api,
     )
 
 

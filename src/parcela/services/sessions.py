@@ -53,6 +53,7 @@ class Origin:
         started_at: of the login; None for now.
         device: the device cookie of a browser; "" without.
         roles: names of roles in the words of an older API, whose clients look for theirs in the access token (``rol``).
+        speaks_vm_api: whether the session is one of a client of ``vm_api``; it stays so as long as the session lives.
     """
 
     address: str
@@ -61,6 +62,7 @@ class Origin:
     started_at: datetime | None = None
     device: str = ""
     roles: Mapping[str, str] | None = None
+    speaks_vm_api: bool = False
 
 
 NOWHERE = Origin("")
@@ -106,6 +108,7 @@ class SessionService:
                     ip=origin.address[:64],
                     session_started_at=origin.started_at or now,
                     agent=agent[:MAX_AGENT_CHARS],
+                    speaks_vm_api=origin.speaks_vm_api,
                 )
             )
         return TokenPair(access_token=pair[0], refresh_token=pair[1], expires_in_s=ttl_s)

@@ -82,6 +82,10 @@ def test_personal_tokens(admin: Server, monkeypatch: pytest.MonkeyPatch) -> None
     plain = done(run("token", "create", "secret-only")).out.strip()
     assert plain.startswith("pcl_")
     assert {row["name"] for row in done(run("token", "list", "--json")).json} >= {"robot", "secret-only"}
+    old = done(run("token", "create", "script", "--vm-api", "--json")).json
+    speaking = {row["name"]: row["speaks_vm_api"] for row in done(run("token", "list", "--json")).json}
+    assert (old["speaks_vm_api"], speaking["script"], speaking["robot"]) == (True, True, False)
+    assert "FOR VM_API" in done(run("token", "list")).out
     monkeypatch.setenv("PARCELA_TOKEN", made["token"])
     assert done(run("whoami", "--json")).json["scopes"] == ["vm:*"]
     assert run("user", "list").code == 4

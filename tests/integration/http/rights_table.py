@@ -36,7 +36,7 @@ POST   /api/v1/second-factor/recovery-codes                            -        
 POST   /api/v1/second-factor/disable                                   -                    401 409 409 409 409 409 403
 
 GET    /api/v1/users/                                                  -                    401 403 403 403 403 200 200
-POST   /api/v1/users/                                                  -                    401 403 403 403 403 201 403
+POST   /api/v1/users/                                                  -                    200 403 403 403 403 201 403
 GET    /api/v1/users/me                                                -                    401 200 200 200 200 200 200
 PATCH  /api/v1/users/me                                                -                    401 200 200 200 200 200 403
 POST   /api/v1/users/me/password                                       fresh_login          401 204 204 204 204 204 403

@@ -38,7 +38,13 @@ EXCLUDED = {
     "GET /api/v1/events/stream": "has no end; test_events.py reads it",
 }
 NOT_IN_DOCUMENT = {"/openapi.json", "/docs", "/docs/oauth2-redirect", "/redoc", "/metrics"}
-NOTHING_TO_GET_WRONG = {"GET /api/v1/system/health", "GET /api/sistema/health"}
+NOTHING_TO_GET_WRONG = {
+    "GET /",
+    "GET /api/sistema/health",
+    "GET /api/v1/system/health",
+    "GET /healthz",
+    "GET /static/images/pc.png",
+}
 OPERATIONS = sorted(
     rule.route
     for rule in RULES.values()

@@ -9,7 +9,7 @@ from parcela.core.permissions import Permission
 from parcela.core.tokens import hash_token
 from parcela.repositories.paging import PageRequest
 from parcela.services.access import Caller
-from parcela.services.auth import NewPersonalToken
+from parcela.services.personal_tokens import NewPersonalToken
 from parcela.services.users import UserChanges
 from tests.integration.identity.support import ADDRESS, ROOT, Identity
 

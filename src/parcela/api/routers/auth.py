@@ -1,14 +1,13 @@
 """Logging in and out."""
 
-from typing import Annotated
+from dataclasses import replace
 
-from fastapi import Form, Request, Response
+from fastapi import Request, Response
 
 from parcela.api.dependencies.caller import CurrentCaller, client_address
 from parcela.api.dependencies.origins import keep_device, origin_of
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.errors import problem_responses
-from parcela.api.forms import FormRoute
 from parcela.api.routing import v1_router
 from parcela.api.schemas.auth import LoginRequest, RefreshRequest, TokenPairRead
 from parcela.services.container import Services
@@ -18,28 +17,15 @@ NO_STORE = {"Cache-Control": "no-store"}
 """Answers that hold a secret are kept by nobody on the way."""
 
 
-async def _open(body: LoginRequest, request: Request, response: Response, services: Services) -> TokenPairRead:
+async def open_session(
+    body: LoginRequest, request: Request, response: Response, services: Services, *, speaks_vm_api: bool = False
+) -> TokenPairRead:
+    """Open a session; ``speaks_vm_api``: for a client of that older API."""
     response.headers.update(NO_STORE)
-    pair = await services.auth.login_from(body.identifier, body.password, origin_of(request), code=body.totp_code)
+    origin = replace(origin_of(request), speaks_vm_api=speaks_vm_api)
+    pair = await services.auth.login_from(body.identifier, body.password, origin, code=body.totp_code)
     keep_device(request, response, services, pair.device)
     return TokenPairRead.model_validate(pair)
-
-
-async def login_by_form(
-    request: Request,
-    response: Response,
-    services: AppServices,
-    username: Annotated[str, Form(min_length=1, max_length=254)],
-    password: Annotated[str, Form(max_length=1000)],
-    totp_code: Annotated[str, Form(max_length=64)] = "",
-) -> TokenPairRead:
-    """As ``login``, with the form of OAuth 2's password flow, which Swagger UI sends."""
-    body = LoginRequest(username=username, password=password, totp_code=totp_code)
-    return await _open(body, request, response, services)
-
-
-# Before the route for JSON, which takes every other request.
-router.add_api_route("/login", login_by_form, methods=["POST"], route_class_override=FormRoute, include_in_schema=False)
 
 
 @router.post("/login", responses=problem_responses(400, 401, 413, 422, 429))
@@ -49,7 +35,7 @@ async def login(body: LoginRequest, request: Request, response: Response, servic
     An account with a second factor needs `totp_code` too: without it the answer is 401 with the code `totp_required`
     (and the password was right), with a wrong one 401 with `bad_code`.
     """
-    return await _open(body, request, response, services)
+    return await open_session(body, request, response, services)
 
 
 @router.post("/token/refresh", responses=problem_responses(400, 401, 413, 422))

@@ -29,7 +29,7 @@ async def create_token(
     body: PersonalTokenCreate, caller: CurrentCaller, services: AppServices, uow: WriteUow, response: Response
 ) -> PersonalTokenCreated:
     """Make a personal token; its secret is shown this once. Needs a login, not another personal token."""
-    made = await services.auth.create_token(uow, caller, name=body.name, scopes=body.scopes, expires_at=body.expires_at)
+    made = await services.auth.create_token(uow, caller, **body.model_dump())
     response.headers.update({"Location": f"/api/v1/tokens/{made.id}", "Cache-Control": "no-store"})
     return PersonalTokenCreated.model_validate(made)
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field
+from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, StrictBool
 
 from parcela.api.schemas.common import Body, Schema
 from parcela.api.schemas.roles import Right
@@ -38,6 +38,11 @@ class PersonalTokenCreate(Body):
         ),
     ]
     expires_at: Moment | None = Field(default=None, description="With time zone; null for never")
+    speaks_vm_api: StrictBool = Field(
+        default=False,
+        description="For a program written for the older API `vm_api`: on the addresses that it shares with this one, "
+        "requests with the token are answered in its shapes and units",
+    )
 
 
 class PersonalTokenRead(Schema):
@@ -48,6 +53,7 @@ class PersonalTokenRead(Schema):
     scopes: list[str] = Field(examples=[["vm:*"]])
     created_at: datetime
     expires_at: datetime | None
+    speaks_vm_api: bool = Field(description="Answered in the shapes of the older API `vm_api`")
     last_used_at: datetime | None = Field(description="To about a minute")
     ip: str = Field(description="Address of the last use; empty before the first", examples=["192.0.2.7"])
 
@@ -60,4 +66,5 @@ class PersonalTokenCreated(Schema):
     scopes: list[str] = Field(examples=[["vm:*"]])
     created_at: datetime
     expires_at: datetime | None
+    speaks_vm_api: bool
     token: str = Field(description="Send it as `Authorization: Bearer`", examples=["pcl_..."])

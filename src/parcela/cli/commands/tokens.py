@@ -11,6 +11,7 @@ from parcela.cli.lookup import choose, taken_for
 from parcela.cli.output import when
 
 app = typer.Typer(no_args_is_help=True, help="Personal tokens: let programs act for you (PARCELA_TOKEN).")
+
 COLUMNS = (
     ("id", "id"),
     ("name", "name"),
@@ -19,6 +20,7 @@ COLUMNS = (
     ("expires", when("expires_at")),
     ("last used", when("last_used_at")),
     ("from", "ip"),
+    ("for vm_api", lambda row: "yes" if row.get("speaks_vm_api") else ""),
 )
 
 
@@ -36,10 +38,18 @@ def create(
         list[str] | None, typer.Option(help="What it may do at most, e.g. vm:* (may be given again); all: '*'.")
     ] = None,
     expires_in: Annotated[Duration | None, Duration.option("End of its life, e.g. 30d; never when left out.")] = None,
+    vm_api: Annotated[
+        bool, typer.Option("--vm-api", help="For a program written for the older API vm_api: answers in its shapes.")
+    ] = False,
 ) -> None:
     """Make a personal token. Its secret is printed this once, on stdout."""
     until = datetime.now(UTC) + timedelta(seconds=expires_in.seconds) if expires_in else None
-    body = {"name": name, "scopes": scope or ["*"], "expires_at": until.isoformat() if until else None}
+    body = {
+        "name": name,
+        "scopes": scope or ["*"],
+        "expires_at": until.isoformat() if until else None,
+        "speaks_vm_api": vm_api,
+    }
     made = cli.api.post("/tokens/", body)
     cli.out.note(f"Token {made['id']} '{made['name']}'; keep it, it is not shown again:")
     cli.out.result(made, made["token"])

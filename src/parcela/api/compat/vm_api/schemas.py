@@ -1,0 +1,178 @@
+"""Bodies and answers of ``vm_api``. Unknown fields are ignored, as they were."""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from fractions import Fraction
+from typing import Annotated, Any
+
+from fastapi import Query
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from parcela.api.compat.lists import MOST
+from parcela.api.schemas.common import Schema
+from parcela.api.schemas.users import EmailText, Line, Password, Username
+from parcela.api.schemas.vms import Cores, Disk
+from parcela.core.labels import MAX_LABEL
+from parcela.core.lifecycle import DesiredState, VmState
+from parcela.core.permissions import CLIENT_ROLE
+from parcela.repositories.users import UserRecord
+from parcela.services.catalogue_rules import TEXT_PATTERN
+
+MIB_PER_GB = 1024
+"""This API's gigabyte is a gibibyte, as that of every hypervisor."""
+MIN_RAM_MIB, MAX_RAM_MIB = 64, 1_048_576
+
+Skip = Annotated[int, Query(ge=0, le=2**31 - 1, description="Rows before the first one")]
+Limit = Annotated[int, Query(ge=1, le=MOST, description="Rows of the answer at most")]
+
+
+def gb_of(mib: int) -> int | float:
+    """Memory as this API tells it: a whole number where it is one, else an exact fraction (128 MiB are 0.125)."""
+    gb = Fraction(mib, MIB_PER_GB)
+    return gb.numerator if gb.denominator == 1 else float(gb)
+
+
+def mib_of(value: object) -> int:
+    """Whole MiB of a number of GB.
+
+    Raises:
+        PydanticCustomError: it is no number, no whole number of MiB, or too little or too much.
+    """
+    least, most = f"{MIN_RAM_MIB / MIB_PER_GB:g}", MAX_RAM_MIB // MIB_PER_GB
+    try:
+        gb = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        gb = math.nan
+    if not MIN_RAM_MIB / MIB_PER_GB <= gb <= most:
+        raise PydanticCustomError("ram_range", "{text}", {"text": f"is a number of GB from {least} to {most}"})
+    mib = Fraction(gb) * MIB_PER_GB
+    if mib.denominator != 1:
+        text = f"is a number of GB in steps of 1/1024 (1 MiB); {gb:g} GB would be {float(mib):g} MiB"
+        raise PydanticCustomError("ram_steps", "{text}", {"text": text})
+    return int(mib)
+
+
+Ram = Annotated[int, BeforeValidator(mib_of)]
+"""GB in the body, MiB once it is read."""
+
+
+def _role(text: str) -> str:
+    """The README of the original writes ADMIN and CLIENT."""
+    return text.strip().lower()
+
+
+class Input(BaseModel):
+    """Base of bodies."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class NewUser(Input):
+    """A user to be made; ``is_superuser`` was always ignored."""
+
+    email: EmailText
+    username: Username
+    password: Password
+    role: Annotated[Line, Field(max_length=64), AfterValidator(_role)] = CLIENT_ROLE
+
+
+class UserRead(Schema):
+    """A user. There is no time of the last change: it is always null."""
+
+    id: int | None
+    email: str
+    username: str
+    is_active: bool
+    is_superuser: bool
+    created_at: datetime | None
+    updated_at: datetime | None = None
+
+
+class Pending(UserRead):
+    """What somebody gets who registers where a mail says how to go on; whether there is an account is not told."""
+
+    message: str
+
+
+def user_of(record: UserRecord | Mapping[str, Any]) -> UserRead:
+    """A user as this API shows it."""
+    return UserRead.model_validate(record)
+
+
+class Status(StrEnum):
+    """What a client may ask for. Answers also say ``error`` of a VM that failed."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    SUSPENDED = "suspended"
+
+
+ERROR = "error"
+_OF_WISH: Mapping[DesiredState, Status] = {
+    DesiredState.RUNNING: Status.RUNNING,
+    DesiredState.PAUSED: Status.SUSPENDED,
+    DesiredState.STOPPED: Status.STOPPED,
+}
+_OF_STATE: Mapping[VmState, str] = {
+    VmState.RUNNING: Status.RUNNING,
+    VmState.STOPPING: Status.RUNNING,
+    VmState.PAUSED: Status.SUSPENDED,
+    VmState.ERROR: ERROR,
+}
+
+
+def status_of(row: Mapping[str, Any]) -> str:
+    """The status of a VM in this API's words.
+
+    Its clients know no states in between: while an operation brings a VM where its owner wants it, it is told to be
+    there, as it was in the original, whose VMs were rows.
+    """
+    if row["operation_id"] is not None:
+        return _OF_WISH.get(DesiredState(row["desired"]), Status.STOPPED).value
+    return str(_OF_STATE.get(VmState(row["state"]), Status.STOPPED))
+
+
+class NewVm(Input):
+    """A VM to be made; ``ram`` is in MiB once it is read."""
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_LABEL)]
+    cores: Cores
+    ram: Ram
+    disk: Disk
+    os: Annotated[str, Field(min_length=1, max_length=100, pattern=TEXT_PATTERN)]
+    status: Status
+
+
+class VmChanges(Input):
+    """What to change; a name was never changed here, and is ignored as all that is not named."""
+
+    cores: Cores | None = None
+    ram: Ram | None = None
+    disk: Disk | None = None
+    os: Annotated[str, Field(max_length=100, pattern=TEXT_PATTERN)] | None = None
+    status: Status | None = None
+
+
+class VmRead(BaseModel):
+    """A VM."""
+
+    id: int
+    owner_id: int
+    name: str
+    cores: int
+    ram: int | float
+    disk: int
+    os: str
+    status: str
+    created_at: datetime
+    updated_at: datetime
+
+
+def vm_of(row: Mapping[str, Any]) -> VmRead:
+    """A VM as this API shows it: ``name`` is what its owner calls it."""
+    same = {name: row[name] for name in ("id", "owner_id", "cores", "os", "created_at", "updated_at")}
+    name = row["label"] or row["name"]
+    return VmRead(**same, name=name, ram=gb_of(row["memory_mib"]), disk=row["disk_gib"], status=status_of(row))
