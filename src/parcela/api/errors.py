@@ -197,12 +197,23 @@ async def _on_os_error(request: Request, exc: OSError) -> JSONResponse:
     return await _on_parcela_error(request, trouble)
 
 
+def _for_pages_of_others(request: Request) -> dict[str, str]:
+    """What CORS adds to an answer, for one that is written outside of it: pages would not even see its status."""
+    services = getattr(request.app.state, "services", None)
+    origin = request.headers.get("origin")
+    allowed: Sequence[str] = () if services is None else services.settings.cors_origins
+    if origin is None or not {origin, "*"} & set(allowed):
+        return {}
+    return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+
+
 async def _on_unexpected(request: Request, exc: Exception) -> JSONResponse:
     # Outside of all middleware the request's origin is gone.
     log.error("request.crash", request_id=request.scope.get("request_id"), exc_info=exc)
     detail = "Something went wrong on our side; the log has the details under the request id in 'instance'."
     standing: Sequence[tuple[bytes, bytes]] = request.scope.get("standing_headers", ())
     headers = {name.decode(): value.decode("latin-1") for name, value in standing} | {"Cache-Control": "no-store"}
+    headers |= _for_pages_of_others(request)
     return problem_response(request, 500, "internal_error", detail, headers=headers)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from parcela.cli.client import Api, Json
 from parcela.cli.exits import CliError, Exit, fail
+from parcela.core.labels import MAX_LABEL, tidy
 
 Named = Callable[[Json, str], bool]
 """Whether a row of a list has a name."""
@@ -240,16 +241,35 @@ def _same_project(row: Json, name: str) -> bool:
 
 
 def find_vm(api: Api, ref: str) -> Json:
-    """A VM: by id, by name, or as ``SLICE/VM`` when several slices have one of that name."""
+    """A VM: by id, by host name, by label, or as ``SLICE/VM`` when several slices have one of that name.
+
+    A label counts only where no VM has the host name.
+    """
     slice_ref, slash, name = ref.rpartition("/")
     if not slash:
-        return find(api, "vm", "/virtual-machines", ref, _by_name(63))
+        try:
+            return find(api, "vm", "/virtual-machines", ref, _by_name(63))
+        except CliError as error:
+            wanted = read_ref(ref).name
+            rows = [] if wanted is None or error.problem.get("code") != "vm_not_found" else _labelled(api, wanted)
+            if not rows:
+                raise
+            return _only("vm", read_ref(ref), rows)
     found = find_slice(api, slice_ref)
     filters = {"name": name[:63], "slice_id": found["id"]}
     rows = [row for row in api.pages("/virtual-machines/", **filters) if row["name"] == name]
+    rows = rows or _labelled(api, name, slice_id=found["id"])
     if not rows:
         raise fail(Exit.REFUSED, "vm_not_found", f"The slice '{found['name']}' has no VM '{name}'.")
-    return rows[0]
+    return rows[0] if len(rows) == 1 else _only("vm", Ref(ref, None, name), rows)
+
+
+def _labelled(api: Api, label: str, **filters: Any) -> list[Json]:
+    """VMs with a label."""
+    wanted = tidy(label)
+    if not 0 < len(wanted) <= MAX_LABEL:
+        return []
+    return [row for row in api.pages("/virtual-machines/", label=wanted, **filters) if row.get("label") == wanted]
 
 
 def find_machine(api: Api, ref: str) -> Json:

@@ -100,7 +100,12 @@ def test_a_single_vm(admin: Server) -> None:
     assert run("vm", "create", "--image", "tiny", "--flavour", "tiny").code == 2
     derived = done(run("vm", "create", "--label", "Señal 2", "--image", "tiny", "--flavour", "tiny", "--json")).json
     assert (derived["name"], derived["label"]) == ("senal-2", "Señal 2")
-    done(run("vm", "delete", "senal-2"))
+    assert done(run("vm", "show", "Señal 2", "--json")).json["id"] == derived["id"]
+    assert run("vm", "show", "Señal 3").code == 4
+    done(run("vm", "create", "--label", "Señal 2", "--image", "tiny", "--flavour", "tiny"))
+    assert run("vm", "show", "Señal 2", "--json").problem["code"] == "name_ambiguous"
+    for name in ("senal-2", "senal-2-2"):
+        done(run("vm", "delete", name))
     for action in ("suspend", "resume", "reboot", "reset"):
         done(run("vm", action, "single"))
     assert "256" in done(run("vm", "show", str(made["id"]))).out

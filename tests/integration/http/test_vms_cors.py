@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from parcela.services.vms import VmService
 from tests.integration.http.lab import ORIGIN, Lab, make_settings, open_lab
 
 pytestmark = pytest.mark.anyio
@@ -75,3 +76,17 @@ async def test_the_limit_of_requests_is_shown(limited: Lab) -> None:
         answer = await limited.http.get("/users/", headers={"Origin": ORIGIN})
     is_shown(answer, 429)
     assert answer.json()["message"]
+
+
+async def test_a_crash_is_shown(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def crash(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the secret of the database is hunter2")
+
+    monkeypatch.setattr(VmService, "page", crash)
+    for origin in (ORIGIN, REACT):
+        headers = {"Origin": origin} | lab.people["admin"].headers
+        answer = await lab.http.get("/vms/", headers=headers)
+        assert answer.status_code == 500
+        assert "hunter2" not in answer.text
+        assert answer.json()["message"]
+        assert answer.headers.get("access-control-allow-origin") == (ORIGIN if origin == ORIGIN else None)

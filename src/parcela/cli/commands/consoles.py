@@ -24,7 +24,7 @@ WAIT_S = 60.0
 @command(app, "console")
 def console(
     cli: Cli,
-    ref: Annotated[str, typer.Argument(metavar="VM", help="Id or name of the VM, or SLICE/VM."), SUBJECT],
+    ref: Annotated[str, typer.Argument(metavar="VM", help="Id, name or label of the VM, or SLICE/VM."), SUBJECT],
     text: Annotated[str | None, typer.Option("--command", "-c", help="Type this and Enter, in a script.")] = None,
     until: Annotated[str | None, typer.Option(help="Wait for this regular expression in what comes then.")] = None,
     timeout: Annotated[

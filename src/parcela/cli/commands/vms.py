@@ -24,7 +24,7 @@ from parcela.cli.output import briefly, when
 from parcela.cli.watching import wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Virtual machines: those of slices, and single ones.")
-VmRef = Annotated[str, typer.Argument(metavar="VM", help="Id or name of the VM, or SLICE/VM."), SUBJECT]
+VmRef = Annotated[str, typer.Argument(metavar="VM", help="Id, name or label of the VM, or SLICE/VM."), SUBJECT]
 CrashPolicy = Annotated[str | None, typer.Option(help="When its QEMU dies: 'error' shows it, 'restart' starts it.")]
 LabelOption = Annotated[str | None, typer.Option(help="What you call it, in any words; '' takes it away.")]
 COLUMNS = (
