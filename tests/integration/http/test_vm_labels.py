@@ -3,6 +3,7 @@
 import pytest
 from sqlalchemy import text
 
+from parcela.core.cookies import SESSION_COOKIE
 from tests.integration.http.lab import Lab, problem
 
 pytestmark = pytest.mark.anyio
@@ -116,3 +117,19 @@ async def test_a_template_with_tags_in_a_label_names_the_place(lab: Lab) -> None
     assert kept.json()["document"]["vms"][0]["label"] == "<img>"
     refused = await lab.call("POST", "/slices/", json={"template_id": stored["id"]})
     assert [item["where"] for item in problem(refused, 422, "template_invalid")["problems"]] == ["vms[0].label"]
+
+
+async def test_pages_call_a_vm_by_its_label(lab: Lab) -> None:
+    vms = [{"name": "r1", "label": "Borde «1» & co.", "image": "tiny", "flavour": "tiny"}]
+    template = await lab.template(document={"vms": vms})
+    made = await lab.make("/slices/", json={"template_id": template["id"]})
+    await lab.make(f"/slices/{made['id']}/deploy", status=202)
+    await lab.settle()
+    vm = (await lab.call("GET", f"/slices/{made['id']}/vms")).json()[0]
+    cookie = {"Cookie": f"{SESSION_COOKIE}={lab.people['owner'].token}", "Accept": "text/html"}
+    for path in (f"/slices/{made['id']}", f"/vms/{vm['id']}/console", f"/vms/{vm['id']}/confirm/reset"):
+        page = await lab.http.get(path, headers=cookie)
+        assert page.status_code == 200, page.text
+        assert "Borde «1» &amp; co." in page.text
+        assert "Borde «1» & co." not in page.text
+    assert '<span class="hint">r1</span>' in (await lab.http.get(f"/slices/{made['id']}", headers=cookie)).text

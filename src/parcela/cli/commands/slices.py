@@ -29,6 +29,7 @@ COLUMNS = (
 VM_COLUMNS = (
     ("id", "id"),
     ("vm", "name"),
+    ("label", "label"),
     ("status", "status"),
     ("host", "host"),
     ("vcpus", "cores"),
