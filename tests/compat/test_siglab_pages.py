@@ -62,7 +62,7 @@ def test_somebody_registers_logs_in_and_is_greeted(server: Server, pages: Pages)
     ("full_name", "username", "password", "said"),
     [
         ("Ana", "ana$", PASSWORD, "username: Use de 2 a 64 letras sin tilde, cifras, puntos"),
-        ("Ana", "a", PASSWORD, "username: Use de 2 a 64"),
+        ("Ana", "a", PASSWORD, "username: Es demasiado corto: 2 caracteres como mínimo."),
         ("", "anaq", PASSWORD, "nombre_completo: Es demasiado corto: 1 caracteres como mínimo."),
         ("<b>Ana</b>", "anaq", PASSWORD, "nombre_completo: No se aceptan los signos < y > ni caracteres de control."),
         ("Ana", "anaq", "corta1", "password: La contraseña tiene como mínimo 8 caracteres."),

@@ -29,7 +29,7 @@ BY_CODE: Mapping[str, str] = {
     "machine_is_a_host": "La máquina es un anfitrión de máquinas virtuales; sepárela de él primero.",
     "machine_not_found": "La máquina no existe.",
     "machine_retired": "La máquina está de baja.",
-    "machine_status": "La máquina no puede pasar a ese estado desde el que tiene.",
+    "machine_status": "Una máquina de baja solo puede volver a 'operativa'.",
     "permission_missing": "No tiene permiso para hacer esto.",
     "registration_closed": "Aquí no se puede registrar; pida una cuenta a un administrador.",
     "registration_role": "Quien se registra obtiene el rol 'cliente'; los demás los da un administrador.",

@@ -26,11 +26,7 @@ SIGNS = "No se aceptan los signos < y > ni caracteres de control."
 DAY = "Debe ser una fecha: AAAA-MM-DD."
 LENGTH = "Debe tener de {0} a {1} caracteres, sin el carácter NUL."
 DAYS = "Debe ser una fecha de {0} a {1}."
-OF_FIELD: Mapping[tuple[str, str], str] = {
-    ("username", "string_pattern_mismatch"): USERNAME,
-    ("username", "string_too_short"): USERNAME,
-    ("username", "string_too_long"): USERNAME,
-}
+OF_FIELD: Mapping[tuple[str, str], str] = {("username", "string_pattern_mismatch"): USERNAME}
 """Sentences of a field and a code."""
 OF_CODE: Mapping[str, str] = {
     "missing": "Falta este dato.",
@@ -48,6 +44,7 @@ OF_CODE: Mapping[str, str] = {
     "date_type": DAY,
     "json_invalid": "No es JSON.",
     "model_attributes_type": "Debe ser un objeto JSON con los datos.",
+    "model_type": "Debe ser un objeto JSON con los datos.",
     "dict_type": "Debe ser un objeto JSON con los datos.",
     "duplicate_key": "Está dos veces; deje una sola.",
     "bad_code": (
@@ -72,7 +69,8 @@ OF_CODE: Mapping[str, str] = {
 """Sentences of a code; {0} and {1} are the limits."""
 OWN = frozenset({"tipo_equipo", "estado_actual", "tipo", "no_code", "nothing_sought"})
 """Codes of checks of this family, whose sentences are Spanish already."""
-_LIMITS = re.compile(r"\d{4}-\d{2}-\d{2}|\d+")
+_NUMBERS = re.compile(r"\d+")
+_DAYS = re.compile(r"\b(?:from|to) (\d{4}-\d{2}-\d{2})")
 _CHOICES = re.compile(r"'([^']*)'")
 
 
@@ -83,8 +81,8 @@ def reason(item: ProblemItem) -> str:
     sentence = OF_FIELD.get((_name(item), item.code)) or OF_CODE.get(item.code)
     if sentence is None:
         return item.what
-    limits = _LIMITS.findall(item.what)
-    return sentence.format(*limits) if len(limits) >= sentence.count("{") else re.sub(r":?[^:.]*\{.*", ".", sentence)
+    limits = (_DAYS if sentence is DAYS else _NUMBERS).findall(item.what)
+    return sentence.format(*limits) if len(limits) >= sentence.count("{") else item.what
 
 
 def place_of(item: ProblemItem) -> str:
