@@ -52,6 +52,18 @@ def test_a_wrong_login_tells_nothing_but_that(server: Server, browser: CloudBrow
     assert "You could not be signed in." not in browser.open("/login").text
 
 
+def test_the_login_page_renews_a_session_but_not_for_who_was_refused(server: Server, browser: CloudBrowser) -> None:
+    email = address(server)
+    browser.register("Ana", email, PASSWORD)
+    browser.login(email, PASSWORD)
+    browser.cookies.delete("parcela_session")  # as the browser does after the hour that it is good for
+    assert browser.open("/login?error=1").url.path == "/login"
+    browser.open("/home")
+    assert browser.cookies.get("parcela_session")
+    browser.logout()
+    assert not browser.cookies.get("parcela_refresh")
+
+
 def test_a_refused_registration_is_a_page_that_says_why(server: Server, browser: CloudBrowser) -> None:
     email = address(server)
     browser.register("Ana", email, PASSWORD)

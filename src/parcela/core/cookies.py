@@ -2,6 +2,8 @@
 
 SESSION_COOKIE = "parcela_session"
 """The access token of a session that was opened in a browser: by the login page, or by the older API ``cloud``."""
+REFRESH_COOKIE, REFRESH_PATH = "parcela_refresh", "/login"
+"""The refresh token of such a session, which browsers send to the login page alone: it renews the session there."""
 DEVICE_COOKIE = "parcela_device"
 """Accounts that have signed in with this browser, sealed: there they are exempt from the failures of strangers."""
 SIGLAB_COOKIE = "parcela_siglab"

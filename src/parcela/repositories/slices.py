@@ -33,10 +33,12 @@ class SliceRepository(Repository[Slice]):
         name: str | None = None,
         slice_id: int | None = None,
         include_destroyed: bool = False,
+        without: Collection[SliceState] = (),
     ) -> Page:
         """Slices with the names of owner, project, zone and template, and their number of living VMs.
 
-        ``owner_id``: only this user's and those in the ``managed`` projects; None for everybody's.
+        ``owner_id``: only this user's and those in the ``managed`` projects; None for everybody's. ``without``: further
+        states that are left out.
         """
         statement = _with_names()
         if owner_id is not None:
@@ -47,6 +49,8 @@ class SliceRepository(Repository[Slice]):
             statement = statement.where(Slice.state == state)
         elif not include_destroyed:
             statement = statement.where(Slice.state.not_in(DEAD))
+        if without:
+            statement = statement.where(Slice.state.not_in([state.value for state in without]))
         if slice_id is not None:
             statement = statement.where(Slice.id == slice_id)
         if template_id is not None:

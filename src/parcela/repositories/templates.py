@@ -40,10 +40,7 @@ class TemplateRepository(Repository[Template]):
             visibility: only ``public`` or ``private`` ones.
             name: only those of exactly this name.
         """
-        statement = _with_owner(Template)
-        if visible_to is not None:
-            seen = (Template.visibility == "public", Template.owner_id == visible_to)
-            statement = statement.where(or_(*seen, Template.project_id.in_(sorted(projects))))
+        statement = _visible(_with_owner(Template), visible_to, projects)
         filters = {"project_id": project_id, "owner_id": owner_id, "visibility": visibility, "name": name}
         for column, value in filters.items():
             if value is not None:
@@ -63,6 +60,21 @@ class TemplateRepository(Repository[Template]):
         if row is None:
             raise not_found(self.noun, template_id)
         return _plain(row)
+
+    async def documents(self, template_ids: Collection[int]) -> dict[int, dict[str, Any]]:
+        """Documents of the newest versions by the id of their template."""
+        newest = (TemplateVersion.template_id == Template.id) & (TemplateVersion.version == Template.version)
+        statement = select(Template.id, TemplateVersion.document).join(TemplateVersion, newest)
+        rows = (await self._session.execute(statement.where(Template.id.in_(sorted(template_ids))))).mappings()
+        return {row["id"]: row["document"] for row in rows}
+
+    async def descriptions(
+        self, template_ids: Collection[int], *, visible_to: int | None, projects: Collection[int] = ()
+    ) -> dict[int, str]:
+        """Descriptions of those that are seen (as ``page`` says), by id."""
+        statement = select(*Template.__table__.columns).where(Template.id.in_(sorted(template_ids)))
+        rows = (await self._session.execute(_visible(statement, visible_to, projects))).mappings()
+        return {row["id"]: row["description"] for row in rows}
 
     async def add_version(self, version: TemplateVersion) -> None:
         """Store one more version; it never changes again."""
@@ -108,6 +120,13 @@ class TemplateRepository(Repository[Template]):
         sortable: dict[str, Any] = {"version": TemplateVersion.version, "created_at": TemplateVersion.created_at}
         id_column = TemplateVersion.__table__.c.id
         return await fetch_page(self._session, _versions(template_id), request, sortable=sortable, id_column=id_column)
+
+
+def _visible(statement: Select[Any], visible_to: int | None, projects: Collection[int]) -> Select[Any]:
+    if visible_to is None:
+        return statement
+    seen = (Template.visibility == "public", Template.owner_id == visible_to)
+    return statement.where(or_(*seen, Template.project_id.in_(sorted(projects))))
 
 
 def _with_owner(*columns: Any) -> Select[Any]:

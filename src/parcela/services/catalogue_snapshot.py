@@ -19,10 +19,6 @@ async def load_catalogue(uow: ReadUnitOfWork, caller: Caller, nat_networks: tupl
         caller: who asks.
         nat_networks: ranges that no address of a template may be from.
     """
-    flavours = {
-        row.name: FlavourInfo(row.id, row.name, row.vcpus, row.memory_mib, row.disk_gib)
-        for row in await uow.flavours.all()
-    }
     images = {
         row["name"]: ImageInfo(
             id=row["id"],
@@ -35,19 +31,10 @@ async def load_catalogue(uow: ReadUnitOfWork, caller: Caller, nat_networks: tupl
         )
         for row in await uow.images.usable(visible_to(caller))
     }
-    return Catalogue(flavours=flavours, images=images, nat_networks=nat_networks)
+    return Catalogue(flavours=await load_flavours(uow), images=images, nat_networks=nat_networks)
 
 
-async def load_image_aliases(uow: ReadUnitOfWork, caller: Caller) -> Mapping[str, str]:
-    """Image names by other texts that say the same: its own name, the version, and type with version.
-
-    A text that fits two images means neither; a name always means its own image.
-    """
-    rows = await uow.images.usable(visible_to(caller))
-    found: dict[str, set[str]] = {}
-    for row in rows:
-        version = row["os_version"].strip()
-        for text in (version, f"{row['os_type']} {version}") if version else ():
-            found.setdefault(text.casefold(), set()).add(row["name"])
-    unique = {text: next(iter(names)) for text, names in found.items() if len(names) == 1}
-    return unique | {row["name"].casefold(): row["name"] for row in rows}
+async def load_flavours(uow: ReadUnitOfWork) -> Mapping[str, FlavourInfo]:
+    """All flavours by name."""
+    rows = await uow.flavours.all()
+    return {row.name: FlavourInfo(row.id, row.name, row.vcpus, row.memory_mib, row.disk_gib) for row in rows}

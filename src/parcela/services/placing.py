@@ -28,6 +28,17 @@ async def resolve_zone(uow: ReadUnitOfWork, name: str | None) -> Zone:
     return zones[0]
 
 
+async def hinted_zone(uow: ReadUnitOfWork, hint: str | None) -> str | None:
+    """The name of the zone that a hint of the older API ``cloud`` means: a name in any case, an id, or ``zone<id>``.
+
+    A hint that means none is none: that API's clients offer zones that need not be there.
+    """
+    wanted = (hint or "").strip().casefold()
+    zones = await uow.zones.all() if wanted else []
+    by_name = next((zone.name for zone in zones if zone.name.casefold() == wanted), None)
+    return by_name or next((zone.name for zone in zones if wanted in {str(zone.id), f"zone{zone.id}"}), None)
+
+
 def snapshot(host: Host, vms: int, *, under_repair: bool) -> HostSnapshot:
     """What placement needs to know of a host."""
     return HostSnapshot(

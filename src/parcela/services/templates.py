@@ -1,7 +1,7 @@
 """Templates: drawn topologies. Every change of the drawing is a new version; a version never changes."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any, Self
@@ -9,8 +9,10 @@ from typing import Any, Self
 from parcela.core.errors import ParcelaError, Problem, invalid
 from parcela.core.permissions import Permission
 from parcela.core.settings import Settings
-from parcela.core.topology.cloud import from_cloud, to_cloud
+from parcela.core.topology.cloud import from_cloud
+from parcela.core.topology.cloud_writer import to_cloud
 from parcela.core.topology.document import TopologyDocument, dump_document, parse_document, template_invalid
+from parcela.core.topology.sizes import sums_of
 from parcela.core.topology.validate import validate
 from parcela.models import Template, TemplateVersion
 from parcela.repositories.paging import Page, PageRequest
@@ -19,7 +21,8 @@ from parcela.services.access import Caller
 from parcela.services.allowed import TemplateFacts
 from parcela.services.allowed_compute import ALLOWED
 from parcela.services.catalogue_rules import check_fields
-from parcela.services.catalogue_snapshot import load_catalogue, load_image_aliases
+from parcela.services.catalogue_snapshot import load_catalogue, load_flavours
+from parcela.services.image_words import ImageWords
 from parcela.services.launching import check_launch
 from parcela.services.quota_rules import ceiling, require_room
 
@@ -123,6 +126,19 @@ class TemplateService:
             visibility=visibility,
             name=name,
         )
+
+    async def own(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest) -> Page:
+        """The caller's own templates alone, with ``sums`` (a ``Sums``) of their VMs."""
+        page = await self.page(uow, caller, request, owner_id=caller.user_id)
+        documents = await uow.templates.documents([row["id"] for row in page.rows])
+        flavours = await load_flavours(uow)
+        return Page([{**row, "sums": sums_of(documents[row["id"]], flavours)} for row in page.rows], page.next_cursor)
+
+    @staticmethod
+    async def descriptions(uow: ReadUnitOfWork, caller: Caller, template_ids: Collection[int]) -> Mapping[int, str]:
+        """Descriptions of those of these templates that the caller sees, by id."""
+        seen = None if caller.can(Permission.TEMPLATE_READ_ALL) else caller.user_id
+        return await uow.templates.descriptions(template_ids, visible_to=seen, projects=caller.projects.keys())
 
     async def get(self, uow: ReadUnitOfWork, caller: Caller, template_id: int) -> TemplateRow:
         """One template with its newest document."""
@@ -263,12 +279,19 @@ class TemplateService:
         if version is not None:
             document = (await uow.templates.version(template_id, version))["document"]
         if form == CLOUD:
-            content, lost = to_cloud(parse_document(document))
+            content, lost = to_cloud(parse_document(document), await load_flavours(uow))
             return Export(row["name"], content, lost)
         return Export(row["name"], {"name": row["name"], "description": row["description"], "document": document})
 
     async def import_draft(
-        self, uow: ReadUnitOfWork, caller: Caller, raw: object, *, form: str = NATIVE, name: str | None = None
+        self,
+        uow: ReadUnitOfWork,
+        caller: Caller,
+        raw: object,
+        *,
+        form: str = NATIVE,
+        name: str | None = None,
+        before: object = None,
     ) -> TemplateDraft:
         """Read a file of ``export``, or a bare document, into something ``create`` takes.
 
@@ -278,10 +301,13 @@ class TemplateService:
             raw: decoded JSON; anything.
             form: ``native`` or ``cloud``.
             name: name of the new template; needed unless the file has one.
+            before: stored document that a ``cloud`` one replaces, of which it keeps what that form does not say.
         """
         description, document = "", raw
         if form == CLOUD:
-            document = dump_document(from_cloud(raw, await load_image_aliases(uow, caller)))
+            words = await ImageWords.load(uow, caller)
+            old = None if before is None else parse_document(before)
+            document = dump_document(from_cloud(raw, words.find, old))
         elif isinstance(raw, dict) and "document" in raw:
             _refuse_unknown(raw)
             document = raw["document"]

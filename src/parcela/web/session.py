@@ -20,14 +20,14 @@ from parcela.core.tokens import hash_token
 from parcela.services.sessions import TokenPair
 
 SESSION_COOKIE = cookies.SESSION_COOKIE
-REFRESH_COOKIE, LOGIN_COOKIE = "parcela_refresh", "parcela_login"
+REFRESH_COOKIE, LOGIN_COOKIE = cookies.REFRESH_COOKIE, "parcela_login"
 CHALLENGE_COOKIE, OIDC_COOKIE, RESET_COOKIE, FORM_COOKIE = (
     "parcela_challenge",
     "parcela_oidc",
     "parcela_reset",
     "parcela_form",
 )
-LOGIN_PATH, OIDC_PATH, PASSWORD_PATH = "/login", "/auth/oidc", "/password"
+LOGIN_PATH, OIDC_PATH, PASSWORD_PATH = cookies.REFRESH_PATH, "/auth/oidc", "/password"
 CHALLENGE_S = 300
 CSRF_FIELD, CSRF_HEADER = "csrf_token", "X-CSRF-Token"
 MAX_PATH_CHARS = 500

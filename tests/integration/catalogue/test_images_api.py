@@ -12,8 +12,9 @@ import pytest
 from parcela.api.routers import flavours, images
 from parcela.core.errors import ParcelaError
 from parcela.services import image_store
-from parcela.services.catalogue_snapshot import load_catalogue, load_image_aliases
+from parcela.services.catalogue_snapshot import load_catalogue
 from parcela.services.image_store import ImageStore
+from parcela.services.image_words import ImageWords
 from parcela.services.images import NewImage
 from tests.integration.catalogue.disks import GIB, iso, qcow2, qcow2_header, raw_disk
 from tests.integration.catalogue.support import (
@@ -200,7 +201,8 @@ async def test_templates_see_only_visible_images(lab: Lab, client: Client) -> No
     async with lab.uows.read() as uow:
         assert set((await load_catalogue(uow, ALICE)).images) == {"mine"}
         assert (await load_catalogue(uow, BOB)).images == {}
-        assert (await load_image_aliases(uow, ALICE))["linux kali 2026"] == "mine"
+        assert (await ImageWords.load(uow, ALICE)).find("linux kali 2026") == "mine"
+        assert (await ImageWords.load(uow, BOB)).find("linux kali 2026") is None
         assert (await load_catalogue(uow, ADMIN)).flavours["small"].memory_mib == 4096
 
 

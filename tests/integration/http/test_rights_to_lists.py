@@ -38,8 +38,8 @@ GET /api/v1/tokens/                                token     -   p    -   -   - 
 GET /api/v1/sessions/                              session   -   p    -   -   -   -    403
 GET /vms/                                          vm        -   pc   -   m   cm  pcm  pcm
 WS  /ws/vms                                        vm        -   pc   -   m   cm  pcm  pcm
-GET /templates/mostrar_plantilla                   template  o   pcmo cmo cmo cmo pcmo pcmo
-GET /slices                                        slice     -   pc   -   m   cm  pcm  pcm
+GET /templates/mostrar_plantilla                   template  -   pco  -   m   -   -    -
+GET /slices                                        slice     -   pc   -   m   -   -    -
 GET /                                              template  o   pcmo cmo cmo cmo pcmo 303
 GET /                                              slice     -   pc   -   m   cm  pcm  303
 GET /events/stream                                 vm_id     -   pc   -   m   cm  pcm  303

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from parcela.cli.commands.slices import addresses
-from parcela.cli.commands.templates import image_aliases, is_cloud
+from parcela.cli.commands.templates import is_cloud
 from parcela.cli.documents import dump_text, read_document
 from parcela.cli.durations import Duration
 from parcela.cli.exits import CliError, Exit
@@ -156,16 +156,6 @@ def test_addresses_of_a_vm() -> None:
     assert addresses([]) == "-"
 
 
-def test_images_by_what_older_documents_call_them() -> None:
-    images = [
-        {"name": "deb", "os_type": "linux", "os_version": "Debian 12"},
-        {"name": "Alpine", "os_type": "linux", "os_version": "3"},
-        {"name": "alpine-b", "os_type": "linux", "os_version": "3"},
-        {"name": "bare", "os_type": "linux", "os_version": " "},
-    ]
-    aliases = image_aliases(images)
-    assert aliases["debian 12"] == aliases["linux debian 12"] == "deb"
-    assert "3" not in aliases
-    assert aliases["alpine"] == "Alpine"
+def test_the_older_document_is_told_by_its_drawing() -> None:
     assert is_cloud({"topologia": {}})
     assert not is_cloud({"vms": []})

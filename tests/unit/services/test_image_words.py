@@ -3,7 +3,8 @@
 import pytest
 
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.services.image_words import MAX_NAMED, ImageWords
+from parcela.core.topology.catalogue import MAX_NAMED
+from parcela.services.image_words import ImageWords
 
 
 def row(row_id: int, name: str, os_type: str = "linux", os_version: str = "") -> dict[str, object]:

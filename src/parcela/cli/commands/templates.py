@@ -1,6 +1,5 @@
 """``parcela template``."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from parcela.cli.files import write_text
 from parcela.cli.lookup import ambiguous, find_template, taken_for
 from parcela.cli.output import when
 from parcela.core.errors import ParcelaError
+from parcela.core.image_names import ImageNames
 from parcela.core.topology.cloud import from_cloud
 from parcela.core.topology.document import dump_document
 
@@ -118,20 +118,10 @@ def _body(cli: Cli, raw: Any, file: Path, name: str | None) -> Json:
     return {"name": fallback, "document": raw}
 
 
-def image_aliases(images: Sequence[Json]) -> dict[str, str]:
-    """Image names by what an older document may say instead: the version, or type and version; as the server does."""
-    found: dict[str, set[str]] = {}
-    for image in images:
-        version = image["os_version"].strip()
-        for text in (version, f"{image['os_type']} {version}") if version else ():
-            found.setdefault(text.casefold(), set()).add(image["name"])
-    unique = {text: next(iter(names)) for text, names in found.items() if len(names) == 1}
-    return unique | {image["name"].casefold(): image["name"] for image in images}
-
-
 def _from_cloud(cli: Cli, raw: Json) -> Json:
     try:
-        return dump_document(from_cloud(raw, image_aliases(cli.api.pages("/images/"))))
+        names = ImageNames(cli.api.pages("/images/"))
+        return dump_document(from_cloud(raw, names.find))
     except ParcelaError as error:
         problems = [{"where": p.where, "what": p.what, "code": p.code} for p in error.problems]
         raise fail(Exit.INVALID, error.code, error.message, problems=problems) from error

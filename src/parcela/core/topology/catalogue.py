@@ -1,8 +1,20 @@
 """What the lab offers, as a snapshot: flavours and images, by name. Rules read this instead of a database."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
+
+MAX_NAMED = 20
+"""Names that a sentence lists; the others are counted."""
+
+
+def listed(names: Iterable[str]) -> str:
+    """The end of a sentence about something that is not there: what there is instead."""
+    known = sorted(names)
+    if not known:
+        return "there is none at all."
+    rest = len(known) - MAX_NAMED
+    return f"there are: {', '.join(known[:MAX_NAMED])}{f' and {rest} more' if rest > 0 else ''}."
 
 
 @dataclass(frozen=True, slots=True)

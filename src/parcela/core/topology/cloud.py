@@ -1,73 +1,101 @@
-"""The older ``cloud`` template document, in and out.
+"""The older ``cloud`` template document, read; ``cloud_writer`` writes it.
 
-Its form::
+Its form, as the canvas sends it and as it was stored::
 
     {"topologia": {"nodes": [{"id", "label", "x", "y"}], "edges": [{"id", "from", "to"}]},
-     "recursos": {"<node id>": {"name", "vcpu", "ram_gb", "disk_gb", "os", "flavour"}},
+     "recursos": {"<node id>": {"name", "flavour", "cpu", "ram", "disk", "image", "internet"}}}
+    {..., "recursos": {"<node id>": {"name", "flavour", "vcpu", "ram_gb", "disk_gb", "os"}},
      "subred": {"public_access": ["<node id>"]}}
 
-Decisions, reading:
+Decisions:
 
-- Ids are integers or texts; 7 and "7" are the same. Unknown fields are ignored (the older editor stored its colours).
-- Every node needs an entry in ``recursos``, every entry a node. ``subred`` may be missing.
-- ``vcpu``, ``ram_gb`` and ``disk_gb`` may be null or "" (the flavour says it), or numbers written as text. ``ram_gb``
-  is in GiB and may have a fraction, rounded to whole MiB; a fraction of ``disk_gb`` is rounded up.
-- The VM is called ``recursos.name``, else ``label``. What is no host name is made one (``Servidor Ñandú`` becomes
-  ``servidor-nandu``; nothing left becomes ``vm-<position>``), and repeated names, which the older format allowed, get a
-  number; nodes whose name is fine keep it. The label is kept as the VM's label when it differs from the name.
-- An edge keeps its id as its name, unless that is a number, a UUID (both made by an editor) or used before.
-
-Decisions, writing: node ids are "1", "2" ... in document order. What the format cannot hold is left out and listed. A
-network is not written as a node: a node is a VM to every reader of this format, and one without ``recursos`` is an
-error.
+- Both spellings are read everywhere, also a bare ``{"nodes", "edges", "recursos"}`` and ``position: {"x", "y"}``.
+  Unknown fields are ignored: the drawing library stores its own.
+- Ids are integers or texts; 7 and "7" are the same. They are kept as they were typed, the edges' too.
+- A node without an entry in ``recursos`` is skipped with its edges; an entry without a node is an error.
+- ``flavour`` decides the size; numbers beside it are copies. Without one they may be written as text, ``ram`` is in GiB
+  and may have a fraction, rounded to whole MiB; a fraction of ``disk`` is rounded up.
+- ``recursos.name``, else the text at the node, is the label of the VM: any line without ``<``, ``>`` and control
+  characters; names repeat. The host name is made of it (``Servidor Ñandú`` becomes ``servidor-nandu``; nothing left
+  becomes ``vm-<position>``) and unique. ``hostname``, which we write where it is another one, is taken as it is.
+- The text at the node may have several lines; it is kept where it differs from the label.
+- ``internet`` of a VM decides whether it has public access; where it says nothing, ``subred.public_access`` does.
+- Where a stored document is replaced, VMs of the same id keep what the older form does not say: the host name while the
+  typed name is the same, the image while the word for it is.
+- An edge keeps its id as its name too, unless that is a number, a UUID or ``edge-<from>-<to>`` (all made by an editor),
+  or used before.
 """
 
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from parcela.core.errors import ErrorKind, ParcelaError, Problem
-from parcela.core.topology.cloud_reader import Place, Reader
+from parcela.core.labels import one_line
+from parcela.core.topology.cloud_names import edge_name, host_names, shown_name
+from parcela.core.topology.cloud_reader import Place, Reader, given
 from parcela.core.topology.document import (
-    DEFAULT_MTU,
     MAX_COORDINATE,
+    MAX_DRAWN_CHARS,
     MAX_EDGES,
     MAX_INT,
     MAX_LABEL_CHARS,
     MAX_NAME_CHARS,
     MAX_VMS,
+    DrawnNode,
     TemplateEdge,
     TemplateVm,
     TopologyDocument,
     VmEnd,
-    place,
     template_invalid,
 )
-from parcela.core.topology.names import claim, is_label, is_printable_name, slug
+from parcela.core.topology.names import is_label
 
 _MIB_PER_GIB: Final = 1024
-_MADE_BY_EDITOR: Final = re.compile(r"\d+|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII | re.IGNORECASE)
+ImageFinder = Callable[[str], str | None]
+"""From a word for an image to its name; None when nothing fits."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Node:
     ident: str
-    label: str
+    typed_id: int | str
+    text: str  # at the node, perhaps of several lines
     name: str  # of recursos, perhaps ""
     x: float
     y: float
-    resources: Mapping[Any, Any] | None  # None: missing or no object, which was noted
+    resources: Mapping[Any, Any]
+
+    @property
+    def label(self) -> str:
+        """What people call the VM."""
+        return self.name or one_line(self.text)[:MAX_LABEL_CHARS].strip()
 
 
-def from_cloud(raw: object, image_names: Mapping[str, str] | None = None) -> TopologyDocument:
+@dataclass(slots=True)
+class _Drawing:
+    """What is known while a document is read. ``skipped``: ids of nodes that stand for no VM."""
+
+    reader: Reader
+    find_image: ImageFinder
+    before: Mapping[str, TemplateVm]
+    nodes: dict[str, _Node]
+    skipped: set[str]
+    names: Mapping[str, str]
+    public: frozenset[str]
+
+
+def from_cloud(
+    raw: object, find_image: ImageFinder = lambda _: None, before: TopologyDocument | None = None
+) -> TopologyDocument:
     """Read an older document.
 
     Args:
         raw: decoded JSON; anything.
-        image_names: image by other texts that ``os`` may hold, such as ``os_version``; case does not count. A text that
-            is not in it is taken for the name of an image, and ``validate`` says when there is none.
+        find_image: from the word for an image to its name. A word for which it finds nothing is taken for a name, and
+            ``validate`` says when there is none.
+        before: the document that this one replaces.
 
     Raises:
         ParcelaError: TOO_LARGE ``template_too_large`` or INVALID ``template_invalid``, with all problems and their
@@ -77,16 +105,18 @@ def from_cloud(raw: object, image_names: Mapping[str, str] | None = None) -> Top
     root = reader.mapping(raw, ())
     if reader.problems:
         raise template_invalid(reader.problems)
-    topology = reader.mapping(root.get("topologia"), ("topologia",))
-    resources = reader.mapping(root.get("recursos"), ("recursos",))
+    is_bare = "topologia" not in root and "nodes" in root
+    topology = root if is_bare else reader.mapping(root.get("topologia"), ("topologia",))
+    resources = {} if is_bare and not root.get("recursos") else reader.mapping(root.get("recursos"), ("recursos",))
     subnet = {} if root.get("subred") is None else reader.mapping(root["subred"], ("subred",))
     _refuse_oversized(topology, resources, subnet)
-    nodes = _read_nodes(reader, topology, resources)
-    public = _read_public(reader, subnet, nodes)
-    names = _vm_names(nodes)
-    images = {other.casefold(): name for other, name in (image_names or {}).items()}
-    vms = tuple(_read_vm(reader, node, names[node.ident], images, public) for node in nodes.values())
-    edges = _read_edges(reader, topology, names)
+    known = {str(vm.node.id): vm for vm in (before.vms if before else ()) if vm.node is not None}
+    drawing = _Drawing(reader, find_image, known, {}, set(), {}, frozenset())
+    _read_nodes(drawing, topology, resources)
+    drawing.public = _read_public(drawing, subnet)
+    drawing.names = _host_names(drawing)
+    vms = tuple(_read_vm(drawing, node) for node in drawing.nodes.values())
+    edges = _read_edges(drawing, topology)
     if reader.problems:
         raise template_invalid(reader.problems)
     return TopologyDocument(vms=vms, edges=edges)
@@ -109,188 +139,165 @@ def _refuse_oversized(topology: Mapping[Any, Any], resources: Mapping[Any, Any],
         raise ParcelaError(ErrorKind.TOO_LARGE, "template_too_large", message, problems=problems)
 
 
-def _read_nodes(reader: Reader, topology: Mapping[Any, Any], resources: Mapping[Any, Any]) -> dict[str, _Node]:
-    entries: dict[str, object] = {}
-    for key, value in resources.items():
-        ident = reader.ident(key, ("recursos",))
-        if ident is not None:
-            entries[ident] = value
-    nodes: dict[str, _Node] = {}
+def _read_nodes(drawing: _Drawing, topology: Mapping[Any, Any], resources: Mapping[Any, Any]) -> None:
+    reader, entries = drawing.reader, _entries(drawing.reader, resources)
+    seen: set[str] = set()
     for index, item in enumerate(reader.items(topology.get("nodes"), ("topologia", "nodes"))):
         where: Place = ("topologia", "nodes", index)
         if not isinstance(item, Mapping):
             reader.mapping(item, where)
             continue
-        node = _read_node(reader, item, where, entries)
-        if node is not None and nodes.setdefault(node.ident, node) is not node:
+        ident = reader.ident(item.get("id"), (*where, "id"))
+        if ident is not None and ident in seen:
             reader.note((*where, "id"), "Another node has the same id.", "duplicate_id")
-    for ident in entries:
-        if ident not in nodes:
-            reader.note(("recursos", ident), "There is no node of this id.", "unknown_node")
-    return nodes
+            ident = None
+        node = _read_node(reader, item, where, ident, entries)
+        if node is not None:
+            drawing.nodes[node.ident] = node
+        elif ident is not None:
+            drawing.skipped.add(ident)
+        seen |= set() if ident is None else {ident}
+    for ident in (one for one in entries if one not in seen):
+        reader.note(("recursos", ident), "There is no node of this id.", "unknown_node")
 
 
-def _read_node(reader: Reader, item: Mapping[Any, Any], where: Place, entries: Mapping[str, object]) -> _Node | None:
-    ident = reader.ident(item.get("id"), (*where, "id"))
-    label = reader.text(item.get("label"), (*where, "label"), MAX_LABEL_CHARS)
-    x = reader.number(item.get("x"), (*where, "x"), MAX_COORDINATE)
-    y = reader.number(item.get("y"), (*where, "y"), MAX_COORDINATE)
-    if not label.strip():
-        label = ""
-    if ident is None:
+def _entries(reader: Reader, resources: Mapping[Any, Any]) -> dict[str, object]:
+    """What ``recursos`` says, by the id of the node; an entry that is null counts as none."""
+    found = ((reader.ident(key, ("recursos",)), value) for key, value in resources.items())
+    return {ident: value for ident, value in found if ident is not None and value is not None}
+
+
+def _read_node(
+    reader: Reader, item: Mapping[Any, Any], where: Place, ident: str | None, entries: Mapping[str, object]
+) -> _Node | None:
+    """The node of an entry; everything that is wrong with it is noted also where there is none."""
+    text = reader.lines(item.get("label"), (*where, "label"), MAX_DRAWN_CHARS)
+    position = item.get("position")
+    spot = position if isinstance(position, Mapping) else {}
+    x, y = (reader.number(item.get(axis, spot.get(axis)), (*where, axis), MAX_COORDINATE) or 0.0 for axis in ("x", "y"))
+    if ident is None or ident not in entries:
         return None
-    entry = entries.get(ident)
+    entry = entries[ident]
     if not isinstance(entry, Mapping):
         reader.mapping(entry, ("recursos", ident))
-        return _Node(ident, label, "", x or 0.0, y or 0.0, None)
-    name = reader.text(entry.get("name"), ("recursos", ident, "name"), MAX_NAME_CHARS)
-    return _Node(ident, label, name, x or 0.0, y or 0.0, entry)
+        return None
+    name = reader.words(entry.get("name"), ("recursos", ident, "name"))
+    typed = item["id"]
+    return _Node(ident, typed if isinstance(typed, int) else ident, text, name, x, y, entry)
 
 
-def _read_public(reader: Reader, subnet: Mapping[Any, Any], nodes: Mapping[str, _Node]) -> frozenset[str]:
+def _read_public(drawing: _Drawing, subnet: Mapping[Any, Any]) -> frozenset[str]:
     where: Place = ("subred", "public_access")
+    reader = drawing.reader
     found: set[str] = set()
     for index, item in enumerate(reader.items(subnet.get("public_access"), where)):
         ident = reader.ident(item, (*where, index))
-        if ident is not None and ident not in nodes:
+        if ident is not None and ident not in drawing.nodes and ident not in drawing.skipped:
             reader.note((*where, index), "There is no node of this id.", "unknown_node")
         elif ident is not None:
             found.add(ident)
     return frozenset(found)
 
 
-def _vm_names(nodes: Mapping[str, _Node]) -> dict[str, str]:
-    """Give every node a host name. Names that are fine go first: a made-up one must not take theirs."""
-    wanted = {ident: node.name or node.label for ident, node in nodes.items()}
-    taken: set[str] = set()
-    names: dict[str, str] = {}
-    for ident, name in wanted.items():
-        if is_label(name) and name.casefold() not in taken:
-            names[ident] = claim(name, taken)
-    for position, (ident, name) in enumerate(wanted.items(), start=1):
-        if ident not in names:
-            names[ident] = claim(slug(name) or f"vm-{position}", taken)
-    return names
+def _host_names(drawing: _Drawing) -> dict[str, str]:
+    fixed = {}
+    for ident, node in drawing.nodes.items():
+        where: Place = ("recursos", ident, "hostname")
+        said, old = (
+            drawing.reader.text(node.resources.get("hostname"), where, MAX_NAME_CHARS),
+            drawing.before.get(ident),
+        )
+        if said and not is_label(said):
+            what = "A host name has 1 to 63 letters a-z, digits and inner hyphens (RFC 1123)."
+            drawing.reader.note(where, what, "invalid_vm_name")
+        elif said:
+            fixed[ident] = said
+        elif old is not None and shown_name(old) == node.label:
+            fixed[ident] = old.name
+    return host_names({ident: node.label for ident, node in drawing.nodes.items()}, fixed)
 
 
-def _read_vm(reader: Reader, node: _Node, name: str, images: Mapping[str, str], public: frozenset[str]) -> TemplateVm:
-    where: Place = ("recursos", node.ident)
-    entry = {} if node.resources is None else node.resources
-    system = reader.text(entry.get("os"), (*where, "os"), MAX_NAME_CHARS)
-    if node.resources is not None and (entry.get("os") is None or entry.get("os") == ""):
-        reader.note((*where, "os"), "Name an image, or the version of its system.", "missing")
-    memory_gib = reader.number(entry.get("ram_gb"), (*where, "ram_gb"), MAX_INT / _MIB_PER_GIB)
-    disk_gib = reader.number(entry.get("disk_gb"), (*where, "disk_gb"), MAX_INT)
-    label = node.label or node.name[:MAX_LABEL_CHARS]
+def _read_vm(drawing: _Drawing, node: _Node) -> TemplateVm:
+    reader, entry, where = drawing.reader, node.resources, ("recursos", node.ident)
+    name, label = drawing.names[node.ident], node.label
+    flavour = reader.text(entry.get("flavour"), (*where, "flavour"), MAX_NAME_CHARS) or None
+    key, value = given(entry, "vcpu", "cpu")
+    vcpus = reader.whole(value, (*where, key))
+    key, value = given(entry, "ram_gb", "ram")
+    memory_gib = reader.number(value, (*where, key), MAX_INT / _MIB_PER_GIB)
+    key, value = given(entry, "disk_gb", "disk")
+    disk_gib = reader.number(value, (*where, key), MAX_INT)
+    internet = reader.flag(entry.get("internet"), (*where, "internet"))
+    word, image = _read_image(drawing, node)
+    shown = label or name
+    drawn = DrawnNode(
+        id=node.typed_id,
+        label=node.text if node.text not in {"", shown} else None,
+        label_of=shown if node.text not in {"", shown} else None,
+        os=word,
+        os_of=image if word else None,
+    )
     return TemplateVm(
         name=name,
         label=label if label and label != name else None,
-        image=images.get(system.casefold(), system),
-        flavour=reader.text(entry.get("flavour"), (*where, "flavour"), MAX_NAME_CHARS) or None,
-        vcpus=reader.whole(entry.get("vcpu"), (*where, "vcpu")),
-        memory_mib=None if memory_gib is None else round(memory_gib * _MIB_PER_GIB),
-        disk_gib=None if disk_gib is None else math.ceil(disk_gib),
-        public_access=node.ident in public,
+        image=image,
+        flavour=flavour,
+        vcpus=None if flavour else vcpus,
+        memory_mib=None if flavour or memory_gib is None else round(memory_gib * _MIB_PER_GIB),
+        disk_gib=None if flavour or disk_gib is None else math.ceil(disk_gib),
+        public_access=node.ident in drawing.public if internet is None else internet,
         x=node.x,
         y=node.y,
+        node=drawn,
     )
 
 
-def _read_edges(reader: Reader, topology: Mapping[Any, Any], names: Mapping[str, str]) -> tuple[TemplateEdge, ...]:
+def _read_image(drawing: _Drawing, node: _Node) -> tuple[str | None, str]:
+    """The word for the image where it is not its name, and the name."""
+    key, value = given(node.resources, "os", "image")
+    where: Place = ("recursos", node.ident, key)
+    word = drawing.reader.text(value, where, MAX_NAME_CHARS).strip()
+    if value is None:
+        drawing.reader.note(where, "Name an image, or the version of its system.", "missing")
+    old = drawing.before.get(node.ident)
+    if old is not None and old.node is not None and old.node.os_of == old.image and old.node.os == word.lower():
+        found: str | None = drawing.find_image(old.image)
+        if found == old.image:
+            return old.node.os, found
+    found = drawing.find_image(word)
+    if found is None or found.casefold() == word.casefold():
+        return None, found or word
+    return word.lower(), found
+
+
+def _read_edges(drawing: _Drawing, topology: Mapping[Any, Any]) -> tuple[TemplateEdge, ...]:
+    reader = drawing.reader
     edges: list[TemplateEdge] = []
-    taken: set[str] = set()
+    idents: set[str] = set()
+    names: set[str] = set()
     for index, item in enumerate(reader.items(topology.get("edges"), ("topologia", "edges"))):
         where: Place = ("topologia", "edges", index)
         if not isinstance(item, Mapping):
             reader.mapping(item, where)
             continue
-        ends = [_read_end(reader, item, key, where, names) for key in ("from", "to")]
-        ident = None if item.get("id") is None else reader.ident(item["id"], (*where, "id"))
-        name = _edge_name(ident)
-        if name is not None:
-            folded = name.casefold()
-            name = None if folded in taken else name
-            taken.add(folded)
-        edges.append(TemplateEdge(name=name, a=VmEnd(vm=ends[0]), b=VmEnd(vm=ends[1])))
+        a, b = (_read_end(drawing, item, key, where) for key in ("from", "to"))
+        ident = None if item.get("id") in (None, "") else reader.ident(item["id"], (*where, "id"))
+        if a is None or b is None:
+            continue
+        typed = None if ident is None or ident in idents else item["id"]
+        idents |= {ident} if ident else set()
+        name = edge_name(typed, item["from"], item["to"], names)
+        names |= {name.casefold()} if name else set()
+        edges.append(TemplateEdge(name=name, a=VmEnd(vm=a), b=VmEnd(vm=b), id=typed))
     return tuple(edges)
 
 
-def _read_end(reader: Reader, edge: Mapping[Any, Any], key: str, where: Place, names: Mapping[str, str]) -> str:
-    ident = reader.ident(edge.get(key), (*where, key))
-    if ident is None:
-        return ""
-    if ident not in names:
-        reader.note((*where, key), "There is no node of this id.", "unknown_node")
-        return ""
-    return names[ident]
-
-
-def _edge_name(ident: str | None) -> str | None:
-    """Return the name that an edge of this id gets."""
-    if ident is None or not is_printable_name(ident) or _MADE_BY_EDITOR.fullmatch(ident):
+def _read_end(drawing: _Drawing, edge: Mapping[Any, Any], key: str, where: Place) -> str | None:
+    """Host name of an end; None where the edge is to be skipped, or was noted."""
+    ident = drawing.reader.ident(edge.get(key), (*where, key))
+    if ident is None or ident in drawing.skipped:
         return None
-    return ident
-
-
-def to_cloud(document: TopologyDocument) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Write a document in the older form.
-
-    Returns:
-        The older document, which ``from_cloud`` reads back to the same topology but for what was lost; and the places
-        in ``document`` of what was lost, e.g. ``networks[0]`` or ``vms[2].user_data``: VMs, then networks, then edges.
-    """
-    lost: list[str] = []
-    idents: dict[str, str] = {}
-    taken: set[str] = set()
-    nodes: list[dict[str, Any]] = []
-    resources: dict[str, dict[str, Any]] = {}
-    for index, vm in enumerate(document.vms):
-        ident = str(index + 1)
-        folded = vm.name.casefold()
-        if not is_label(vm.name) or folded in taken:
-            lost.append(place("vms", index, "name"))
-        taken.add(folded)
-        lost.extend(place("vms", index, field) for field in _BEYOND_CLOUD if getattr(vm, field))
-        idents.setdefault(vm.name, ident)
-        nodes.append({"id": ident, "label": vm.label or vm.name, "x": vm.x, "y": vm.y})
-        resources[ident] = _write_resources(vm)
-    lost.extend(place("networks", index) for index in range(len(document.networks)))
-    edges = _write_edges(document.edges, idents, lost)
-    public = [str(index + 1) for index, vm in enumerate(document.vms) if vm.public_access]
-    written = {
-        "topologia": {"nodes": nodes, "edges": edges},
-        "recursos": resources,
-        "subred": {"public_access": public},
-    }
-    return written, tuple(lost)
-
-
-_BEYOND_CLOUD: Final = ("forward", "user_data", "ssh_keys", "gateway", "routes", "dns")
-
-
-def _write_resources(vm: TemplateVm) -> dict[str, Any]:
-    return {
-        "name": vm.name,
-        "vcpu": vm.vcpus,
-        "ram_gb": None if vm.memory_mib is None else vm.memory_mib / _MIB_PER_GIB,
-        "disk_gb": vm.disk_gib,
-        "os": vm.image,
-        "flavour": vm.flavour,
-    }
-
-
-def _write_edges(edges: Sequence[TemplateEdge], idents: Mapping[str, str], lost: list[str]) -> list[dict[str, Any]]:
-    written: list[dict[str, Any]] = []
-    for index, edge in enumerate(edges):
-        a, b = edge.a, edge.b
-        if not (isinstance(a, VmEnd) and isinstance(b, VmEnd) and a.vm in idents and b.vm in idents):
-            lost.append(place("edges", index))
-            continue
-        name = _edge_name(edge.name)
-        if name != edge.name:
-            lost.append(place("edges", index, "name"))
-        lost.extend(place("edges", index, side, "address") for side, end in (("a", a), ("b", b)) if end.address)
-        if edge.mtu not in {None, DEFAULT_MTU}:
-            lost.append(place("edges", index, "mtu"))
-        written.append({"id": name or str(index + 1), "from": idents[a.vm], "to": idents[b.vm]})
-    return written
+    if ident not in drawing.names:
+        drawing.reader.note((*where, key), "There is no node of this id.", "unknown_node")
+        return None
+    return drawing.names[ident]

@@ -6,13 +6,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from parcela.core.errors import Problem
-from parcela.core.topology.document import MAX_INT, place
+from parcela.core.labels import label_fault, tidy
+from parcela.core.topology.document import MAX_INT, MAX_NODE_ID, MAX_NODE_ID_CHARS, place
 
-MAX_ID_CHARS: Final = 64
-_MAX_ID: Final = 2**53  # the largest integer that a browser still tells from its neighbour
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _DECIMAL: Final = re.compile(r"[+-]?\d{1,12}(?:\.\d{1,12})?", re.ASCII)
 
+MAX_TEXT_CHARS: Final = 1000  # before a text is looked at closely
+
 Place = tuple[str | int, ...]
+
+
+def given(entry: Mapping[Any, Any], *names: str) -> tuple[str, object]:
+    """The first of several spellings of a field that says something, and its value; else the first one and None."""
+    found = ((name, entry[name]) for name in names if entry.get(name) not in (None, ""))
+    return next(found, (names[0], None))
 
 
 class Reader:
@@ -49,11 +57,14 @@ class Reader:
 
     def ident(self, value: object, where: Place) -> str | None:
         """Read an id: an integer, or a text of 1..64 characters; 7 and "7" are the same id."""
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MAX_ID:
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_NODE_ID:
             return str(value)
         if isinstance(value, str) and value:
-            text = self.text(value, where, MAX_ID_CHARS)
-            return text or None
+            text = self.text(value, where, MAX_NODE_ID_CHARS)
+            fault = label_fault(text)
+            if fault:
+                self.note(where, fault, "bad_label")
+            return None if fault else text or None
         if value is None:
             self.note(where, "The id is missing.", "missing")
         else:
@@ -73,6 +84,29 @@ class Reader:
         else:
             return value
         return ""
+
+    def words(self, value: object, where: Place) -> str:
+        """Read a name that people gave, as it is stored: one line of at most 100 characters; None counts as ""."""
+        text = tidy(self.text(value, where, MAX_TEXT_CHARS))
+        fault = label_fault(text)
+        if fault:
+            self.note(where, fault, "bad_label")
+        return "" if fault else text
+
+    def lines(self, value: object, where: Place, limit: int) -> str:
+        """Read a text at a node, which may have several lines, as it is; blank counts as ""."""
+        text = self.text(value, where, limit)
+        fault = next((fault for line in _LINE_END.split(text) if (fault := label_fault(line))), "")
+        if fault:
+            self.note(where, fault, "bad_label")
+        return "" if fault or not text.strip() else text
+
+    def flag(self, value: object, where: Place) -> bool | None:
+        """Read true or false; None counts as not said."""
+        if value is None or isinstance(value, bool):
+            return value
+        self.note(where, "This must be true or false.", "wrong_type")
+        return None
 
     def number(self, value: object, where: Place, limit: float) -> float | None:
         """Read a number of at most ``limit`` either way, also as decimal text; None and "" count as not given."""

@@ -27,6 +27,9 @@ MAX_ROUTES: Final = 64  # per VM
 MAX_DNS: Final = 8  # per VM
 MAX_NAME_CHARS: Final = 255  # hard length; the real limit (63) is a rule of validate
 MAX_LABEL_CHARS: Final = 100
+MAX_DRAWN_CHARS: Final = 255  # text at a node of an older drawing, with its line breaks
+MAX_NODE_ID_CHARS: Final = 64
+MAX_NODE_ID: Final = 2**53  # the largest integer that a browser still tells from its neighbour
 MAX_ADDRESS_CHARS: Final = 64
 MAX_SSH_KEY_CHARS: Final = 8192
 MAX_INT: Final = 2**31 - 1  # an INTEGER column
@@ -63,6 +66,11 @@ _UserData = Annotated[
     AfterValidator(_storable),
     AfterValidator(_within_user_data),
 ]
+_Drawn = Annotated[str, Field(strict=True, max_length=MAX_DRAWN_CHARS), AfterValidator(_storable)]
+_NodeId = (
+    Annotated[int, Field(strict=True, ge=-MAX_NODE_ID, le=MAX_NODE_ID)]
+    | Annotated[str, Field(strict=True, min_length=1, max_length=MAX_NODE_ID_CHARS), AfterValidator(_storable)]
+)
 _Int = Annotated[int, Field(strict=True, ge=-MAX_INT, le=MAX_INT)]
 _Bool = Annotated[bool, Field(strict=True)]
 _Coordinate = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-MAX_COORDINATE, le=MAX_COORDINATE)]
@@ -77,6 +85,28 @@ class Route(_Part):
 
     to: _Address
     via: _Address
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+class DrawnNode(_Part):
+    """What somebody typed of a VM in a drawing of the older ``cloud`` editor, which comes back as it was.
+
+    Attributes:
+        id: of the node, as it was typed: a text of 1..64 characters or a whole number.
+        label: text at the node, which may have several lines; None for the label of the VM.
+        label_of: label or name of the VM that ``label`` was typed for; it is dropped once the VM has another.
+        os: word for the image, in lower case; None for the name of the image.
+        os_of: name of the image that ``os`` was taken for; it is dropped once the VM has another.
+    """
+
+    id: _NodeId
+    label: _Drawn | None = Field(default=None, exclude_if=_is_none)
+    label_of: _Name | None = Field(default=None, exclude_if=_is_none)
+    os: _Name | None = Field(default=None, exclude_if=_is_none)
+    os_of: _Name | None = Field(default=None, exclude_if=_is_none)
 
 
 class TemplateVm(_Part):
@@ -99,6 +129,7 @@ class TemplateVm(_Part):
         dns: IPv4 addresses of resolvers.
         x: place on the canvas.
         y: place on the canvas, growing downwards.
+        node: what an older drawing says of it; left out where there is none.
     """
 
     name: _Name
@@ -117,6 +148,7 @@ class TemplateVm(_Part):
     dns: Annotated[tuple[_Address, ...], Field(max_length=MAX_DNS)] = ()
     x: _Coordinate = 0.0
     y: _Coordinate = 0.0
+    node: DrawnNode | None = Field(default=None, exclude_if=_is_none)
 
 
 class TemplateNetwork(_Part):
@@ -162,12 +194,14 @@ class TemplateEdge(_Part):
         a: one end.
         b: the other end.
         mtu: bytes, 576..9000; None means that of the network, or 1500 between two VMs.
+        id: of the edge in an older drawing, as it was typed; left out where there is none.
     """
 
     name: _Name | None = None
     a: End
     b: End
     mtu: _Int | None = None
+    id: _NodeId | None = Field(default=None, exclude_if=_is_none)
 
 
 class TopologyDocument(_Part):

@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from parcela.core.errors import Problem
 from parcela.core.labels import label_fault, one_line
 from parcela.core.topology.addressing import address_problems, nat_problems, route_problems
-from parcela.core.topology.catalogue import Catalogue, ImageInfo
+from parcela.core.topology.catalogue import Catalogue, ImageInfo, listed
 from parcela.core.topology.document import NetworkEnd, TemplateEdge, TemplateVm, TopologyDocument, VmEnd
 from parcela.core.topology.names import MAX_NAME, is_label, is_printable_name
 from parcela.core.topology.sizes import SIZE_RANGES, Size, size_of
@@ -102,10 +102,12 @@ def _duplicates(names: list[tuple[str, str]]) -> Iterator[Problem]:
 def _vm_problems(where: str, vm: TemplateVm, catalogue: Catalogue) -> Iterator[Problem]:
     image = catalogue.images.get(vm.image)
     if image is None:
-        yield Problem(f"{where}.image", "There is no such image.", "unknown_image")
+        what = f"There is no image '{vm.image}' that you may use; {listed(catalogue.images)}"
+        yield Problem(f"{where}.image", what, "unknown_image")
     known = vm.flavour is None or vm.flavour in catalogue.flavours
     if not known:
-        yield Problem(f"{where}.flavour", "There is no such flavour.", "unknown_flavour")
+        what = f"There is no flavour '{vm.flavour}'; {listed(catalogue.flavours)}"
+        yield Problem(f"{where}.flavour", what, "unknown_flavour")
     size = size_of(vm, catalogue)
     # With a misspelt flavour only the flavour is wrong: three "missing size" on top would send people the wrong way.
     yield from _size_problems(where, size, missing_counts=known)

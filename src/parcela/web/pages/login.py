@@ -57,7 +57,9 @@ async def login_page(
     news = ""
     if registered == "1" and not words:
         news = view.t("login.registered.mail" if services.password_resets.available else "login.registered")
-    return await _renewed(request, services, target) or login_form(request, view, target, words=words, news=news)
+    # Whoever has just failed to sign in is not signed in as the person before.
+    renewed = None if words else await _renewed(request, services, target)
+    return renewed or login_form(request, view, target, words=words, news=news)
 
 
 async def _renewed(request: Request, services: Services, target: str) -> Response | None:

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
-from parcela.api.compat.cloud.caller import COOKIE
+from parcela.api.compat.cloud.caller import COOKIE, REFRESH
 from parcela.api.compat.cloud.errors import CloudRoute
 from parcela.api.compat.cloud.schemas import Account, Entered, Left
 from parcela.api.compat.negotiation import accepts_json
@@ -76,7 +76,10 @@ async def login(
     services: AppServices,
     totp_code: Annotated[str, Form(max_length=64, description="Where the account has a second factor")] = "",
 ) -> Response:
-    """Log in; the token of the session goes into an HTTP-only cookie, its hash into the table of tokens."""
+    """Log in; the session goes into HTTP-only cookies, the hashes of its tokens into the table of tokens.
+
+    The original's session lasted a day; here the login page renews it, as it does that of its own form.
+    """
     try:
         pair = await services.auth.login_from(email, password, origin_of(request), code=totp_code)
     except ParcelaError as exc:
@@ -90,6 +93,7 @@ async def login(
     if accepts_json(request.headers):
         response = JSONResponse(Entered(message="Logged in.", user=user).model_dump(), headers=NO_STORE)
     COOKIE.keep(request, response, pair.access_token, pair.expires_in_s)
+    REFRESH.keep(request, response, pair.refresh_token, services.settings.refresh_token_ttl_s)
     keep_device(request, response, services, pair.device)
     return response
 
@@ -108,6 +112,7 @@ async def logout(request: Request, services: AppServices) -> Response:
     if accepts_json(request.headers):
         response = JSONResponse(Left(message="Logged out.").model_dump())
     COOKIE.take_back(response)
+    REFRESH.take_back(response)
     return response
 
 

@@ -7,10 +7,11 @@ from fastapi.security import APIKeyCookie
 
 from parcela.api.compat.cookies import Credentials, SessionCookie
 from parcela.api.dependencies.uow import AppServices
-from parcela.core.cookies import SESSION_COOKIE
+from parcela.core.cookies import REFRESH_COOKIE, REFRESH_PATH, SESSION_COOKIE
 from parcela.services.access import Caller
 
 COOKIE = SessionCookie(SESSION_COOKIE, login="POST /auth/login")
+REFRESH = SessionCookie(REFRESH_COOKIE, login=COOKIE.login, path=REFRESH_PATH)
 SCHEME = APIKeyCookie(name=COOKIE.name, auto_error=False, description=f"Set by `{COOKIE.login}`")
 Documented = Annotated[str | None, Depends(SCHEME)]
 

@@ -1,32 +1,63 @@
-"""Bodies and answers of ``cloud``. Unknown fields are ignored, as they were."""
+"""Bodies and answers of ``cloud``: answers hold the original's names of fields and ours, bodies may use either.
+
+Unknown fields are ignored, as they were: the drawing library sends its own.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
-from parcela.api.schemas.common import Schema
-from parcela.core.lifecycle import SliceState, VmState
-from parcela.services.catalogue_rules import TEXT_PATTERN
+from parcela.core.labels import MAX_LABEL, label_fault, tidy
+from parcela.core.topology.sizes import Sums
 
-Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=TEXT_PATTERN)]
 EXAMPLE: dict[str, Any] = {
-    "nombre": "Two servers",
+    "slice_name": "Two servers",
+    "description": "",
     "topologia": {
         "nodes": [
-            {"id": "1", "label": "web", "x": 100, "y": 100},
-            {"id": "2", "label": "db", "x": 300, "y": 100},
+            {"id": "vm-1", "label": "VM-001", "x": 100, "y": 100},
+            {"id": "vm-2", "label": "VM-002", "x": 300, "y": 100},
         ],
-        "edges": [{"id": "e1", "from": "1", "to": "2"}],
+        "edges": [{"id": "edge-vm-1-vm-2", "from": "vm-1", "to": "vm-2"}],
     },
     "recursos": {
-        "1": {"name": "web", "vcpu": 1, "ram_gb": 0.125, "disk_gb": 1, "os": "tiny", "flavour": None},
-        "2": {"name": "db", "vcpu": None, "ram_gb": None, "disk_gb": None, "os": "tiny", "flavour": "tiny"},
+        "vm-1": {
+            "name": "VM-001",
+            "cpu": 1,
+            "ram": 0.125,
+            "disk": 1,
+            "image": "tiny",
+            "flavour": "tiny",
+            "internet": True,
+        },
+        "vm-2": {"name": "VM-002", "cpu": 1, "ram": 0.125, "disk": 1, "image": "tiny", "flavour": "tiny"},
     },
-    "subred": {"public_access": ["1"]},
 }
+STORED: dict[str, Any] = {
+    "topologia": EXAMPLE["topologia"],
+    "recursos": {
+        "vm-1": {"name": "VM-001", "vcpu": 1, "ram_gb": 0.125, "disk_gb": 1, "os": "tiny", "flavour": "tiny"},
+        "vm-2": {"name": "VM-002", "vcpu": 1, "ram_gb": 0.125, "disk_gb": 1, "os": "tiny", "flavour": "tiny"},
+    },
+    "subred": {"public_access": ["vm-1"]},
+}
+
+
+def tidy_name(text: str) -> str:
+    """A name as it is stored."""
+    tidied = tidy(text)
+    fault = label_fault(tidied) if tidied else f"A name has 1 to {MAX_LABEL} characters."
+    if fault:
+        raise PydanticCustomError("bad_label", "{fault}", {"fault": fault})
+    return tidied
+
+
+Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Name = Annotated[str, Field(max_length=1000), AfterValidator(tidy_name)]
+Text = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
 
 
 class Input(BaseModel):
@@ -36,140 +67,124 @@ class Input(BaseModel):
 
 
 class TemplateBody(Input):
-    """A template in the older document; what is wrong inside it is told by the place in the document."""
+    """A template in the older document; what is wrong inside it is told by the place in the document.
+
+    The document is ``json_template``, or stands in ``topologia``, ``recursos`` and ``subred``, or is bare ``nodes`` and
+    ``edges``.
+    """
 
     model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
 
-    nombre: Name | None = Field(default=None, description="Without: the name it has, or `plantilla`")
-    descripcion: Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")] | None = None
-    topologia: dict[str, Any]
-    recursos: dict[str, Any]
-    subred: dict[str, Any] | None = None
+    slice_name: Name | None = Field(default=None, description="Without: the name it has, or `plantilla`")
+    nombre: Name | None = Field(default=None, description="The same")
+    name: Name | None = Field(default=None, description="The same")
+    description: Text | None = None
+    descripcion: Text | None = Field(default=None, description="The same")
+    json_template: Any = None
+    topologia: Any = None
+    recursos: Any = None
+    subred: Any = None
+    nodes: Any = None
+    edges: Any = None
 
-    def document(self) -> dict[str, Any]:
-        """The older document alone."""
-        return {"topologia": self.topologia, "recursos": self.recursos, "subred": self.subred}
+    @property
+    def title(self) -> str | None:
+        """The name, however it was spelt."""
+        return self.slice_name or self.nombre or self.name
+
+    @property
+    def text(self) -> str | None:
+        """The description, however it was spelt."""
+        return self.descripcion if self.description is None else self.description
+
+    @property
+    def document(self) -> object:
+        """The older document alone; None without one."""
+        if self.json_template is not None:
+            return self.json_template
+        parts = {"recursos": self.recursos, "subred": self.subred}
+        if self.topologia is None and self.nodes is not None:
+            return {**parts, "nodes": self.nodes, "edges": self.edges}
+        is_given = self.topologia is not None or any(value is not None for value in parts.values())
+        return {**parts, "topologia": self.topologia} if is_given else None
 
 
-class TemplateRead(BaseModel):
-    """A template with its older document."""
+class Needs(BaseModel):
+    """What the VMs of a template need together."""
 
+    vm_count: int = Field(examples=[2])
+    sum_vcpu: int = Field(examples=[2])
+    sum_ram_gb: float = Field(examples=[0.25])
+    sum_disk_gb: float = Field(examples=[2])
+
+    @staticmethod
+    def of(sums: Sums) -> dict[str, Any]:
+        """The fields."""
+        return {
+            "vm_count": sums.vms,
+            "sum_vcpu": sums.vcpus,
+            "sum_ram_gb": sums.memory_mib / 1024,
+            "sum_disk_gb": sums.disk_gib,
+        }
+
+
+class TemplateItem(Needs):
+    """A template in a list."""
+
+    template_id: int = Field(examples=[3])
     id: int = Field(examples=[3])
+    name: str = Field(examples=["Two servers"])
     nombre: str = Field(examples=["Two servers"])
+    description: str
     descripcion: str
     version: int = Field(examples=[1])
-    topologia: dict[str, Any] = Field(examples=[EXAMPLE["topologia"]])
-    recursos: dict[str, Any] = Field(examples=[EXAMPLE["recursos"]])
-    subred: dict[str, Any] = Field(examples=[EXAMPLE["subred"]])
+    propietario: str = Field(description="Username of the owner")
+    created_at: datetime
+    updated_last_at: datetime | None = Field(description="Null for one that was never changed")
+    actualizado: datetime = Field(description="The same; when it was made, for one that was never changed")
+
+    @classmethod
+    def facts(cls, row: Mapping[str, Any], sums: Sums) -> dict[str, Any]:
+        """The fields of a row."""
+        return Needs.of(sums) | {
+            "template_id": row["id"],
+            "id": row["id"],
+            "name": row["name"],
+            "nombre": row["name"],
+            "description": row["description"],
+            "descripcion": row["description"],
+            "version": row["version"],
+            "propietario": row["owner"],
+            "created_at": row["created_at"],
+            "updated_last_at": None if row["updated_at"] == row["created_at"] else row["updated_at"],
+            "actualizado": row["updated_at"],
+        }
+
+
+class TemplateRead(TemplateItem):
+    """A template with its older document, once as `json_template` and once in its parts."""
+
+    json_template: dict[str, Any] = Field(examples=[STORED])
+    topologia: dict[str, Any] = Field(examples=[STORED["topologia"]])
+    recursos: dict[str, Any] = Field(examples=[STORED["recursos"]])
+    subred: dict[str, Any] = Field(examples=[STORED["subred"]])
     perdido: list[str] = Field(description="Places of the template that this document cannot hold")
 
 
-class TemplateItem(BaseModel):
-    """A template in a list."""
+class TemplateSaved(TemplateRead):
+    """A template that was saved."""
 
+    success: bool = True
+    message: str = Field(examples=["The template is saved."])
+
+
+class TemplateGone(BaseModel):
+    """A template that was removed."""
+
+    success: bool = True
+    template_id: int
     id: int
-    nombre: str
-    descripcion: str
-    version: int
-    propietario: str = Field(description="Username of the owner")
-    actualizado: datetime
-
-
-class SliceOrder(Input):
-    """Which template to copy."""
-
-    model_config = ConfigDict(json_schema_extra={"example": {"template_id": 3, "name": "lab 1"}})
-
-    template_id: Id
-    name: Name | None = None
-
-
-class Trigger(Input):
-    """A slice that is to be built, or a template of which one is to be made and built."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"slice_id": 5},
-            "anyOf": [{"required": ["slice_id"]}, {"required": ["template_id"]}],
-        }
-    )
-
-    slice_id: Id | None = None
-    template_id: Id | None = None
-    name: Name | None = Field(default=None, description="Of the slice that is made of `template_id`")
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> "Trigger":
-        if (self.slice_id is None) == (self.template_id is None):
-            raise ValueError("give one of 'slice_id' and 'template_id'")
-        return self
-
-
-class Deployment(BaseModel):
-    """Work that was begun; it goes on after this answer."""
-
-    deployment_id: int = Field(description="Also `/api/v1/operations/{id}`", examples=[17])
-    slice_id: int = Field(examples=[5])
-    status: str = Field(examples=["queued"])
-
-
-class SliceRead(Schema):
-    """A slice."""
-
-    id: int = Field(examples=[5])
-    name: str
-    status: SliceState = Field(validation_alias="state")
-    template_id: int | None
-    owner: str
-    vm_count: int
-    created_at: datetime
-    expires_at: datetime | None
-    error: str
-
-
-class SliceVm(BaseModel):
-    """A VM of a slice."""
-
-    id: int
-    name: str
-    status: VmState
-    vcpu: int
-    ram_gb: float
-    disk_gb: int
-    os: str
-    flavour: str | None
-    host: str | None
-
-    @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "SliceVm":
-        """From a row of the list of VMs."""
-        return cls(
-            id=row["id"],
-            name=row["name"],
-            status=row["state"],
-            vcpu=row["cores"],
-            ram_gb=row["memory_mib"] / 1024,
-            disk_gb=row["disk_gib"],
-            os=row["os"],
-            flavour=row["flavour"],
-            host=row["host"],
-        )
-
-
-class SliceDetails(SliceRead):
-    """A slice with its VMs."""
-
-    vms: list[SliceVm]
-
-
-class FlavourRead(BaseModel):
-    """A named size."""
-
-    id: int
-    name: str = Field(examples=["nano"])
-    vcpu: int = Field(examples=[1])
-    ram_gb: float = Field(examples=[1])
-    disk_gb: int = Field(examples=[2])
+    message: str = "The template is removed; slices that were made from it go on."
 
 
 class Account(BaseModel):

@@ -1,54 +1,68 @@
 """``/templates``: drawings in the older document. What it cannot hold is said, and never thrown away by a write."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Query, Response
 from fastapi.responses import JSONResponse
 
 from parcela.api.compat.cloud.caller import CloudCaller
-from parcela.api.compat.cloud.schemas import TemplateBody, TemplateItem, TemplateRead
+from parcela.api.compat.cloud.errors import CloudRoute, SharedCloudRoute
+from parcela.api.compat.cloud.schemas import TemplateBody, TemplateGone, TemplateItem, TemplateRead, TemplateSaved
 from parcela.api.compat.lists import MOST, Cursor, Limit, whole
-from parcela.api.compat.negotiation import SharedRoute
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.routing import json_router
 from parcela.api.schemas.flavours import RowId
-from parcela.core.errors import Problem, conflict
-from parcela.core.topology.cloud import to_cloud
+from parcela.core.errors import ParcelaError, Problem, conflict
+from parcela.core.topology.cloud_writer import OlderPlaces, to_cloud
 from parcela.core.topology.document import parse_document
+from parcela.core.topology.sizes import sums_of
+from parcela.repositories.paging import PageRequest
+from parcela.repositories.uow import ReadUnitOfWork
+from parcela.services.catalogue_snapshot import load_flavours
 from parcela.services.templates import CLOUD, TemplateDraft, TemplateRow
 
 # ``/templates/{id}`` is a page too, and this stands before ``/templates/{id}`` so that it is no id.
-shared = json_router("/templates", tags=["cloud"], route_class=SharedRoute)
-router = json_router("/templates", tags=["cloud"])
+shared = json_router("/templates", tags=["cloud"], route_class=SharedCloudRoute)
+router = json_router("/templates", tags=["cloud"], route_class=CloudRoute)
 UNNAMED = "plantilla"
+SAVED = "The template is saved."
 
 
-def _read(row: TemplateRow) -> TemplateRead:
-    content, lost = to_cloud(parse_document(row["document"]))
-    return TemplateRead(
-        id=row["id"],
-        nombre=row["name"],
-        descripcion=row["description"],
-        version=row["version"],
-        **content,
-        perdido=list(lost),
-    )
+async def _facts(uow: ReadUnitOfWork, row: TemplateRow) -> dict[str, Any]:
+    """The fields of ``TemplateRead``."""
+    flavours = await load_flavours(uow)
+    content, lost = to_cloud(parse_document(row["document"]), flavours)
+    facts = TemplateItem.facts(row, sums_of(row["document"], flavours))
+    return {**facts, "json_template": content, **content, "perdido": list(lost)}
 
 
-@router.post(
-    "/guardar",
-    summary="Save a template (cloud)",
-    status_code=201,
-    responses=problem_responses(400, 401, 403, 409, 413, 422),
-)
-async def save_template(body: TemplateBody, services: AppServices, caller: CloudCaller, uow: WriteUow) -> TemplateRead:
-    """A new private template; every problem of the document is reported at once."""
-    name = body.nombre or UNNAMED
-    draft = await services.templates.import_draft(uow, caller, body.document(), form=CLOUD, name=name)
-    named = TemplateDraft(name=name, document=draft.document, description=body.descripcion or "")
-    return _read(await services.templates.create(uow, caller, named))
+@contextmanager
+def _told_by_older_places(document: object) -> Iterator[None]:
+    """Errors name places of the document that the client has sent."""
+    try:
+        yield
+    except ParcelaError as exc:
+        if exc.code != "template_invalid":
+            raise
+        places = OlderPlaces(parse_document(document))
+        exc.problems = tuple(replace(problem, where=places(problem.where)) for problem in exc.problems)
+        raise
+
+
+@router.post("/guardar", summary="Save a template (cloud)", responses=problem_responses(400, 401, 403, 409, 413, 422))
+async def save_template(body: TemplateBody, services: AppServices, caller: CloudCaller, uow: WriteUow) -> TemplateSaved:
+    """A new private template; `detail` names the first problem of the document, `problems` all of them."""
+    name = body.title or UNNAMED
+    draft = await services.templates.import_draft(uow, caller, body.document, form=CLOUD, name=name)
+    named = TemplateDraft(name=name, document=draft.document, description=body.text or "")
+    with _told_by_older_places(draft.document):
+        row = await services.templates.create(uow, caller, named)
+    return TemplateSaved(**await _facts(uow, row), message=SAVED)
 
 
 @router.get(
@@ -65,47 +79,47 @@ async def show_templates(
     limit: Limit = MOST,
     cursor: Cursor = None,
 ) -> list[TemplateItem] | TemplateRead:
-    """Own and public templates without their documents; with `id`, one with its document."""
+    """Own templates without their documents, the newest first; with `id`, any one that is seen, with its document."""
     if id is not None:
-        return _read(await services.templates.get(uow, caller, id))
-    rows = await whole(lambda page: services.templates.page(uow, caller, page), response, limit, cursor)
-    return [
-        TemplateItem(
-            id=row["id"],
-            nombre=row["name"],
-            descripcion=row["description"],
-            version=row["version"],
-            propietario=row["owner"],
-            actualizado=row["updated_at"],
-        )
-        for row in rows
-    ]
+        return TemplateRead(**await _facts(uow, await services.templates.get(uow, caller, id)))
+
+    async def read(page: PageRequest) -> Any:
+        return await services.templates.own(uow, caller, replace(page, sort="-created_at"))
+
+    rows = await whole(read, response, limit, cursor)
+    return [TemplateItem(**TemplateItem.facts(row, row["sums"])) for row in rows]
 
 
 @shared.get("/{template_id}", summary="Show a template (cloud)", responses=problem_responses(401, 404, 422))
 async def get_template(template_id: RowId, services: AppServices, caller: CloudCaller, uow: ReadUow) -> TemplateRead:
     """The newest version in the older document. Browsers that ask for HTML get the page of this address."""
-    return _read(await services.templates.get(uow, caller, template_id))
+    return TemplateRead(**await _facts(uow, await services.templates.get(uow, caller, template_id)))
 
 
 @router.put(
     "/{template_id}",
-    summary="Replace a template (cloud)",
+    summary="Change a template (cloud)",
     responses=problem_responses(400, 401, 403, 404, 409, 413, 422),
 )
 async def update_template(
     template_id: RowId, body: TemplateBody, services: AppServices, caller: CloudCaller, uow: WriteUow
-) -> TemplateRead:
-    """A changed document makes a new version. Refused where it would throw away what it cannot hold."""
+) -> TemplateSaved:
+    """What is null or left out stays. A changed document makes a new version, and throws nothing away unseen."""
     before = await services.templates.get(uow, caller, template_id)
-    name = body.nombre or before["name"]
-    draft = await services.templates.import_draft(uow, caller, body.document(), form=CLOUD, name=name)
+    document: object = None
+    if body.document is not None:
+        options: dict[str, Any] = {"form": CLOUD, "name": body.title or before["name"], "before": before["document"]}
+        document = (await services.templates.import_draft(uow, caller, body.document, **options)).document
 
     def wanted(row: TemplateRow) -> TemplateDraft:
-        description = row["description"] if body.descripcion is None else body.descripcion
-        return TemplateDraft(body.nombre or row["name"], draft.document, description, row["visibility"])
+        description = row["description"] if body.text is None else body.text
+        said = row["document"] if document is None else document
+        return TemplateDraft(body.title or row["name"], said, description, row["visibility"])
 
-    return _read(await services.templates.update(uow, caller, template_id, wanted, _refuse_loss))
+    check = _refuse_loss if document is not None else _lose_nothing
+    with _told_by_older_places(document or before["document"]):
+        row = await services.templates.update(uow, caller, template_id, wanted, check)
+    return TemplateSaved(**await _facts(uow, row), message=SAVED)
 
 
 def _refuse_loss(row: TemplateRow) -> None:
@@ -117,15 +131,21 @@ def _refuse_loss(row: TemplateRow) -> None:
         raise conflict("template_beyond_cloud", text, *problems)
 
 
+def _lose_nothing(_: TemplateRow) -> None:
+    """The document stays as it is."""
+
+
 @router.delete(
     "/{template_id}",
     summary="Remove a template (cloud)",
-    status_code=204,
     responses=problem_responses(401, 403, 404, 422),
 )
-async def delete_template(template_id: RowId, services: AppServices, caller: CloudCaller, uow: WriteUow) -> None:
+async def delete_template(
+    template_id: RowId, services: AppServices, caller: CloudCaller, uow: WriteUow
+) -> TemplateGone:
     """Slices that were made from it go on."""
     await services.templates.delete(uow, caller, template_id)
+    return TemplateGone(template_id=template_id, id=template_id)
 
 
 @router.get(
