@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from parcela.core.clock import Clock, utc_now
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.origin import Origin, current_origin
-from parcela.db.constraints import is_lost, is_transient, translate
+from parcela.db.constraints import is_lost, is_transient, translation
 from parcela.db.database import Database
 from parcela.db.storage import StorageWatch, storage_trouble
 from parcela.models import Installation
@@ -218,13 +217,9 @@ class _translated:  # noqa: N801 (used like a function)
 
     def __exit__(self, exc_type: object, exc: BaseException | None, traceback: object) -> None:
         """Translate."""
-        if exc is None or not isinstance(exc, DBAPIError):
-            return
-        if isinstance(exc, IntegrityError):
-            raise translate(exc) from exc
-        if isinstance(exc, OperationalError) and "constraint" in str(exc.orig).lower() and not is_transient(exc):
-            # MariaDB reports a violated CHECK as an operational error (4025).
-            raise translate(IntegrityError(exc.statement, exc.params, exc.orig or exc)) from exc
+        translated = None if exc is None else translation(exc)
+        if translated is not None:
+            raise translated from exc
 
 
 class UnitOfWorkFactory:
