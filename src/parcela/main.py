@@ -106,7 +106,7 @@ async def running(
             stack.callback(lock.release)
         stores = Stores.named(settings)
         stack.push_async_callback(stores.aclose)
-        uows = UnitOfWorkFactory(database, clock, stores.outside)
+        uows = UnitOfWorkFactory(database, clock, stores.outside, settings.day_zone)
         async with uows.read() as uow:
             installation = await uow.installation()
         if database.is_sqlite:

@@ -57,7 +57,7 @@ class SiglabProgram:
             "tipo_equipo": "PC",
             "estado_actual": "Operativo",
             "area": "Laboratorio 1",
-            "fecha": "2026-03-01",
+            "fecha": "2026-01-01",
         } | datos
         return self.call("POST", "/api/maquinas/agregar", expected, json=body)
 

@@ -81,6 +81,7 @@ def environment(folder: Path, port: int, database_url: str, **more: str) -> dict
             "DATABASE_URL": database_url,
             "PARCELA_DATA_DIR": str(folder / "data"),
             "PARCELA_GUEST_DIR": str(folder / "guest"),
+            "PARCELA_TIME_ZONE": "UTC",
             "PARCELA_HYPERVISOR": "simulated",
             "PARCELA_ADMIN_EMAIL": ADMIN_EMAIL,
             "PARCELA_ADMIN_PASSWORD": ADMIN_PASSWORD,

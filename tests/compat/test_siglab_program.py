@@ -37,7 +37,7 @@ def test_a_machine_is_registered_and_found(server: Server, admin: SiglabProgram,
             "tipo": "Computadora",
             "estado": "Operativo",
             "area": "Laboratorio 1",
-            "fecha": "2026-03-01",
+            "fecha": "2026-01-01",
             "usuario": None,
             "codigo_equipo": codigo,
             "tipo_equipo": "PC",
@@ -87,7 +87,7 @@ def test_only_what_is_sent_is_changed(admin: SiglabProgram, codigo: str) -> None
     admin.call("PUT", f"/api/maquinas/actualizar/{codigo}", json={"area": "Almacén"})
     (machine,) = admin.buscar(codigo)
     assert (machine["estado_actual"], machine["area"], machine["usuario"]) == ("Mantenimiento", "Almacén", "Don Pedro")
-    assert machine["fecha"] == "2026-03-01"
+    assert machine["fecha"] == "2026-01-01"
 
 
 def test_a_user_of_the_system_is_the_responsible_one(admin: SiglabProgram, codigo: str) -> None:
@@ -178,6 +178,15 @@ def test_the_history_of_a_machine_is_newest_first(admin: SiglabProgram, codigo: 
     assert (older["usuario"], older["estado"]) == ("admin", "Realizado")
     ids = {record["id"] for record in admin.todos()}
     assert {newer["id"], older["id"]} <= ids
+
+
+@pytest.mark.parametrize("fecha", ["2036-05-10", "2025-12-31", "1066-10-14"])
+def test_days_that_nobody_can_mean(admin: SiglabProgram, codigo: str, fecha: str) -> None:
+    assert admin.agregar_mantenimiento(codigo, expected=422, fecha=fecha)["errores"][0]["campo"] == "fecha"
+    assert admin.historial(codigo) == []
+    if fecha != "2025-12-31":
+        assert admin.actualizar_maquina(codigo, expected=422, fecha=fecha)["errores"][0]["campo"] == "fecha"
+    assert admin.buscar(codigo)[0]["fecha"] == "2026-01-01"
 
 
 def test_maintenance_of_a_kind_nobody_knows(admin: SiglabProgram, codigo: str) -> None:

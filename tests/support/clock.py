@@ -35,9 +35,9 @@ class StoppableClock:
         return self.stopped_at or utc_now()
 
     @contextmanager
-    def stopped(self) -> Iterator[datetime]:
-        """No time passes in here; gives the time that it stays."""
-        self.stopped_at = utc_now()
+    def stopped(self, at: datetime | None = None) -> Iterator[datetime]:
+        """No time passes in here; gives the time that it stays: the given one, or that of the call."""
+        self.stopped_at = at or utc_now()
         try:
             yield self.stopped_at
         finally:

@@ -146,6 +146,7 @@ def lab_settings(url: str, folder: Path) -> Settings:
         PARCELA_HYPERVISOR="simulated",
         PARCELA_GUEST_DIR=folder / "no-guest",
         PARCELA_SECRET_KEY="k" * 40,
+        PARCELA_TIME_ZONE="UTC",
         PARCELA_SWEEP_INTERVAL_S=3600,
         PARCELA_LEASE_TTL_S=LEASE_S,
     )

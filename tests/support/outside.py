@@ -1,8 +1,8 @@
 """An outside store in memory: what the ports ask for and nothing else, with a switch to make it fall silent."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.machines import MaintenanceState
@@ -91,6 +91,37 @@ class MemoryMaintenance:
         for record in self._found(RecordFilter(ids, state=MaintenanceState.DONE)):
             last[record.machine_id] = max(last.get(record.machine_id, date.min), record.performed_on)
         return last
+
+    async def last_of_plan(
+        self, plan_id: int, machine_id: int, *, finished_since: datetime | None = None
+    ) -> date | None:
+        return await self.last_of_plan_but(plan_id, machine_id, (), finished_since)
+
+    async def last_of_plan_but(
+        self, plan_id: int, machine_id: int, but: Collection[str], finished_since: datetime | None = None
+    ) -> date | None:
+        found = self._found(RecordFilter(state=MaintenanceState.DONE))
+        return max(
+            (
+                record.performed_on
+                for record in found
+                if (record.plan_id, record.machine_id) == (plan_id, machine_id)
+                and record.id not in but
+                and (finished_since is None or (record.finished_at and record.finished_at >= finished_since))
+            ),
+            default=None,
+        )
+
+    async def last_of_plans(self, plan_ids: Sequence[int]) -> Mapping[int, date]:
+        days = {
+            plan_id: [
+                record.performed_on
+                for record in self._found(RecordFilter(state=MaintenanceState.DONE))
+                if record.plan_id == plan_id
+            ]
+            for plan_id in plan_ids
+        }
+        return {plan_id: max(found) for plan_id, found in days.items() if found}
 
     async def export(self, wanted: RecordFilter | None = None) -> AsyncIterator[MaintenanceRecord]:
         for record in sorted(self._found(wanted or RecordFilter()), key=lambda record: record.id):

@@ -24,6 +24,6 @@ UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 def file_answer(report: Report, form: Format, content: bytes) -> Response:
     """A file to be saved; its name says which machine and which day."""
     about = UNSAFE.sub("-", report.selection.machine_code or "all").strip("-.") or "machine"
-    name = f"maintenance-{about}-{report.made_at:%Y-%m-%d}.{form.value}"
+    name = f"maintenance-{about}-{report.made_here:%Y-%m-%d}.{form.value}"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(content, media_type=MEDIA_TYPES[form], headers=headers)

@@ -29,6 +29,15 @@ class MaintenanceState(StrEnum):
     DONE = "done"
 
 
+class IntervalUnit(StrEnum):
+    """What the interval of a recurring plan is counted in."""
+
+    DAYS = "days"
+    WEEKS = "weeks"
+    MONTHS = "months"
+    YEARS = "years"
+
+
 class PlanTiming(StrEnum):
     """How a plan stands to today; what lists of plans are filtered by."""
 

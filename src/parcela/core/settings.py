@@ -26,6 +26,7 @@ from pydantic_settings import (
 
 from parcela.core.errors import Problem, invalid
 from parcela.core.settings_connections import ConnectionSettings
+from parcela.core.settings_days import DaySettings
 from parcela.core.settings_disks import DiskSettings
 from parcela.core.settings_fields import bad_setting as _bad
 from parcela.core.settings_fields import networks, split
@@ -78,6 +79,7 @@ class Settings(
     ObserveSettings,
     LimitSettings,
     ConnectionSettings,
+    DaySettings,
     DiskSettings,
     RetentionSettings,
     QuotaSettings,

@@ -14,6 +14,8 @@ class Machine(Base):
     """A physical machine. ``code`` is stored in capitals, so that it is unique whatever the case.
 
     ``status_word`` is the word in which the present status was said, for older clients; "" where it was said in ours.
+    ``registered_on_given``: whether a person gave the day of registration; else it is the day on which the machine was
+    written down, which says nothing of its age.
     """
 
     __tablename__ = "machines"
@@ -36,6 +38,7 @@ class Machine(Base):
     serial: Mapped[str] = mapped_column(String(100), default="")
     notes: Mapped[str] = mapped_column(String(4000), default="")
     registered_on: Mapped[date] = mapped_column(Date)
+    registered_on_given: Mapped[bool] = mapped_column(Boolean, default=False)
     responsible_id: Mapped[int | None] = mapped_column(Id, ForeignKey("users.id", ondelete="SET NULL"))
     custom_fields: Mapped[dict[str, Any]]
     photo_file: Mapped[str | None] = mapped_column(String(36))

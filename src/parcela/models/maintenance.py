@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from parcela.core.machines import MaintenanceKind, MaintenanceState
+from parcela.core.machines import IntervalUnit, MaintenanceKind, MaintenanceState
 from parcela.models.base import Base, Id, one_of, pk
 
 
@@ -34,6 +34,7 @@ class MaintenanceRow(Base):
         CheckConstraint("cost_minor >= 0", name="cost_not_negative"),
         Index("ix_maintenance_records_machine_id_performed_on", "machine_id", "performed_on"),
         Index("ix_maintenance_records_performed_on", "performed_on"),
+        Index("ix_maintenance_records_plan_id", "plan_id"),
     )
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -91,11 +92,16 @@ class MaintenanceChange(Base):
 
 
 class MaintenancePlan(Base):
-    """Maintenance that is to be done: once (``interval_days`` null) or again and again.
+    """Maintenance that is to be done: once (``interval`` null) or again and again.
+
+    ``given_due_on`` is the due date that a person gave, ``given_due_at`` when (null: before any record); it counts
+    until a record of the plan is finished after that. ``resumed_on``: when the machine was last back in use, where the
+    plan had come due by then. ``called_off``: a person ended the plan. From these and the records of the plan follow
+    ``next_due_on``, ``last_done_on``, ``active``, ``remind_on`` and ``drain_on`` (``services/plan_dates.py``); they are
+    kept so that every database can search for them.
 
     ``reminded_for`` and ``overdue_for`` are the due dates that were reported already, so that each is reported once.
     ``drain_days_before``: how long before the due date the machine's host takes no VMs any more; null: from now on.
-    ``remind_on`` and ``drain_on`` are the days that follow from that, kept so that every database can search for them.
     """
 
     __tablename__ = "maintenance_plans"
@@ -113,7 +119,13 @@ class MaintenancePlan(Base):
     title: Mapped[str] = mapped_column(String(200))
     kind: Mapped[str] = mapped_column(String(16))
     next_due_on: Mapped[date] = mapped_column(Date)
-    interval_days: Mapped[int | None] = mapped_column(Integer)
+    # The column is called as when days were all there was: renaming it would rebuild the table on SQLite.
+    interval: Mapped[int | None] = mapped_column("interval_days", Integer)
+    interval_unit: Mapped[str] = mapped_column(String(8), default=IntervalUnit.DAYS.value)
+    given_due_on: Mapped[date] = mapped_column(Date)
+    given_due_at: Mapped[datetime | None]
+    called_off: Mapped[bool] = mapped_column(Boolean, default=False)
+    resumed_on: Mapped[date | None] = mapped_column(Date)
     remind_days_before: Mapped[int] = mapped_column(Integer)
     drain_days_before: Mapped[int | None] = mapped_column(Integer)
     remind_on: Mapped[date] = mapped_column(Date)

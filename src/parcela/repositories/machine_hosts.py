@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import and_, delete, exists, or_, select, update
 
 from parcela.core.lifecycle import HostState, VmState
-from parcela.core.machines import MaintenanceKind
+from parcela.core.machines import MachineStatus, MaintenanceKind
 from parcela.models import Host, HostMachine, Machine, MaintenancePlan, OpenMaintenance, VirtualMachine
 from parcela.repositories.base import Repository
 
@@ -34,7 +34,9 @@ class MachineHostRepository(Repository[HostMachine]):
         opened = exists().where(OpenMaintenance.machine_id == machine_id)
         begun = exists().where(OpenMaintenance.machine_id == machine_id, OpenMaintenance.begun_at.is_not(None))
         come = or_(MaintenancePlan.drain_on.is_(None), MaintenancePlan.drain_on <= today)
-        planned = exists().where(MaintenancePlan.machine_id == machine_id, MaintenancePlan.active, come)
+        rests = or_(Machine.archived_at.is_not(None), Machine.status == MachineStatus.RETIRED.value)
+        at_rest = exists().where(Machine.id == machine_id, rests)
+        planned = exists().where(MaintenancePlan.machine_id == machine_id, MaintenancePlan.active, come) & ~at_rest
         taken = exists().where(
             VirtualMachine.host_id == HostMachine.host_id, VirtualMachine.state != VmState.DELETED.value
         )

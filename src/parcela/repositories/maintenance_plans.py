@@ -6,19 +6,23 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
 
-from parcela.core.machines import PlanTiming
+from parcela.core.machines import MachineStatus, PlanTiming
 from parcela.models import Machine, MaintenancePlan
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
 PlanRow = dict[str, Any]
-"""Columns of a plan with ``machine_code``."""
+"""Columns of a plan with ``machine_code``, and whether it is ``resting``: its machine is retired or archived."""
 MAX_DUE = 500
-_IN_USE = (MaintenancePlan.active, Machine.archived_at.is_(None))
+_RESTING = or_(Machine.archived_at.is_not(None), Machine.status == MachineStatus.RETIRED.value)
+_IN_USE = (MaintenancePlan.active, Machine.archived_at.is_(None), Machine.status != MachineStatus.RETIRED.value)
 
 
 class MaintenancePlanRepository(Repository[MaintenancePlan]):
-    """Plans. ``today`` is the day in UTC."""
+    """Plans. Those of machines that are retired or archived rest: they are neither upcoming nor due nor overdue.
+
+    ``today`` is the day in the zone whose days count.
+    """
 
     model = MaintenancePlan
     noun = "maintenance plan"
@@ -32,7 +36,7 @@ class MaintenancePlanRepository(Repository[MaintenancePlan]):
             if wanted.get(name) is not None:
                 statement = statement.where(getattr(MaintenancePlan, name) == wanted[name])
         if (timing := wanted.get("timing")) is not None:
-            statement = statement.where(MaintenancePlan.active, *_timing(PlanTiming(timing), today))
+            statement = statement.where(*_IN_USE, *_timing(PlanTiming(timing), today))
         id_column = MaintenancePlan.__table__.c.id
         return await fetch_page(self._session, statement, request, sortable=sortable, id_column=id_column)
 
@@ -48,6 +52,12 @@ class MaintenancePlanRepository(Repository[MaintenancePlan]):
         if active is not None:
             statement = statement.where(MaintenancePlan.active == active)
         return list((await self._session.scalars(statement.order_by(MaintenancePlan.id))).all())
+
+    async def done_days(self, after_id: int, limit: int) -> list[tuple[int, int, date | None]]:
+        """(id, machine, day of the last work) of plans by id, for comparing them with the records."""
+        columns = (MaintenancePlan.id, MaintenancePlan.machine_id, MaintenancePlan.last_done_on)
+        statement = select(*columns).where(MaintenancePlan.id > after_id).order_by(MaintenancePlan.id).limit(limit)
+        return [(row[0], row[1], row[2]) for row in await self._session.execute(statement)]
 
     async def overdue_count(self, today: date) -> int:
         """How many active plans of machines in use are late."""
@@ -84,7 +94,9 @@ class MaintenancePlanRepository(Repository[MaintenancePlan]):
 
 
 def _with_code() -> Select[Any]:
-    return select(*MaintenancePlan.__table__.columns, Machine.code.label("machine_code")).join(Machine)
+    facts = (MaintenancePlan.interval.label("interval"), Machine.code.label("machine_code"), _RESTING.label("resting"))
+    columns = [column for column in MaintenancePlan.__table__.columns if column.name != "interval_days"]
+    return select(*columns, *facts).join(Machine)
 
 
 def _timing(timing: PlanTiming, today: date) -> tuple[ColumnElement[bool], ...]:

@@ -6,6 +6,7 @@ order of commits; after the commit they go to the streams, and hooks (wake the e
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, date, tzinfo
 from typing import Any
 
 from sqlalchemy import select
@@ -65,10 +66,20 @@ class ReadUnitOfWork:
     maintenance: MaintenanceStore
     activity: ActivityStore
 
-    def __init__(self, session: AsyncSession, clock: Clock, outside: Outside | None = None) -> None:
-        """Make the repositories of a session; ``outside``: where maintenance records are, when not in the database."""
+    def __init__(
+        self, session: AsyncSession, clock: Clock, outside: Outside | None = None, zone: tzinfo | None = UTC
+    ) -> None:
+        """Make the repositories of a session.
+
+        Args:
+            session: an open one.
+            clock: gives the time.
+            outside: where maintenance records are, when not in the database.
+            zone: the zone whose days count; None: the machine's.
+        """
         self._session = session
         self.clock = clock
+        self.zone = zone
         self.users = UserRepository(session, clock)
         self.roles = RoleRepository(session, clock)
         self.tokens = TokenRepository(session, clock)
@@ -111,6 +122,10 @@ class ReadUnitOfWork:
         self.password_resets = PasswordResetRepository(session, clock)
         self.outbox = OutboxRepository(session, clock)
 
+    def today(self) -> date:
+        """The day in the zone whose days count."""
+        return self.clock().astimezone(self.zone).date()
+
     async def installation(self) -> str:
         """The id that marks what is ours on hypervisors; written by the migrations."""
         return (await self._session.execute(select(Installation.uuid).order_by(Installation.id).limit(1))).scalar_one()
@@ -127,9 +142,10 @@ class UnitOfWork(ReadUnitOfWork):
         outside: Outside | None = None,
         origin: Callable[[], Origin | None] = current_origin,
         share: Callable[[Sequence[EventRecord]], Awaitable[None]] | None = None,
+        zone: tzinfo | None = UTC,
     ) -> None:
         """Begin with an open write session; ``origin`` says on whose behalf, when it is committed."""
-        super().__init__(session, clock, outside)
+        super().__init__(session, clock, outside, zone)
         self._publish = publish
         self._share = share
         self._outside = OutsideMaintenance(outside.records, self.maintenance_changes) if outside else None
@@ -225,9 +241,19 @@ class _translated:  # noqa: N801 (used like a function)
 class UnitOfWorkFactory:
     """Opens units of work on a database."""
 
-    def __init__(self, database: Database, clock: Clock = utc_now, outside: Outside | None = None) -> None:
-        """Take the database, and the stores outside it; streams are attached with ``publish_to``."""
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock = utc_now,
+        outside: Outside | None = None,
+        zone: tzinfo | None = UTC,
+    ) -> None:
+        """Take the database, the stores outside it, and the zone whose days count (None: the machine's).
+
+        Streams are attached with ``publish_to``.
+        """
         self.database = database
+        self.zone = zone
         self.outside = outside
         self.clock = clock
         self.storage = StorageWatch()
@@ -247,14 +273,14 @@ class UnitOfWorkFactory:
         """For reading: statements stand alone, nothing is locked."""
         with _connected(self.storage):
             async with self.database.read_session() as session:
-                yield ReadUnitOfWork(session, self.clock, self.outside)
+                yield ReadUnitOfWork(session, self.clock, self.outside, self.zone)
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[UnitOfWork]:
         """For writing: rolled back unless ``commit`` was called."""
         with _connected(self.storage):
             async with self.database.write_session() as session:
-                uow = UnitOfWork(session, self.clock, self._publish, self.outside, share=self._share)
+                uow = UnitOfWork(session, self.clock, self._publish, self.outside, share=self._share, zone=self.zone)
                 try:
                     with _translated():
                         yield uow

@@ -10,6 +10,7 @@ from typing import Any
 
 from parcela.core.errors import Problem, conflict, invalid
 from parcela.core.lifecycle import HostState
+from parcela.core.machines import MachineStatus
 from parcela.models import Host, HostMachine, Machine, MaintenancePlan, OpenMaintenance
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
@@ -79,6 +80,9 @@ async def settle(uow: UnitOfWork, caller: Caller, machine: Machine) -> HostView 
 async def _reasons(uow: ReadUnitOfWork, machine_id: int) -> tuple[list[OpenMaintenance], list[MaintenancePlan]]:
     """What keeps VMs away: open maintenance, and plans whose drain has begun."""
     opened = await uow.open_maintenance.of_machine(machine_id)
+    machine = await uow.machines.get(machine_id)
+    if machine.archived_at is not None or machine.status == MachineStatus.RETIRED.value:
+        return opened, []  # its plans rest
     plans = await uow.maintenance_plans.of_machine(machine_id, active=True)
     return opened, [plan for plan in plans if plan.drain_on is None or plan.drain_on <= today(uow)]
 

@@ -6,6 +6,7 @@ from parcela.models import Machine, MachineStatusChange
 from parcela.repositories.uow import UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.inventory_rules import note
+from parcela.services.plan_dates import resume
 
 
 async def move(
@@ -33,6 +34,8 @@ async def move(
         raise conflict("machine_has_open_maintenance", text)
     machine.status, machine.updated_at = new.value, uow.clock()
     machine.status_word = ""  # it was said of the status before
+    if old is MachineStatus.RETIRED:
+        await resume(uow, machine)
     await remember(uow, caller, machine, old, reason, record_id)
     await note(uow, caller, "machine.status", machine, record_id=record_id, status=new.value, status_before=old.value)
     return True

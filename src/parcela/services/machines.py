@@ -14,6 +14,8 @@ from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.inventory_rules import check_inventory, note, refuse_archived, stored_code, today
 from parcela.services.machine_status import move, remember
+from parcela.services.plan_dates import resume
+from parcela.services.plausible_days import check_days
 
 INVALID = "machine_invalid"
 NEW_MACHINE: MachineRow = {"custom_fields": {}, "responsible": None, "responsible_id": None}
@@ -67,6 +69,7 @@ class MachineService:
         """
         caller.require(Permission.MACHINE_WRITE)
         check_inventory(INVALID, fields)
+        check_days(INVALID, uow, fields)
         await _check_responsible(uow, caller, fields)
         now = uow.clock()
         plain: dict[str, Any] = {
@@ -74,6 +77,7 @@ class MachineService:
             "serial": "",
             "notes": "",
             "registered_on": today(uow),
+            "registered_on_given": "registered_on" in fields,
             "custom_fields": {},
         }
         facts = plain | {"status": MachineStatus.OPERATIONAL.value} | dict(fields)
@@ -107,6 +111,7 @@ class MachineService:
         refuse_archived(machine)
         changes = {**changes, **amend(before)}
         check_inventory(INVALID, changes)
+        check_days(INVALID, uow, changes, before=before)
         await _check_responsible(uow, caller, changes, before["responsible_id"])
         left = dict(changes)
         status, reason, word = left.pop("status", None), left.pop("reason", ""), left.pop("status_word", None)
@@ -115,6 +120,8 @@ class MachineService:
         changed = sorted(name for name, value in left.items() if getattr(machine, name) != value)
         for name in changed:
             setattr(machine, name, left[name])
+        if "registered_on" in changed:
+            machine.registered_on_given = True
         if changed:
             machine.updated_at = uow.clock()
         await uow.flush()  # a code that is taken is an error of this call
@@ -148,6 +155,7 @@ class MachineService:
         machine = await uow.machines.lock(machine_id)
         if machine.archived_at is not None:
             machine.archived_at, machine.updated_at = None, uow.clock()
+            await resume(uow, machine)
             await uow.flush()  # the answer below is read from the row
             await note(uow, caller, "machine.restored", machine)
         return await _detail(uow, machine_id)

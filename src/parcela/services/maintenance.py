@@ -20,7 +20,8 @@ from parcela.services.access import Caller
 from parcela.services.inventory_rules import check_inventory, note, refuse_archived, stored_code, today
 from parcela.services.machine_hosts import HostView, settle, view
 from parcela.services.machine_status import move
-from parcela.services.plan_dates import carry_on
+from parcela.services.plan_dates import arrange
+from parcela.services.plausible_days import check_days
 
 INVALID = "maintenance_invalid"
 CHANGEABLE = frozenset({"kind", "performed_on", "company", "technician", "notes", "cost_minor", "currency"})
@@ -77,12 +78,14 @@ class MaintenanceService:
         away from the host that the machine is.
 
         Raises:
-            ParcelaError: ``invalid`` ``unknown_machine``; ``conflict`` ``machine_archived``, ``machine_retired``.
+            ParcelaError: ``invalid`` ``unknown_machine``, ``maintenance_invalid`` (also for a day before the machine or
+                after tomorrow); ``conflict`` ``machine_archived``, ``machine_retired``.
         """
         caller.require(Permission.MAINTENANCE_WRITE)
         check_inventory(INVALID, fields)
         machine = await lock_machine(uow, fields)
         refuse_archived(machine)
+        check_days(INVALID, uow, fields, machine)
         record = _new_record(uow, caller, machine, fields)
         opened = record.state is MaintenanceState.OPEN
         if opened and machine.status == MachineStatus.RETIRED.value:
@@ -91,6 +94,8 @@ class MaintenanceService:
         await uow.maintenance.add(record)
         if opened:
             await self._open(uow, caller, machine, record)
+        else:
+            await _arrange_plan(uow, record)
         kind, state, day = record.kind.value, record.state.value, str(record.performed_on)
         facts: dict[str, Any] = {"kind": kind, "state": state, "performed_on": day}
         await note(uow, caller, "maintenance.created", machine, record_id=record.id, **facts)
@@ -121,8 +126,11 @@ class MaintenanceService:
         caller.require(Permission.MAINTENANCE_WRITE)
         record, machine = await _locked(uow, record_id)
         check(await _view(uow, record))
-        changed = _changed(uow, record, {name: value for name, value in changes.items() if name in CHANGEABLE})
+        given = {name: value for name, value in changes.items() if name in CHANGEABLE}
+        changed = _changed(uow, machine, record, given)
         await uow.maintenance.update(changed)
+        if changed.performed_on != record.performed_on:
+            await _arrange_plan(uow, changed)
         row = await uow.open_maintenance.find(record_id)
         if row is not None and row.kind != changed.kind.value:
             row.kind = changed.kind.value
@@ -175,13 +183,11 @@ class MaintenanceService:
         record, machine = await _locked(uow, record_id)
         await _open_row(uow, record)
         now = whole_ms(uow.clock())
-        done = _changed(uow, record, {"performed_on": today(uow)} | dict(changes))
+        done = _changed(uow, machine, record, {"performed_on": today(uow)} | dict(changes))
         done = dataclasses.replace(done, state=MaintenanceState.DONE, begun_at=record.begun_at or now, finished_at=now)
         await uow.maintenance.update(done)
         await self._close(uow, caller, machine, record_id, machine_status)
-        if record.plan_id is not None and (plan := await uow.maintenance_plans.get_or_none(record.plan_id)):
-            carry_on(plan, done.performed_on)
-            await uow.flush()  # the host below is settled by the plan
+        await _arrange_plan(uow, done)
         await note(uow, caller, "maintenance.finished", machine, record_id=record_id, kind=done.kind.value)
         return RecordView(done, machine.code, await settle(uow, caller, machine))
 
@@ -211,6 +217,7 @@ class MaintenanceService:
         check(await _view(uow, record))
         await uow.maintenance.delete(record_id)
         await self._close(uow, caller, machine, record_id, MachineStatus.OPERATIONAL)
+        await _arrange_plan(uow, record)
         for attachment in await uow.attachments.of_record(record_id):
             await uow.attachments.delete(attachment)
         await note(uow, caller, "maintenance.deleted", machine, record_id=record_id, kind=record.kind.value)
@@ -238,12 +245,27 @@ def _new_record(uow: UnitOfWork, caller: Caller, machine: Machine, fields: Mappi
     )
 
 
-def _changed(uow: UnitOfWork, record: MaintenanceRecord, changes: Mapping[str, Any]) -> MaintenanceRecord:
+async def _arrange_plan(uow: UnitOfWork, record: MaintenanceRecord) -> None:
+    """Let the days of a record's plan follow from what was written of the record."""
+    plan = await uow.maintenance_plans.get_or_none(record.plan_id) if record.plan_id is not None else None
+    if plan is None:
+        return
+    await arrange(uow, plan)
+    if plan.last_done_on is not None and plan.interval is not None and plan.drain_days_before is None:
+        # "From now on" was meant for the first time; for ever after would keep the host empty for good.
+        plan.drain_days_before, plan.drain_on = 0, plan.next_due_on
+    await uow.flush()  # the host is settled by the plan
+
+
+def _changed(
+    uow: UnitOfWork, machine: Machine, record: MaintenanceRecord, changes: Mapping[str, Any]
+) -> MaintenanceRecord:
     """The record with other values, checked."""
     given = dict(changes)
     if "cost_minor" in given or "currency" in given:  # they are checked together
         given = {"cost_minor": record.cost_minor, "currency": record.currency} | given
     check_inventory(INVALID, given)
+    check_days(INVALID, uow, given, machine, {"performed_on": record.performed_on})
     if "kind" in given:
         given["kind"] = MaintenanceKind(given["kind"])
     return dataclasses.replace(record, updated_at=whole_ms(uow.clock()), **given)

@@ -1,12 +1,14 @@
 """Plans: maintenance that is to be done on a day, once or again and again."""
 
 from collections.abc import Callable, Mapping
+from datetime import date, timedelta
 from typing import Any
 
 from parcela.core.errors import conflict, not_found
 from parcela.core.machines import MachineStatus, MaintenanceKind, PlanTiming
 from parcela.core.permissions import Permission
 from parcela.models import MaintenancePlan
+from parcela.repositories.maintenance.port import whole_ms
 from parcela.repositories.maintenance_plans import PlanRow
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
@@ -14,12 +16,18 @@ from parcela.services.access import Caller
 from parcela.services.inventory_rules import check_inventory, note, plain, refuse_archived, today
 from parcela.services.machine_hosts import HostView, settle, view
 from parcela.services.maintenance import MaintenanceService, RecordView, lock_machine, open_for_plan
-from parcela.services.plan_dates import set_dates, timing
+from parcela.services.plan_dates import arrange, set_dates, timing
+from parcela.services.plan_intervals import IN_DAYS, INTERVAL, check_interval
+from parcela.services.plausible_days import check_days
 
 INVALID = "maintenance_plan_invalid"
 REMIND_DAYS = 7
 DRAIN_DAYS = 1
 LATE_SHOWN = 100
+DATED = INTERVAL | {"next_due_on", "active", "remind_days_before", "drain_days_before"}
+"""Fields that the days of a plan follow from."""
+FINEST = timedelta(milliseconds=1)
+"""Of times of records."""
 
 
 class MaintenancePlanService:
@@ -54,28 +62,33 @@ class MaintenancePlanService:
         Args:
             uow: where to store it.
             caller: holds ``maintenance:write``.
-            fields: machine_id or machine_code, title and next_due_on; optional are kind (preventive), interval_days
-                (None: once), remind_days_before (7), drain_days_before, company, technician, notes.
+            fields: machine_id or machine_code, title and next_due_on; optional are kind (preventive), interval (None:
+                once) with interval_unit (days), or interval_days instead of both, remind_days_before (7),
+                drain_days_before, company, technician, notes.
 
         ``drain_days_before``: days before the due date from which the host that the machine is takes no VMs. None: from
         now on. Left out, it is None for what is planned once and 1 for what recurs, which would else keep it empty.
         """
         caller.require(Permission.MAINTENANCE_WRITE)
         check_inventory(INVALID, fields)
+        fields = check_interval(INVALID, plain(fields), {})
         machine = await lock_machine(uow, fields)
         refuse_archived(machine)
+        check_days(INVALID, uow, fields, machine)
         if machine.status == MachineStatus.RETIRED.value:
             raise conflict("machine_retired", f"The machine {machine.code} is retired; nothing is planned for it.")
-        now, recurs = uow.clock(), fields.get("interval_days") is not None
+        now, recurs = uow.clock(), fields["interval"] is not None
         usual: dict[str, Any] = {
             "kind": MaintenanceKind.PREVENTIVE.value,
             "remind_days_before": REMIND_DAYS,
             "drain_days_before": DRAIN_DAYS if recurs else None,
         }
-        given = {name: value for name, value in plain(fields).items() if name not in {"machine_id", "machine_code"}}
+        given = {name: value for name, value in fields.items() if name not in {"machine_id", "machine_code"}}
+        given["given_due_on"] = given.pop("next_due_on")
         plan = MaintenancePlan(**usual | given, machine_id=machine.id, created_at=now, updated_at=now)
         plan.created_by = caller.user_id or None
-        set_dates(plan)
+        plan.called_off = False
+        set_dates(plan, None)
         await uow.maintenance_plans.add(plan)
         due_on = str(plan.next_due_on)
         await note(uow, caller, "maintenance.planned", machine, plan_id=plan.id, title=plan.title, due_on=due_on)
@@ -89,16 +102,26 @@ class MaintenancePlanService:
         changes: Mapping[str, Any],
         check: Callable[[PlanRow, HostView | None], None] = lambda _row, _host: None,
     ) -> tuple[PlanRow, HostView | None]:
-        """Change some of the fields of ``create`` but the machine; ``active`` False calls it off."""
+        """Change some of the fields of ``create`` but the machine; ``active`` False calls it off.
+
+        Another ``next_due_on`` than it is counts until work of the plan is finished after this.
+        """
         caller.require(Permission.MAINTENANCE_WRITE)
         plan = await _locked(uow, plan_id)
         machine = await uow.machines.get(plan.machine_id)
         check(await _detail(uow, plan_id), await view(uow, plan.machine_id))
         refuse_archived(machine)
         check_inventory(INVALID, changes)
-        for name, value in plain(changes).items():
+        left = plain(changes)
+        if INTERVAL & left.keys():
+            left = check_interval(INVALID, left, {name: getattr(plan, name) for name in ("interval", "interval_unit")})
+        check_days(INVALID, uow, left, machine, {"next_due_on": plan.next_due_on})
+        due_on, active = left.pop("next_due_on", plan.next_due_on), left.pop("active", plan.active)
+        for name, value in left.items():
             setattr(plan, name, value)
-        set_dates(plan)
+        _ask_again(uow, plan, due_on, active=active)
+        if DATED & changes.keys():
+            await arrange(uow, plan)
         plan.updated_at = uow.clock()
         await uow.flush()  # the host is settled by the row, and the answer read from it
         await note(uow, caller, "maintenance.plan_changed", machine, plan_id=plan_id, fields=sorted(changes))
@@ -138,6 +161,16 @@ class MaintenancePlanService:
         return await open_for_plan(self._maintenance, uow, caller, plan)
 
 
+def _ask_again(uow: UnitOfWork, plan: MaintenancePlan, due_on: date, *, active: bool) -> None:
+    """Take another due date, or take up what is over; work that is finished already does not count for it."""
+    if due_on != plan.next_due_on:
+        plan.given_due_on, plan.resumed_on = due_on, None
+    if due_on != plan.next_due_on or (active and not plan.active and plan.interval is None):
+        plan.given_due_at = whole_ms(uow.clock()) + FINEST
+    if active != plan.active:
+        plan.called_off = not active
+
+
 async def _locked(uow: UnitOfWork, plan_id: int) -> MaintenancePlan:
     """A plan under the lock of its machine, which comes first everywhere."""
     await uow.machines.lock((await uow.maintenance_plans.get(plan_id)).machine_id)
@@ -152,6 +185,9 @@ async def _detail(uow: ReadUnitOfWork, plan_id: int) -> PlanRow:
 
 
 def _timed(uow: ReadUnitOfWork, row: PlanRow) -> PlanRow:
-    """Say how an active plan stands to today."""
-    stands: PlanTiming | None = timing(row["next_due_on"], row["remind_on"], today(uow)) if row["active"] else None
-    return row | {"timing": stands}
+    """Say how an active plan stands to today, and its interval as it was said when days were all there was."""
+    counts = row["active"] and not row["resting"]
+    stands: PlanTiming | None = timing(row["next_due_on"], row["remind_on"], today(uow)) if counts else None
+    days = IN_DAYS.get(row["interval_unit"])
+    in_days = row["interval"] * days if row["interval"] and days else None
+    return row | {"timing": stands, "resting": bool(row["resting"]), "interval_days": in_days}

@@ -197,3 +197,25 @@ async def test_an_export_that_is_imported_has_the_same_checksum(stores: Opened) 
 def test_what_some_store_could_not_keep_is_no_record(facts: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r".+"):
         record(**facts)
+
+
+async def test_the_last_work_of_plans(stores: Opened) -> None:
+    later = NOON + timedelta(seconds=1)
+    await fill(
+        stores,
+        record(1, plan_id=5, performed_on=DAY + timedelta(days=2)),
+        record(2, plan_id=5, performed_on=DAY, finished_at=later),
+        record(3, plan_id=5, performed_on=DAY + timedelta(days=9), state=S.OPEN, finished_at=None),
+        record(4, plan_id=6, performed_on=DAY + timedelta(days=3)),
+        record(5, plan_id=None, performed_on=DAY + timedelta(days=4)),
+    )
+    async with stores() as opened:
+        last = opened.records.last_of_plan
+        assert await last(5, 7) == DAY + timedelta(days=2)
+        assert await last(5, 7, finished_since=later) == DAY
+        assert await last(5, 7, finished_since=later + timedelta(milliseconds=1)) is None
+        assert await last(99, 7) is None
+        assert await opened.records.last_of_plans([5, 6, 99]) == {
+            5: DAY + timedelta(days=2),
+            6: DAY + timedelta(days=3),
+        }

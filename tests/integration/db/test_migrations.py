@@ -202,3 +202,57 @@ def test_an_older_version_does_not_take_a_new_verb_for_all_writing(url: str) -> 
     migrate.downgrade(url, known[known.index("0010") - 1])
     assert _scopes(url) == [["slice:create", "vm:read"], [], ["vm:*"], ["host:write", "project:read"]]
     migrate.upgrade(url)
+
+
+def test_plans_of_before_keep_their_dates_and_follow_their_records_then(url: str) -> None:
+    migrate.upgrade(url)
+    known = migrate.revisions()
+    migrate.downgrade(url, known[known.index("0024") - 1])
+    _execute(
+        url,
+        "INSERT INTO machines (id, code, type, area, status, serial, notes, registered_on, custom_fields, created_at, "
+        "updated_at) VALUES (1, 'A', 'PC', '', 'operational', '', '', '2025-12-31', '{}', '2026-01-02 10:00:00', "
+        "'2026-01-02 10:00:00'), (2, 'B', 'PC', '', 'operational', '', '', '2026-01-02', '{}', '2026-01-02 10:00:00', "
+        "'2026-01-02 10:00:00')",
+    )
+    plans = {
+        1: ("2026-03-01", "30", "NULL", "true"),  # never done
+        2: ("2036-03-31", "30", "'2036-03-01'", "true"),  # carried on by a record of 2036
+        3: ("2026-08-01", "30", "'2026-02-01'", "true"),  # moved by somebody after the work
+        4: ("2026-03-01", "NULL", "'2026-02-01'", "false"),  # once, and over
+        5: ("2026-03-01", "30", "NULL", "false"),  # called off
+    }
+    for number, (due, interval, done, active) in plans.items():
+        values = f"{number}, 1, 't', 'preventive', '{due}', {interval}, 7, '{due}', '', '', '', {active}, {done}"
+        times = "'2026-01-05 10:00:00', '2026-02-03 10:00:00'"
+        columns = (
+            "id, machine_id, title, kind, next_due_on, interval_days, remind_days_before, remind_on, company, "
+            "technician, notes, active, last_done_on, created_at, updated_at"
+        )
+        _execute(url, f"INSERT INTO maintenance_plans ({columns}) VALUES ({values}, {times})")  # noqa: S608
+    migrate.upgrade(url)
+    assert _rows(url, "SELECT registered_on_given FROM machines ORDER BY id") == [(True,), (False,)]
+    found = _rows(url, "SELECT next_due_on, given_due_on, given_due_at, called_off FROM maintenance_plans ORDER BY id")
+    days = [(str(due), str(given), at is not None, bool(off)) for due, given, at, off in found]
+    assert days == [
+        ("2026-03-01", "2026-03-01", False, False),
+        ("2036-03-31", "2026-01-05", False, False),
+        ("2026-08-01", "2026-08-01", True, False),
+        ("2026-03-01", "2026-03-01", False, False),
+        ("2026-03-01", "2026-03-01", False, True),
+    ]
+    _execute(url, "UPDATE maintenance_plans SET interval_unit = 'months', interval_days = 2 WHERE id = 1")
+    migrate.downgrade(url, known[known.index("0024") - 1])
+    assert _rows(url, "SELECT interval_days FROM maintenance_plans WHERE id = 1") == [(60,)]
+    migrate.upgrade(url)
+
+
+def _rows(url: str, statement: str) -> list[tuple[object, ...]]:
+    async def run() -> list[tuple[object, ...]]:
+        engine = make_engine(url)
+        async with engine.connect() as connection:
+            rows = (await connection.execute(text(statement))).all()
+        await engine.dispose()
+        return [tuple(row) for row in rows]
+
+    return asyncio.run(run())

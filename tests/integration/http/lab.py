@@ -79,6 +79,7 @@ def make_settings(folder: Path, schema: Path, **values: Any) -> Settings:
     fixed: dict[str, Any] = {
         "PARCELA_DATA_DIR": data,
         "PARCELA_SERVER_ID": "lab-1",
+        "PARCELA_TIME_ZONE": "UTC",
         "DATABASE_URL": "",
         "PARCELA_HYPERVISOR": "simulated",
         "PARCELA_GUEST_DIR": guest_folder(folder / "guest"),

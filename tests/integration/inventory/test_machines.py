@@ -39,7 +39,7 @@ async def test_a_machine_is_stored_as_it_was_described(lab: Lab) -> None:
         "area": "Lab Ñ",
         "serial": "s/n 1",
         "notes": "☂",
-        "registered_on": "2029-02-28",
+        "registered_on": "2025-02-28",
         "responsible_id": lab.people["owner"].id,
         "custom_fields": {"screens": 2, "warranty": None, "size": 1.5, "ok": True, "ü": "ß"},
     }

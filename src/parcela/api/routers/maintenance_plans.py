@@ -56,7 +56,7 @@ async def get_plan(plan_id: RowId, services: AppServices, caller: Reader, uow: R
     return PlanRead.of(*await services.inventory.plans.get(uow, caller, plan_id))
 
 
-@router.patch("/{plan_id}", responses=problem_responses(400, 401, 403, 404, 409, 412, 413, 422))
+@router.patch("/{plan_id}", responses=problem_responses(400, 401, 403, 404, 409, 412, 413, 422, 503))
 async def update_plan(
     plan_id: RowId, body: PlanUpdate, services: AppServices, caller: Writer, uow: WriteUow, precondition: Precondition
 ) -> PlanRead:

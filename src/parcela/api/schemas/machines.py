@@ -13,8 +13,6 @@ from parcela.core.machines import MachineStatus, MaintenanceKind
 from parcela.services.catalogue_rules import TEXT_PATTERN
 from parcela.services.inventory_rules import (
     CODE_PATTERN,
-    FIRST_DAY,
-    LAST_DAY,
     MAX_CHARS,
     MAX_CODE_CHARS,
     MAX_CUSTOM_FIELDS,
@@ -34,7 +32,7 @@ Serial = Annotated[str, text_of("serial")]
 Notes = Annotated[str, text_of("notes")]
 Company = Annotated[str, text_of("company")]
 Technician = Annotated[str, text_of("technician")]
-Day = Annotated[date, Field(ge=FIRST_DAY, le=LAST_DAY)]
+Day = Annotated[date, Field(examples=["2026-03-01"])]
 RowRef = Annotated[int, Field(ge=1, le=MAX_ROW_ID)]
 CustomKey = Annotated[str, Field(min_length=1, max_length=MAX_CUSTOM_KEY_CHARS, pattern=TEXT_PATTERN)]
 CustomText = Annotated[StrictStr, Field(max_length=4000, pattern=TEXT_PATTERN)]
@@ -57,7 +55,7 @@ class MachineCreate(Body):
     status: MachineStatus = MachineStatus.OPERATIONAL
     serial: Annotated[Serial, Field(examples=["SN-4711"])] = ""
     notes: Notes = ""
-    registered_on: Annotated[Day, Field(description="Today, unless it is given")] = left_out()
+    registered_on: Annotated[Day, Field(description="Today, unless it is given; from 1970 to tomorrow")] = left_out()
     responsible_id: RowRef | None = Field(None, description="A user")
     custom_fields: CustomFields = Field(default_factory=dict)
 

@@ -19,7 +19,7 @@ from parcela.api.schemas.machines import (
     Technician,
     text_of,
 )
-from parcela.core.machines import MachineStatus, MaintenanceKind, MaintenanceState, PlanTiming
+from parcela.core.machines import IntervalUnit, MachineStatus, MaintenanceKind, MaintenanceState, PlanTiming
 from parcela.repositories.maintenance.port import MaintenanceRecord
 from parcela.services.inventory_rules import CURRENCY_PATTERN, MAX_COST_MINOR
 from parcela.services.machine_hosts import HostView
@@ -46,7 +46,9 @@ class MaintenanceCreate(MachineRef):
 
     kind: MaintenanceKind
     state: MaintenanceState = MaintenanceState.OPEN
-    performed_on: Annotated[Day, Field(description="Today, unless it is given")] = left_out()
+    performed_on: Annotated[
+        Day, Field(description="Today, unless it is given; not before the machine, and not after tomorrow")
+    ] = left_out()
     company: Annotated[Company, Field(examples=["Acme Repairs"])] = ""
     technician: Annotated[Technician, Field(examples=["Ana Pérez"])] = ""
     notes: Notes = ""
@@ -123,7 +125,21 @@ class PlanFields(Body):
     """What plans have in common with their changes."""
 
     kind: MaintenanceKind = left_out()
-    interval_days: IntervalDays | None = Field(None, description="Days between two times; null: once")
+    interval: IntervalDays | None = Field(
+        None,
+        description="How many of `interval_unit` are between two times; null: once. At most 36500 days, 5200 weeks, "
+        "1200 months or 100 years",
+        examples=[6],
+    )
+    interval_unit: IntervalUnit = Field(
+        IntervalUnit.DAYS,
+        description="Months and years keep the day, or the last one of a shorter month: 31 January, 28 February, "
+        "31 March. The end of a month stays the end of a month",
+        examples=["months"],
+    )
+    interval_days: IntervalDays | None = Field(
+        None, description="The same in days, instead of `interval` and `interval_unit`", examples=[None]
+    )
     remind_days_before: LeadDays = left_out()
     drain_days_before: LeadDays | None = Field(
         None,
@@ -139,14 +155,14 @@ class PlanCreate(PlanFields, MachineRef):
     """A new plan."""
 
     title: Annotated[Title, Field(examples=["Clean the fans"])]
-    next_due_on: Day
+    next_due_on: Annotated[Day, Field(description="Not before the machine, at most 50 years ahead")]
 
 
 class PlanUpdate(PlanFields):
     """What to change of a plan."""
 
     title: Title = left_out()
-    next_due_on: Day = left_out()
+    next_due_on: Annotated[Day, Field(description="Counts until work of the plan is finished")] = left_out()
     active: bool = left_out()
 
 
@@ -158,16 +174,19 @@ class PlanSummary(Schema):
     machine_code: str
     title: str
     kind: MaintenanceKind
-    next_due_on: date
-    timing: PlanTiming | None = Field(description="How it stands to today (UTC); null when it is not active")
-    interval_days: int | None
+    next_due_on: date = Field(description="Follows from the records of the plan, or is what a person said since then")
+    timing: PlanTiming | None = Field(description="How it stands to today; null when it is not active, or rests")
+    resting: bool = Field(description="Whether its machine is retired or archived: nothing is due then")
+    interval: int | None = Field(description="How many of `interval_unit` are between two times; null: once")
+    interval_unit: IntervalUnit
+    interval_days: int | None = Field(description="The same in days; null in months and years, and for once")
     remind_days_before: int
     drain_days_before: int | None
     company: str
     technician: str
     notes: str
     active: bool
-    last_done_on: date | None
+    last_done_on: date | None = Field(description="Of the records of the plan that are done")
     created_at: datetime
     updated_at: datetime
 

@@ -60,7 +60,10 @@ def add(
     serial: Annotated[str, typer.Option(help="Serial number.")] = "",
     notes: Annotated[str, typer.Option(help="Anything else.")] = "",
     status: Status = None,
+    registered_on: Annotated[str | None, typer.Option(help="Since when it is here, as 2024-03-01; today.")] = None,
 ) -> None:
     """Register a machine."""
     body: Json = {"code": code, "type": type_, "area": area, "serial": serial, "notes": notes}
-    cli.out.record(cli.api.create("/machines/", body | ({"status": status} if status else {})), DETAILS)
+    more: Json = {"status": status, "registered_on": registered_on}
+    given = {name: value for name, value in more.items() if value}
+    cli.out.record(cli.api.create("/machines/", body | given), DETAILS)

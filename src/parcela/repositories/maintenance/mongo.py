@@ -5,8 +5,8 @@ one document, because MongoDB changes one document at once and whole, also witho
 comes late finds its change gone, and cannot bring an old version back.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import date
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from datetime import date, datetime
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError
@@ -39,12 +39,48 @@ EXPORT_ROWS = 500
 _SEEN: Document = {"record": {"$exists": True}}
 
 
-class MongoMaintenanceStore:
+class _LastOfPlans:
+    """The part of ``OutsideStore`` that the days of plans follow from."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        """Take the client."""
+        self._mongo = mongo
+
+    async def last_of_plan(
+        self, plan_id: int, machine_id: int, *, finished_since: datetime | None = None
+    ) -> date | None:
+        """See the port."""
+        return await self.last_of_plan_but(plan_id, machine_id, (), finished_since)
+
+    async def last_of_plan_but(
+        self, plan_id: int, machine_id: int, but: Collection[str], finished_since: datetime | None = None
+    ) -> date | None:
+        """See the port."""
+        done = MaintenanceState.DONE.value
+        wanted: Document = {"record.plan_id": plan_id, "record.machine_id": machine_id, "record.state": done}
+        if finished_since is not None:
+            wanted["record.finished_at"] = {"$gte": plain(finished_since)}
+        if but:
+            wanted["_id"] = {"$nin": list(but)}
+        async with self._mongo.answering() as database:
+            found = await database[RECORDS].find_one(wanted, sort=[("record.performed_on", DESCENDING)])
+        return date.fromisoformat(found["record"]["performed_on"]) if found else None
+
+    async def last_of_plans(self, plan_ids: Sequence[int]) -> Mapping[int, date]:
+        """See the port."""
+        wanted: Document = {"record.plan_id": {"$in": list(plan_ids)}, "record.state": MaintenanceState.DONE.value}
+        group: Document = {"_id": "$record.plan_id", "day": {"$max": "$record.performed_on"}}
+        async with self._mongo.answering() as database:
+            rows = await (await database[RECORDS].aggregate([{"$match": wanted}, {"$group": group}])).to_list()
+        return {row["_id"]: date.fromisoformat(row["day"]) for row in rows}
+
+
+class MongoMaintenanceStore(_LastOfPlans):
     """Implements ``OutsideStore``."""
 
     def __init__(self, mongo: Mongo) -> None:
         """Take the client; indexes are made whenever the server is there."""
-        self._mongo = mongo
+        super().__init__(mongo)
         mongo.prepare(self._make_indexes)
 
     async def _make_indexes(self) -> None:
@@ -53,6 +89,7 @@ class MongoMaintenanceStore:
                 IndexModel([("record.performed_on", DESCENDING), ("_id", DESCENDING)], name="by_day"),
                 IndexModel([("record.machine_id", ASCENDING), ("record.performed_on", DESCENDING)], name="by_machine"),
                 IndexModel([("pending.change_id", ASCENDING)], name="by_change", sparse=True),
+                IndexModel([("record.plan_id", ASCENDING), ("record.performed_on", DESCENDING)], name="by_plan"),
             ]
         )
 

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from parcela.core.clock import Clock
 from parcela.core.errors import ParcelaError
+from parcela.core.machines import MaintenanceState
 from parcela.models import MaintenanceChange
 from parcela.repositories.maintenance.port import (
     Activity,
@@ -76,7 +77,8 @@ class ChangeRepository:
 class OutsideMaintenance:
     """``MaintenanceStore`` of one writing unit of work over an outside store.
 
-    Reads show what is confirmed, not what this unit of work has staged. A record may be written once per unit of work.
+    Reads show what is confirmed, not what this unit of work has staged, but for the last record of a plan: the plan's
+    days follow from it in the same unit of work. A record may be written once per unit of work.
     """
 
     def __init__(self, store: OutsideStore, changes: ChangeRepository) -> None:
@@ -85,6 +87,7 @@ class OutsideMaintenance:
         self._changes = changes
         self._change_id = ""
         self._machine_ids: set[int] = set()
+        self._staged: dict[str, MaintenanceRecord | None] = {}
         self._undecided = True  # whether nothing was asked of the database yet
 
     # ---- writes
@@ -92,17 +95,24 @@ class OutsideMaintenance:
     async def add(self, record: MaintenanceRecord) -> None:
         """See the port."""
         await self._store.stage_add(await self._change(record.id, record.machine_id), record)
+        self._staged[record.id] = record
 
     async def update(self, record: MaintenanceRecord) -> bool:
         """See the port."""
-        return await self._store.stage_update(await self._change(record.id, record.machine_id), record)
+        done = await self._store.stage_update(await self._change(record.id, record.machine_id), record)
+        if done:
+            self._staged[record.id] = record
+        return done
 
     async def delete(self, record_id: str) -> bool:
         """See the port."""
         record = await self._store.get(record_id)
         if record is None:
             return False
-        return await self._store.stage_delete(await self._change(record_id, record.machine_id), record_id)
+        done = await self._store.stage_delete(await self._change(record_id, record.machine_id), record_id)
+        if done:
+            self._staged[record_id] = None
+        return done
 
     async def import_record(self, record: MaintenanceRecord) -> None:
         """At once, outside any transaction: it may be repeated."""
@@ -141,6 +151,26 @@ class OutsideMaintenance:
     async def last_performed(self, machine_ids: Sequence[int] | None = None) -> Mapping[int, date]:
         """See the port."""
         return await self._store.last_performed(machine_ids)
+
+    async def last_of_plan(
+        self, plan_id: int, machine_id: int, *, finished_since: datetime | None = None
+    ) -> date | None:
+        """See the port. What earlier writers of the machine left behind is settled first, as the lock allows."""
+        for left in await self._store.pending():
+            if machine_id in left.machine_ids and left.change_id != self._change_id:
+                await settle(self._store, self._changes, left.change_id)
+        kept = await self._store.last_of_plan_but(plan_id, machine_id, tuple(self._staged), finished_since)
+        days = [kept] if kept else []
+        for record in self._staged.values():
+            if record is not None and record.plan_id == plan_id and record.state is MaintenanceState.DONE:
+                finished = record.finished_at
+                if finished_since is None or (finished is not None and finished >= finished_since):
+                    days.append(record.performed_on)
+        return max(days, default=None)
+
+    async def last_of_plans(self, plan_ids: Sequence[int]) -> Mapping[int, date]:
+        """See the port."""
+        return await self._store.last_of_plans(plan_ids)
 
     def export(self, wanted: RecordFilter | None = None) -> AsyncIterator[MaintenanceRecord]:
         """See the port."""

@@ -11,7 +11,7 @@ What is the same for all stores, and tested by ``tests/contract/stores``:
 - A store that does not answer raises ``unavailable``; nothing is half written then.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
@@ -177,6 +177,22 @@ class MaintenanceStore(Protocol):
         """The day of the last record that is done, by machine; machines without one are left out. None: all."""
         ...
 
+    async def last_of_plan(
+        self, plan_id: int, machine_id: int, *, finished_since: datetime | None = None
+    ) -> date | None:
+        """The day of the last record of a plan that is done, as this unit of work leaves it; None without one.
+
+        Args:
+            plan_id: the plan.
+            machine_id: its machine, whose row is locked.
+            finished_since: only records that were marked as done then or later.
+        """
+        ...
+
+    async def last_of_plans(self, plan_ids: Sequence[int]) -> Mapping[int, date]:
+        """The same of many plans, without what is under way; plans without such a record are left out."""
+        ...
+
     def export(self, wanted: RecordFilter | None = None) -> AsyncIterator[MaintenanceRecord]:
         """All records (or those that are wanted) by id, without holding them all in memory."""
         ...
@@ -280,6 +296,12 @@ class OutsideStore(MaintenanceStore, Protocol):
 
     async def stage_delete(self, change_id: str, record_id: str) -> bool:
         """Note the removal of a record; False when there is none."""
+        ...
+
+    async def last_of_plan_but(
+        self, plan_id: int, machine_id: int, but: Collection[str], finished_since: datetime | None = None
+    ) -> date | None:
+        """As ``last_of_plan``, of what is confirmed, without the records of these ids."""
         ...
 
     async def confirm(self, change_id: str) -> None:

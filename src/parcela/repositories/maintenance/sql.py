@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import fields
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -111,6 +111,24 @@ class SqlMaintenanceStore:
         statement = select(MaintenanceRow.machine_id, func.max(MaintenanceRow.performed_on))
         rows = await self._session.execute(statement.where(*_conditions(wanted)).group_by(MaintenanceRow.machine_id))
         return {machine_id: day for machine_id, day in rows}  # noqa: C416 (a result has keys(), which dict() would call)
+
+    async def last_of_plan(
+        self, plan_id: int, machine_id: int, *, finished_since: datetime | None = None
+    ) -> date | None:
+        """See the port."""
+        done = MaintenanceRow.state == MaintenanceState.DONE.value
+        statement = select(func.max(MaintenanceRow.performed_on)).where(MaintenanceRow.plan_id == plan_id, done)
+        statement = statement.where(MaintenanceRow.machine_id == machine_id)
+        if finished_since is not None:
+            statement = statement.where(MaintenanceRow.finished_at >= finished_since)
+        return (await self._session.execute(statement)).scalar_one()
+
+    async def last_of_plans(self, plan_ids: Sequence[int]) -> Mapping[int, date]:
+        """See the port."""
+        done = MaintenanceRow.state == MaintenanceState.DONE.value
+        statement = select(MaintenanceRow.plan_id, func.max(MaintenanceRow.performed_on))
+        statement = statement.where(MaintenanceRow.plan_id.in_(plan_ids), done).group_by(MaintenanceRow.plan_id)
+        return {plan_id: day for plan_id, day in await self._session.execute(statement) if plan_id is not None}
 
     async def export(self, wanted: RecordFilter | None = None) -> AsyncIterator[MaintenanceRecord]:
         """See the port."""

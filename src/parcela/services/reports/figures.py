@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from itertools import pairwise
 from statistics import fmean
 
@@ -37,7 +37,7 @@ def build_report(
         entries: the records, in any order.
         selection: what was asked for, to be told in the report.
         locale: ``en`` or ``es``.
-        made_at: when.
+        made_at: when, in the zone whose days count.
     """
     newest_first = sorted(entries, key=lambda entry: (-entry.day.toordinal(), entry.machine_code))
     by_machine: dict[str, list[Entry]] = {code: [] for code in sorted(machines)}
@@ -46,7 +46,8 @@ def build_report(
     gaps = [gap for found in by_machine.values() for gap in _gaps(found)]
     return Report(
         locale=locale,
-        made_at=made_at,
+        made_at=made_at.astimezone(UTC),
+        made_here=made_at,
         selection=selection,
         machines=tuple(_summary(machines[code], found) for code, found in by_machine.items()),
         entries=tuple(newest_first),

@@ -150,6 +150,8 @@ class Report:
 
     Attributes:
         locale: ``en`` or ``es``: the language of headings.
+        made_at: when, in UTC.
+        made_here: the same time in the zone whose days count.
         entries: the records, newest first.
         machines: those in use that fit what was asked for, and all that have records in it, by code.
         days_between_failures: mean over the gaps of all machines, each machine for itself.
@@ -157,6 +159,7 @@ class Report:
 
     locale: str
     made_at: datetime
+    made_here: datetime
     selection: Selection
     machines: tuple[MachineSummary, ...]
     entries: tuple[Entry, ...]
@@ -170,3 +173,10 @@ class Report:
     def records(self) -> int:
         """How many records there are."""
         return len(self.entries)
+
+    @property
+    def made_text(self) -> str:
+        """When it was made, for people: ``2026-11-28 23:30 UTC-05:00``."""
+        offset = self.made_here.strftime("%z")
+        zone = "UTC" if offset in {"", "+0000"} else f"UTC{offset[:3]}:{offset[3:5]}"
+        return f"{self.made_here:%Y-%m-%d %H:%M} {zone}"

@@ -66,7 +66,7 @@ class ReportService:
             map(partial(_entry, shown), found),
             _selection(wanted, machines),
             locale=locale,
-            made_at=uow.clock(),
+            made_at=uow.clock().astimezone(uow.zone),
         )
 
     async def render(self, report: Report, form: Format) -> bytes:

@@ -61,7 +61,7 @@ def compile_pdf(data: dict[str, Any]) -> bytes:
 def document(report: Report) -> dict[str, Any]:
     """What ``report.typ`` shows: texts, tables of texts and plots."""
     words = Words(report.locale)
-    made = f"{report.made_at:%Y-%m-%d %H:%M} UTC"
+    made = report.made_text
     limits = "; ".join(f"{name}: {value}" for name, value in filters(words, report))
     return {
         "locale": words.locale,

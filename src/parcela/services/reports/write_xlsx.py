@@ -96,7 +96,7 @@ def _summary(book: _Book, words: Words, report: Report) -> None:
     sheet.set_column(0, 2, 28)
     book.heading(sheet, title(words, report))
     facts: list[Sequence[Cell]] = [
-        (words("made"), f"{report.made_at:%Y-%m-%d %H:%M} UTC"),
+        (words("made"), report.made_text),
         *filters(words, report),
         (words("last_maintenance"), report.last_maintenance),
         (words("days_between_failures"), report.days_between_failures),

@@ -1,10 +1,12 @@
 """The figures of a report, against sums done by hand."""
 
-from datetime import date
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from parcela.services.reports.report import KindTotal, Money, MonthCount
+from parcela.services.reports.figures import build_report
+from parcela.services.reports.report import KindTotal, Money, MonthCount, Selection
 from tests.unit.services.reports.makers import entry, machine, report
 
 PEN, USD = "PEN", "USD"
@@ -72,3 +74,12 @@ def test_records_are_newest_first_and_machines_by_code() -> None:
 )
 def test_money_is_shown_in_its_currency(money: Money, shown: str) -> None:
     assert str(money) == shown
+
+
+def test_a_report_says_when_it_was_made_in_the_zone_whose_days_count() -> None:
+    at = datetime(2026, 11, 28, 4, 30, tzinfo=UTC)
+    texts = {"UTC": "2026-11-28 04:30 UTC", "America/Lima": "2026-11-27 23:30 UTC-05:00"}
+    for zone, text in texts.items():
+        made = build_report({}, [], Selection(), locale="en", made_at=at.astimezone(ZoneInfo(zone)))
+        assert (made.made_text, made.made_at) == (text, at)
+        assert made.made_at.tzinfo is UTC

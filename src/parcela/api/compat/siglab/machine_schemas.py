@@ -1,10 +1,18 @@
 """Machines and maintenance as siglab writes them."""
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from parcela.api.compat.siglab.schemas import PLAIN, PLAIN_LINES, Entrada, or_none, wrong
 from parcela.api.compat.siglab.words import FORM_STATUSES, KIND_NAMES, KINDS, STATUSES, TYPE_NAMES, TYPES, plain
@@ -47,19 +55,23 @@ def _kind(text: str) -> str:
     return KINDS[plain(text)].value
 
 
-def _day(value: object) -> object:
-    """The day of a moment, as browsers write it; the rest of it is of no interest here. Forms send "" for no day."""
+def _day(value: object, parse: ValidatorFunctionWrapHandler) -> object:
+    """A day, or the moment that browsers make of it, whose day depends on the zone. Forms send "" for no day."""
     if value == "":
         return None
     if not isinstance(value, str) or len(value) <= len("2026-03-01"):
-        return value
+        return parse(value)
     try:
-        return datetime.fromisoformat(value).date()
+        moment = datetime.fromisoformat(value)
     except ValueError:
-        return value  # what is wrong with it is said by its type
+        return parse(value)  # what is wrong with it is said by its type
+    # Midnight in UTC is what JavaScript makes of a day without a time.
+    is_day = moment.tzinfo is None or moment.time() == time.min
+    return moment.date() if is_day else moment
 
 
-Fecha = Annotated[date | None, BeforeValidator(_day)]
+Fecha = Annotated[date | None, WrapValidator(_day)]
+"""May be a moment: see ``day_of``."""
 Texto = Annotated[str, Field(max_length=100, pattern=PLAIN)]
 TextoVacio = Annotated[Texto | None, BeforeValidator(or_none)]
 Linea = Annotated[str, Field(max_length=200, pattern=PLAIN)]

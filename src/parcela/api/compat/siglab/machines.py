@@ -1,6 +1,7 @@
 """``/api/maquinas``: the lab's machines."""
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Response
@@ -37,6 +38,7 @@ from parcela.repositories.uow import UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.container import Services
 from parcela.services.inventory_overview import Dashboard
+from parcela.services.plausible_days import day_of
 
 router = siglab_router("/api/maquinas")
 Reader = Annotated[Caller, Depends(Requires(Permission.MACHINE_READ))]
@@ -104,7 +106,7 @@ async def tablero(services: AppServices, caller: Reader, uow: ReadUow) -> Tabler
 async def agregar(body: MaquinaNueva, services: AppServices, caller: Writer, uow: WriteUow) -> Hecho:
     """Register a machine. One that was removed with this code comes back, with its history."""
     amend = await _user_fields(uow, caller, body.usuario or "")
-    made, came_back = await services.inventory.machines.register(uow, caller, body.fields(), amend)
+    made, came_back = await services.inventory.machines.register(uow, caller, _days(uow, body.fields()), amend)
     text = "Máquina guardada; estaba archivada y conserva su historial" if came_back else "Máquina guardada"
     return Hecho(mensaje=text, codigo=made["code"])
 
@@ -156,9 +158,13 @@ async def _remove(services: Services, uow: UnitOfWork, caller: Caller, code: str
 async def _update(services: Services, uow: UnitOfWork, caller: Caller, code: str, body: CambiosMaquina) -> Hecho:
     machine = await services.inventory.machines.by_code(uow, caller, code)
     amend = await _user_fields(uow, caller, body.usuario)
-    fields = body.fields(machine["type"])
+    fields = _days(uow, body.fields(machine["type"]))
     changed = await services.inventory.machines.update(uow, caller, machine["id"], fields, amend=amend)
     return Hecho(mensaje="Máquina actualizada", codigo=changed["code"])
+
+
+def _days(uow: UnitOfWork, fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: day_of(uow, value) if isinstance(value, date) else value for name, value in fields.items()}
 
 
 async def _user_fields(

@@ -30,6 +30,7 @@ from parcela.core.machines import MachineStatus, MaintenanceKind, MaintenanceSta
 from parcela.core.permissions import Permission
 from parcela.repositories.maintenance.port import RecordFilter
 from parcela.services.access import Caller
+from parcela.services.plausible_days import day_of
 from parcela.services.reports.report import Entry, Format, MachineSummary, Report
 from parcela.services.reports.service import Wanted
 
@@ -54,7 +55,7 @@ async def agregar(body: MantenimientoNuevo, services: AppServices, caller: Write
         "technician": body.tecnico,
         "notes": body.observaciones,
     }
-    day = {} if body.fecha is None else {"performed_on": body.fecha}
+    day = {} if body.fecha is None else {"performed_on": day_of(uow, body.fecha)}
     made = await services.inventory.maintenance.create(uow, caller, fields | day)
     return MantenimientoHecho(mensaje="Mantenimiento registrado", codigo_maquina=made.machine_code, id=made.record.id)
 
