@@ -42,7 +42,9 @@ NOTHING_TO_GET_WRONG = {
     "GET /",
     "GET /api/sistema/health",
     "GET /api/v1/system/health",
+    "GET /auth/logout",
     "GET /healthz",
+    "GET /registro",
     "GET /static/images/pc.png",
 }
 OPERATIONS = sorted(

@@ -35,7 +35,7 @@ NOT_LET_IN = frozenset({ErrorKind.UNAUTHENTICATED, ErrorKind.FORBIDDEN})
     "/register",
     summary="Register (cloud)",
     status_code=303,
-    response_model=Entered,
+    response_class=RedirectResponse,
     responses=problem_responses(400, 403, 413, 422, 429)
     | {
         201: {"model": Entered, "description": "For programs that accept JSON"},
@@ -65,7 +65,7 @@ async def register(
     "/login",
     summary="Log in (cloud)",
     status_code=303,
-    response_model=Entered,
+    response_class=RedirectResponse,
     responses=problem_responses(400, 401, 403, 413, 422, 429)
     | {200: {"model": Entered, "description": "For programs that accept JSON"}},
 )
@@ -102,7 +102,7 @@ async def login(
     "/logout",
     summary="Log out (cloud)",
     status_code=303,
-    response_model=Left,
+    response_class=RedirectResponse,
     responses=problem_responses(403) | {200: {"model": Left, "description": "For programs that accept JSON"}},
 )
 async def logout(request: Request, services: AppServices) -> Response:

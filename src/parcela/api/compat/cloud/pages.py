@@ -4,6 +4,8 @@ Where a page of ours is, is said here and nowhere else. No target comes from the
 Without a session browsers are sent to the login page and come back, programs get 401.
 """
 
+from typing import Any
+
 from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel, Field
 
@@ -22,7 +24,11 @@ HOME, LOGIN, TEMPLATE, SLICE, CONSOLE = (
     "/slices/{}",
     "/vms/{}/console?kind=vnc",
 )
-LED = {303: {"description": "To the page"}} | problem_responses(401)
+LEADING: dict[str, Any] = {
+    "status_code": 303,
+    "response_class": RedirectResponse,
+    "responses": {303: {"description": "To the page"}} | problem_responses(401, 422),
+}
 router = json_router(tags=["cloud"], route_class=CloudRoute)
 shared = json_router(tags=["cloud"], route_class=SharedRoute)
 
@@ -73,29 +79,29 @@ async def lead_to_registration() -> RedirectResponse:
     return _lead(LOGIN)
 
 
-@router.get("/home", summary="Lead to the first page (cloud)", status_code=303, responses=LED)
-@router.get("/plantillas", summary="Lead to the templates (cloud)", status_code=303, responses=LED)
-@router.get("/plantillas/create", summary="Lead to the templates, too (cloud)", status_code=303, responses=LED)
-@router.get("/projects", summary="Lead to the slices (cloud)", status_code=303, responses=LED)
+@router.get("/home", summary="Lead to the first page (cloud)", **LEADING)
+@router.get("/plantillas", summary="Lead to the templates (cloud)", **LEADING)
+@router.get("/plantillas/create", summary="Lead to the templates, too (cloud)", **LEADING)
+@router.get("/projects", summary="Lead to the slices (cloud)", **LEADING)
 async def lead_home(_: CloudCaller) -> RedirectResponse:
     """Slices and templates are on the first page."""
     return _lead(HOME)
 
 
-@router.get("/plantillas/{template_id}", summary="Lead to a template (cloud)", status_code=303, responses=LED)
-@router.get("/plantillas/{template_id}/edit", summary="Lead to a template, too (cloud)", status_code=303, responses=LED)
+@router.get("/plantillas/{template_id}", summary="Lead to a template (cloud)", **LEADING)
+@router.get("/plantillas/{template_id}/edit", summary="Lead to a template, too (cloud)", **LEADING)
 async def lead_to_template(template_id: RowId, _: CloudCaller) -> RedirectResponse:
     """The page says whether there is one that the reader may see."""
     return _lead(TEMPLATE.format(template_id))
 
 
-@router.get("/projects/{slice_id}", summary="Lead to a slice (cloud)", status_code=303, responses=LED)
+@router.get("/projects/{slice_id}", summary="Lead to a slice (cloud)", **LEADING)
 async def lead_to_slice(slice_id: RowId, _: CloudCaller) -> RedirectResponse:
     """A slice was called a project."""
     return _lead(SLICE.format(slice_id))
 
 
-@router.get("/vnc/{vm_id}", summary="Lead to a console (cloud)", status_code=303, responses=LED)
+@router.get("/vnc/{vm_id}", summary="Lead to a console (cloud)", **LEADING)
 async def lead_to_console(vm_id: RowId, _: CloudCaller) -> RedirectResponse:
     """The screen of a VM."""
     return _lead(CONSOLE.format(vm_id))
