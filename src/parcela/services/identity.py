@@ -14,6 +14,7 @@ from parcela.services.mail import MailService
 from parcela.services.mailer import Mailer
 from parcela.services.oidc_flow import Provider
 from parcela.services.password_resets import PasswordResetService
+from parcela.services.prolonging import ProlongingService
 from parcela.services.refusals import Refusals
 from parcela.services.registration import RegistrationService
 from parcela.services.roles import RoleService
@@ -29,6 +30,7 @@ class IdentityServices:
 
     auth: AuthService
     sessions: SessionService
+    prolonging: ProlongingService
     second_factors: SecondFactorService
     mail: MailService
     password_resets: PasswordResetService
@@ -61,6 +63,7 @@ def build_identity(
     return IdentityServices(
         auth=auth,
         sessions=sessions,
+        prolonging=ProlongingService(guard, sessions),
         second_factors=second_factors,
         mail=mail,
         password_resets=PasswordResetService(guard, mail),

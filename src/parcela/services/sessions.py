@@ -3,10 +3,10 @@
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
-from parcela.core.errors import not_found
+from parcela.core.errors import ErrorKind, ParcelaError, not_found
 from parcela.core.permissions import ADMIN_ROLE, Permission
 from parcela.core.settings import Settings
 from parcela.core.tokens import TokenSigner, hash_token, session_id_of
@@ -21,6 +21,9 @@ from parcela.services.quota_rules import ceiling, require_room
 
 MAX_AGENT_CHARS = 200
 MAX_SHOWN = 500
+ACCESS = "access"
+STORED: Mapping[str, str] = {ACCESS: "session", "refresh": "refresh"}
+"""Kinds of a session's tokens, by the kind that a token says of itself."""
 SPENT_KEPT = 200
 """Tokens of a session that are kept: using a spent one of them again ends the session; older ones are unknown."""
 
@@ -87,31 +90,62 @@ class SessionService:
             await uow.token_counts.thin_out(family, SPENT_KEPT)
         else:
             await self._make_room(uow, user)
+        going_on = replace(origin, family=family, started_at=origin.started_at or now)
+        access, refresh = [await self._add(uow, user, role, going_on, kind) for kind in STORED]
+        return TokenPair(access, refresh, expires_in_s=self._settings.access_token_ttl_s)
+
+    async def _add(self, uow: UnitOfWork, user: User, role: str, origin: Origin, kind: str) -> str:
+        """A new token of a session."""
+        settings = self._settings
+        life_s = settings.access_token_ttl_s if kind == ACCESS else settings.refresh_token_ttl_s
+        told = None if origin.roles is None else {"rol": _told_role(user, role, origin.roles)}
+        token, claims = self._signer.sign(user_id=user.id, role=role, kind=kind, ttl_s=life_s, more=told)
         agent = "".join(character for character in origin.agent if character.isprintable())
-        ttl_s = self._settings.access_token_ttl_s
-        pair, told = [], None if origin.roles is None else {"rol": _told_role(user, role, origin.roles)}
-        for kind, stored, life_s in (
-            ("access", "session", ttl_s),
-            ("refresh", "refresh", self._settings.refresh_token_ttl_s),
-        ):
-            token, claims = self._signer.sign(user_id=user.id, role=role, kind=kind, ttl_s=life_s, more=told)
-            pair.append(token)
-            await uow.tokens.add(
-                ApiToken(
-                    user_id=user.id,
-                    kind=stored,
-                    token_hash=hash_token(token),
-                    family=family,
-                    scopes=[],
-                    created_at=now,
-                    expires_at=claims.expires_at,
-                    ip=origin.address[:64],
-                    session_started_at=origin.started_at or now,
-                    agent=agent[:MAX_AGENT_CHARS],
-                    speaks_vm_api=origin.speaks_vm_api,
-                )
+        await uow.tokens.add(
+            ApiToken(
+                user_id=user.id,
+                kind=STORED[kind],
+                token_hash=hash_token(token),
+                family=origin.family,
+                scopes=[],
+                created_at=uow.clock(),
+                expires_at=claims.expires_at,
+                ip=origin.address[:64],
+                session_started_at=origin.started_at,
+                agent=agent[:MAX_AGENT_CHARS],
+                speaks_vm_api=origin.speaks_vm_api,
             )
-        return TokenPair(access_token=pair[0], refresh_token=pair[1], expires_in_s=ttl_s)
+        )
+        return token
+
+    def is_ageing(self, token: str, now: datetime) -> bool:
+        """Whether less than half of the life of an access token is left."""
+        left = self._signer.verify(token, kind=ACCESS).expires_at - now
+        return left.total_seconds() * 2 < self._settings.access_token_ttl_s
+
+    async def prolong(self, uow: UnitOfWork, *, token: str) -> str | None:
+        """A newer access token of the session of this one; None when the session has ended, or is at its end.
+
+        For clients that keep it in a cookie and cannot refresh: the session ends when its refresh token would. Requests
+        that are under way at the same time still come with the old one, so that stays good until its own end.
+        """
+        user_id = self._signer.verify(token, kind=ACCESS).user_id
+        try:
+            user = await uow.users.lock(user_id)  # before the token, as everywhere: no deadlocks
+        except ParcelaError as exc:
+            if exc.kind is not ErrorKind.NOT_FOUND:
+                raise
+            return None
+        row = await uow.tokens.lock_by_hash(hash_token(token))
+        if row is None or row.revoked_at is not None or row.kind != STORED[ACCESS] or not user.is_active:
+            return None
+        began = row.session_started_at or row.created_at
+        if uow.clock() >= began + timedelta(seconds=self._settings.refresh_token_ttl_s):
+            return None
+        await uow.token_counts.thin_out(row.family, SPENT_KEPT)
+        uow.note("auth.refreshed", actor_id=user.id, actor_name=user.username, noun="user", noun_id=str(user.id))
+        origin = Origin(row.ip or "", row.agent, row.family, began, speaks_vm_api=row.speaks_vm_api)
+        return await self._add(uow, user, (await uow.roles.get(user.role_id)).name, origin, ACCESS)
 
     async def check_personal(self, uow: UnitOfWork, caller: Caller) -> None:
         """Raise ``quota_exceeded`` when the caller (their row is locked) has as many tokens as one may have."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,48 @@ async def test_a_login_that_fails_ends_nothing(lab: Lab) -> None:
     async with signed_in(lab) as http:
         assert (await http.post(LOGIN, json={"username": "admin", "password": "wrong"})).status_code == 401
         assert (await http.get("/api/maquinas/listar")).status_code == 200
+
+
+async def test_a_session_lasts_as_long_as_somebody_works_with_it(lab: Lab) -> None:
+    life_s = lab.services.settings.access_token_ttl_s
+    with lab.clock.stopped() as now:
+        async with signed_in(lab) as http:
+            first = _bearer(http)
+            lab.clock.stopped_at = now + timedelta(seconds=0.4 * life_s)
+            assert "set-cookie" not in (await http.get("/api/maquinas/listar")).headers
+            for round_ in range(1, 5):
+                lab.clock.stopped_at = now + timedelta(seconds=0.8 * life_s * round_)
+                answer = await http.get("/api/maquinas/listar")
+                assert answer.status_code == 200
+                assert "samesite=strict" in answer.headers["set-cookie"].lower()
+            assert (await http.get("/api/maquinas/listar", headers=first)).status_code == 401
+            sessions = (await http.get(f"{API}/sessions/", headers=_bearer(http))).json()["items"]
+            assert len([one for one in sessions if one["current"]]) == 1
+            last = _bearer(http)
+            await enter(http, "owner")
+            assert (await http.get("/api/maquinas/listar", headers=last)).status_code == 401
+            lab.clock.stopped_at += timedelta(seconds=life_s + 1)
+            assert (await http.get("/api/maquinas/listar")).status_code == 401
+
+
+async def test_a_session_that_has_ended_is_not_prolonged(lab: Lab) -> None:
+    with lab.clock.stopped() as now:
+        async with signed_in(lab) as http:
+            assert (await http.post(f"{API}/logout", headers=_bearer(http))).status_code == 204
+            lab.clock.stopped_at = now + timedelta(seconds=0.9 * lab.services.settings.access_token_ttl_s)
+            refused = await http.get("/api/maquinas/listar")
+            assert refused.status_code == 401
+            assert "set-cookie" not in refused.headers
+
+
+async def test_a_bearer_token_is_not_prolonged(lab: Lab) -> None:
+    with lab.clock.stopped() as now:
+        token = {"Authorization": f"Bearer {(await lab.login('admin'))['access_token']}"}
+        lab.clock.stopped_at = now + timedelta(seconds=0.9 * lab.services.settings.access_token_ttl_s)
+        async with browser(lab) as http:
+            answer = await http.get("/api/maquinas/listar", headers=token)
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers
 
 
 async def test_a_session_that_is_over_hinders_nobody(lab: Lab) -> None:

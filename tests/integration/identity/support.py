@@ -27,6 +27,7 @@ from parcela.services.idempotency import IdempotencyService
 from parcela.services.identity import build_identity
 from parcela.services.mail import MailService
 from parcela.services.password_resets import PasswordResetService
+from parcela.services.prolonging import ProlongingService
 from parcela.services.registration import RegistrationService
 from parcela.services.roles import RoleService
 from parcela.services.second_factor import SecondFactorService
@@ -76,6 +77,7 @@ class Identity:
     signer: TokenSigner
     auth: AuthService
     sessions: SessionService
+    prolonging: ProlongingService
     second_factors: SecondFactorService
     mail: MailService
     password_resets: PasswordResetService

@@ -7,6 +7,7 @@ sites make, so writes and WebSockets are refused to those pages (``origin.py``).
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import structlog
 from fastapi import Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials
 from starlette.requests import HTTPConnection
@@ -17,6 +18,7 @@ from parcela.core.errors import ErrorKind, ParcelaError, unauthenticated
 from parcela.services.access import Caller
 from parcela.services.container import Services
 
+log = structlog.get_logger(__name__)
 READING = frozenset({"GET", "HEAD"})
 ENDED = frozenset({ErrorKind.UNAUTHENTICATED, ErrorKind.FORBIDDEN})
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
@@ -90,6 +92,17 @@ class SessionCookie:
             if credentials is not None or exc.kind is not ErrorKind.UNAUTHENTICATED:
                 raise
             return None
+
+    async def prolong(self, request: Request, response: Response, services: Services) -> None:
+        """Give the browser a newer token of its session, where half the life of the one that it has is over."""
+        try:
+            newer = await services.prolonging.prolong(request.cookies[self.name])
+        except ParcelaError as exc:
+            # The session is good for a while yet, and what was asked for may be a read that needs no writable disk.
+            log.warning("session.not_prolonged", code=exc.code)
+            return
+        if newer is not None:
+            self.keep(request, response, newer)
 
     async def end_session(self, connection: HTTPConnection, services: Services) -> None:
         """End the session that this browser has. Without a good one there is nothing to do."""

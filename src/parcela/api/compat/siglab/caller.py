@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 from fastapi.security import APIKeyCookie
 
 from parcela.api.compat.cookies import Credentials, SessionCookie
@@ -19,15 +19,18 @@ Documented = Annotated[str | None, Depends(SCHEME)]
 
 
 async def get_siglab_caller(
-    request: Request, services: AppServices, credentials: Credentials, _session: Documented
+    request: Request, response: Response, services: AppServices, credentials: Credentials, _session: Documented
 ) -> Caller:
-    """The caller; a bearer token goes before the cookie.
+    """The caller; a bearer token goes before the cookie, which lasts as long as somebody works with it.
 
     Raises:
         ParcelaError: kind ``unauthenticated``; or ``forbidden`` (``foreign_origin``) for a write with the cookie that a
             page of another site made a browser send.
     """
-    return await COOKIE.caller_or_bearer(request, services, credentials)
+    caller = await COOKIE.caller_or_bearer(request, services, credentials)
+    if credentials is None:
+        await COOKIE.prolong(request, response, services)
+    return caller
 
 
 async def get_optional_caller(
