@@ -75,6 +75,32 @@ async def test_what_is_sent_back_as_it_was_read_changes_nothing(lab: Lab) -> Non
     assert (after["updated_at"], after["ram"], after["operation_id"]) == (vm["updated_at"], 128, None)
 
 
+async def test_one_that_failed_is_told_so_and_can_be_sent_back(lab: Lab) -> None:
+    headers, vm = await old(lab), await lab.vm("running")
+    async with lab.services.uows.write() as uow:
+        await uow.vms.update_fields([vm["id"]], state="error", error="it fell")
+        await uow.commit()
+    path = f"{LIST}{vm['id']}"
+    read = (await ask(lab, "GET", path, headers)).json()
+    assert read["status"] == "error"
+    assert (await ask(lab, "PUT", path, headers, json=read)).json() == read
+    started = await ask(lab, "PUT", path, headers, json={"status": "running"})
+    assert (started.status_code, started.json()["status"]) == (200, "running")
+    await lab.settle()
+    assert (await lab.call("GET", path)).json()["status"] == "running"
+
+
+async def test_a_change_waits_for_what_works_on_the_vm(lab: Lab) -> None:
+    """A script makes a VM and stops it at once; in the original nothing took time."""
+    headers = await old(lab)
+    answer = await ask(lab, "POST", LIST, headers, json=ONE)
+    path = f"{LIST}{answer.json()['id']}"
+    stopped = await ask(lab, "PUT", path, headers, json={"status": "stopped", "ram": 0.25})
+    assert (stopped.status_code, stopped.json()["status"], stopped.json()["ram"]) == (200, "stopped", 0.25)
+    await lab.settle()
+    assert (await lab.call("GET", path)).json()["status"] == "stopped"
+
+
 async def test_suspending_and_resuming(lab: Lab) -> None:
     headers, vm = await old(lab), await lab.vm("running")
     path = f"{LIST}{vm['id']}"
@@ -122,7 +148,9 @@ async def test_one_that_is_made_stopped_is_a_row_until_it_starts(lab: Lab) -> No
         ({"ram": True}, "ram: is a number of GB from 0.0625 to 1024"),
         ({"cores": 0}, "cores: Input should be greater than or equal to 1"),
         ({"disk": 0}, "disk: Input should be greater than or equal to 1"),
-        ({"status": "paused"}, "status: Input should be 'running', 'stopped' or 'suspended'"),
+        ({"status": "borrada"}, "status: is running, stopped or suspended"),
+        ({"status": 1}, "status: is running, stopped or suspended"),
+        ({"status": "error"}, "A new VM is 'running' or 'stopped'; suspend it once it runs."),
         ({"status": "suspended"}, "A new VM is 'running' or 'stopped'; suspend it once it runs."),
         ({"name": "<b>x</b>"}, "A label has 1 to 100 printable characters, without < and >; < is not allowed."),
         ({"name": ""}, "name: String should have at least 1 character"),

@@ -3,31 +3,25 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import Path
+from fastapi import Depends, Path, Request
 
 from parcela.api.compat.vm_api.routing import marked_router
-from parcela.api.compat.vm_api.schemas import Limit, NewVm, Skip, Status, VmChanges, VmRead, status_of, vm_of
+from parcela.api.compat.vm_api.schemas import Limit, NewVm, Skip, VmChanges, VmRead, vm_of
+from parcela.api.compat.vms.changes import Change, Patience
 from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.etags import Precondition
 from parcela.core.errors import Problem, invalid, not_found
-from parcela.core.lifecycle import Action, DesiredState, VmState
+from parcela.core.lifecycle import DesiredState
 from parcela.repositories.paging import PageRequest
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
 from parcela.services.container import Services
 from parcela.services.image_words import ImageWords
 from parcela.services.vm_orders import VmOrder
-from parcela.services.vms import SentBack, VmChange
 
 router = marked_router("/virtual-machines")
 VmId = Annotated[int, Path(ge=1, le=2**63 - 1)]
-SLEEP: Mapping[tuple[str, Status], Action] = {
-    (Status.RUNNING.value, Status.SUSPENDED): Action.SUSPEND,
-    (Status.STOPPED.value, Status.SUSPENDED): Action.SUSPEND,  # refused there, with what is possible
-    (Status.SUSPENDED.value, Status.RUNNING): Action.RESUME,
-}
-"""Changes of the status that the canonical PUT does not know, by what it is and what it becomes."""
 
 
 async def _seen(services: Services, uow: ReadUnitOfWork, caller: Caller, vm_id: int) -> Mapping[str, Any]:
@@ -50,12 +44,12 @@ async def list_vms(
 @router.post("/")
 async def create_vm(body: NewVm, services: AppServices, caller: CurrentCaller, uow: WriteUow) -> VmRead:
     """A real one. 200, as in the original."""
-    if body.status is Status.SUSPENDED:
+    if body.status not in {DesiredState.RUNNING, DesiredState.STOPPED}:
         text = "A new VM is 'running' or 'stopped'; suspend it once it runs."
         raise invalid("bad_status", text, Problem("body.status", text, "bad_status"))
     image = (await ImageWords.load(uow, caller)).image(body.os)
     order = VmOrder(name=None, label=body.name, os=image, cores=body.cores, ram=body.ram, disk=body.disk)
-    if body.status is Status.RUNNING:
+    if body.status is DesiredState.RUNNING:
         vm, _ = await services.vms.create(uow, caller, order)
     else:
         vm = await services.vms.define(uow, caller, order)
@@ -68,7 +62,16 @@ async def get_vm(vm_id: VmId, services: AppServices, caller: CurrentCaller, uow:
     return vm_of(await _seen(services, uow, caller, vm_id))
 
 
-@router.put("/{vm_id}")
+async def _wait_for_others(
+    vm_id: VmId, body: VmChanges, request: Request, services: AppServices, caller: CurrentCaller
+) -> None:
+    """Hold the request for some seconds while something works on the VM, if the change has to wait for that."""
+    patience: Patience = request.app.state.vms_patience
+    await patience.until_free(services, caller, vm_id, body.as_change())
+
+
+# It waits before the unit of work, which would keep every other writer waiting.
+@router.put("/{vm_id}", dependencies=[Depends(_wait_for_others)])
 async def update_vm(
     vm_id: VmId,
     body: VmChanges,
@@ -79,16 +82,8 @@ async def update_vm(
 ) -> VmRead:
     """Change sizes and status; what is sent back as it was read changes nothing."""
     seen = await _seen(services, uow, caller, vm_id)
-    wanted = None if body.status is None or body.status.value == status_of(seen) else body.status
-    sleep = SLEEP.get((status_of(seen), wanted)) if wanted else None
-    os = body.os
-    if os is not None and (await ImageWords.load(uow, caller)).find(os) == seen["os"]:
-        os = None  # a word for the image that it has
-    sent = SentBack(os=os, status=None if wanted is None or sleep else VmState(wanted.value))
-    change = VmChange(cores=body.cores, ram=body.ram, disk=body.disk)
-    await services.vms.replace(uow, caller, vm_id, change, sent, precondition.of(vm_of))
-    if sleep:
-        await services.vms.act(uow, caller, vm_id, sleep)
+    change = Change.of(seen, body.as_change(), await ImageWords.load(uow, caller))
+    await change.make(services, uow, caller, precondition.of(vm_of))
     return vm_of(await services.vms.get(uow, caller, vm_id))
 
 

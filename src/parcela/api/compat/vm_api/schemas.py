@@ -3,20 +3,21 @@
 import math
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from parcela.api.compat.lists import MOST
+from parcela.api.compat.vms.schemas import VmChange
+from parcela.api.compat.vms.words import status_of, wish_of
 from parcela.api.schemas.common import Schema
 from parcela.api.schemas.users import EmailText, Line, Password, Username
 from parcela.api.schemas.vms import Cores, Disk
 from parcela.core.labels import MAX_LABEL
-from parcela.core.lifecycle import DesiredState, VmState
+from parcela.core.lifecycle import DesiredState
 from parcela.core.permissions import CLIENT_ROLE
 from parcela.repositories.users import UserRecord
 from parcela.services.catalogue_rules import TEXT_PATTERN
@@ -102,37 +103,26 @@ def user_of(record: UserRecord | Mapping[str, Any]) -> UserRead:
     return UserRead.model_validate(record)
 
 
-class Status(StrEnum):
-    """What a client may ask for. Answers also say ``error`` of a VM that failed."""
-
-    RUNNING = "running"
-    STOPPED = "stopped"
-    SUSPENDED = "suspended"
-
-
-ERROR = "error"
-_OF_WISH: Mapping[DesiredState, Status] = {
-    DesiredState.RUNNING: Status.RUNNING,
-    DesiredState.PAUSED: Status.SUSPENDED,
-    DesiredState.STOPPED: Status.STOPPED,
-}
-_OF_STATE: Mapping[VmState, str] = {
-    VmState.RUNNING: Status.RUNNING,
-    VmState.STOPPING: Status.RUNNING,
-    VmState.PAUSED: Status.SUSPENDED,
-    VmState.ERROR: ERROR,
-}
+def _wish(value: object) -> DesiredState | None:
+    """What somebody wants who sends a status; None of one that was read and cannot be asked for (``error``)."""
+    try:
+        return wish_of(value) if isinstance(value, str) else _no_status()
+    except PydanticCustomError:
+        return _no_status()
 
 
-def status_of(row: Mapping[str, Any]) -> str:
-    """The status of a VM in this API's words.
+def _no_status() -> NoReturn:
+    raise PydanticCustomError("status", "is running, stopped or suspended")
 
-    Its clients know no states in between: while an operation brings a VM where its owner wants it, it is told to be
-    there, as it was in the original, whose VMs were rows.
-    """
-    if row["operation_id"] is not None:
-        return _OF_WISH.get(DesiredState(row["desired"]), Status.STOPPED).value
-    return str(_OF_STATE.get(VmState(row["state"]), Status.STOPPED))
+
+Status = Annotated[DesiredState | None, BeforeValidator(_wish)]
+SUSPENDED = "suspended"
+
+
+def told_status(row: Mapping[str, Any]) -> str:
+    """The status of a VM in this API's words: running, stopped, suspended, or error of one that failed."""
+    status = status_of(row)
+    return SUSPENDED if status == DesiredState.PAUSED.value else status
 
 
 class NewVm(Input):
@@ -155,6 +145,10 @@ class VmChanges(Input):
     os: Annotated[str, Field(max_length=100, pattern=TEXT_PATTERN)] | None = None
     status: Status | None = None
 
+    def as_change(self) -> VmChange:
+        """The same as clients of ``vms`` say it."""
+        return VmChange.model_construct(**{name: getattr(self, name) for name in type(self).model_fields})
+
 
 class VmRead(BaseModel):
     """A VM."""
@@ -175,4 +169,4 @@ def vm_of(row: Mapping[str, Any]) -> VmRead:
     """A VM as this API shows it: ``name`` is what its owner calls it."""
     same = {name: row[name] for name in ("id", "owner_id", "cores", "os", "created_at", "updated_at")}
     name = row["label"] or row["name"]
-    return VmRead(**same, name=name, ram=gb_of(row["memory_mib"]), disk=row["disk_gib"], status=status_of(row))
+    return VmRead(**same, name=name, ram=gb_of(row["memory_mib"]), disk=row["disk_gib"], status=told_status(row))

@@ -12,6 +12,7 @@ from parcela.core.lifecycle import Action, VmState
 from parcela.repositories.uow import UnitOfWork
 from parcela.services import vms as rules
 from parcela.services.access import Caller
+from parcela.services.checks import Check, unchecked
 from parcela.services.container import Services
 from parcela.services.image_words import ImageWords
 
@@ -65,13 +66,13 @@ class Change:
         fields = self.fields
         return self.action is not None or not (fields.cores is fields.ram is fields.disk is None)
 
-    async def make(self, services: Services, uow: UnitOfWork, caller: Caller) -> None:
-        """Change it.
+    async def make(self, services: Services, uow: UnitOfWork, caller: Caller, check: Check = unchecked) -> None:
+        """Change it; ``check`` sees the locked VM first.
 
         Raises:
             ParcelaError: as ``VmService.replace`` and ``act``.
         """
-        await services.vms.replace(uow, caller, self.vm_id, self.fields, self.sent)
+        await services.vms.replace(uow, caller, self.vm_id, self.fields, self.sent, check)
         if self.action is not None and self.action not in _BY_STATUS:
             await services.vms.act(uow, caller, self.vm_id, self.action)
 
