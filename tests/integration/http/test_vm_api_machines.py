@@ -253,3 +253,12 @@ async def test_a_change_is_seen_at_once_in_both_lists(lab: Lab) -> None:
 async def test_requests_without_a_token_are_canonical(lab: Lab) -> None:
     problem(await lab.http.get(f"{API}{LIST}"), 401, "token_missing")
     problem(await lab.http.get(f"{API}/users/me"), 401, "token_missing")
+
+
+async def test_a_bad_change_is_told_once(lab: Lab) -> None:
+    headers, vm = await old(lab), await lab.vm("stopped")
+    answer = await ask(lab, "PUT", f"{LIST}{vm['id']}", headers, json={"ram": 0.3})
+    assert answer.status_code == 422
+    assert [problem["where"] for problem in answer.json()["problems"]] == ["body.ram"]
+    answer = await lab.http.put(f"/vms/{vm['id']}", headers=lab.people["admin"].headers, json={"ram": 1})
+    assert [error["field"] for error in answer.json()["errors"]] == ["ram"]

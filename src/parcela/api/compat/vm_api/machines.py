@@ -8,6 +8,7 @@ from fastapi import Depends, Path, Request
 from parcela.api.compat.vm_api.routing import marked_router
 from parcela.api.compat.vm_api.schemas import Limit, NewVm, Skip, VmChanges, VmRead, vm_of
 from parcela.api.compat.vms.changes import Change, Patience
+from parcela.api.compat.vms.schemas import VmChange
 from parcela.api.dependencies.caller import CurrentCaller
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.etags import Precondition
@@ -62,19 +63,24 @@ async def get_vm(vm_id: VmId, services: AppServices, caller: CurrentCaller, uow:
     return vm_of(await _seen(services, uow, caller, vm_id))
 
 
-async def _wait_for_others(
+async def _when_free(
     vm_id: VmId, body: VmChanges, request: Request, services: AppServices, caller: CurrentCaller
-) -> None:
-    """Hold the request for some seconds while something works on the VM, if the change has to wait for that."""
+) -> VmChange:
+    """The change; held for some seconds while something works on the VM, if it has to wait for that."""
     patience: Patience = request.app.state.vms_patience
-    await patience.until_free(services, caller, vm_id, body.as_change())
+    change = body.as_change()
+    await patience.until_free(services, caller, vm_id, change)
+    return change
 
 
-# It waits before the unit of work, which would keep every other writer waiting.
-@router.put("/{vm_id}", dependencies=[Depends(_wait_for_others)])
+# Before the unit of work, which would keep every other writer waiting.
+Waited = Annotated[VmChange, Depends(_when_free)]
+
+
+@router.put("/{vm_id}")
 async def update_vm(
     vm_id: VmId,
-    body: VmChanges,
+    body: Waited,
     services: AppServices,
     caller: CurrentCaller,
     uow: WriteUow,
@@ -82,7 +88,7 @@ async def update_vm(
 ) -> VmRead:
     """Change sizes and status; what is sent back as it was read changes nothing."""
     seen = await _seen(services, uow, caller, vm_id)
-    change = Change.of(seen, body.as_change(), await ImageWords.load(uow, caller))
+    change = Change.of(seen, body, await ImageWords.load(uow, caller))
     await change.make(services, uow, caller, precondition.of(vm_of))
     return vm_of(await services.vms.get(uow, caller, vm_id))
 

@@ -77,24 +77,26 @@ async def get_vm(vm_id: RowId, services: AppServices, caller: CurrentCaller, uow
     return VmRead.of(await _seen(services, uow, caller, vm_id))
 
 
-async def _wait_for_others(
+async def _when_free(
     vm_id: RowId, body: VmChange, request: Request, services: AppServices, caller: Administrator
-) -> None:
-    """Hold the request for some seconds while something works on the VM, if the change has to wait for that."""
+) -> VmChange:
+    """The change; held for some seconds while something works on the VM, if it has to wait for that."""
     patience: Patience = request.app.state.vms_patience
     await patience.until_free(services, caller, vm_id, body)
+    return body
+
+
+# Before the unit of work, which would keep every other writer waiting. The endpoint has the body from here: declared in
+# both places it would be checked twice, and each error told twice.
+Waited = Annotated[VmChange, Depends(_when_free)]
 
 
 @router.put(
     "/{vm_id}",
     summary="Change a VM (vms)",
     responses=errors(400, 401, 403, 404, 409, 413, 422, 503, 507),
-    # Before the unit of work, which would keep every other writer waiting.
-    dependencies=[Depends(_wait_for_others)],
 )
-async def update_vm(
-    vm_id: RowId, body: VmChange, services: AppServices, caller: Administrator, uow: WriteUow
-) -> VmRead:
+async def update_vm(vm_id: RowId, body: Waited, services: AppServices, caller: Administrator, uow: WriteUow) -> VmRead:
     """Needs `vm:write_all`. Sizes change while it is stopped, `name` always; `status` starts, stops or pauses it.
 
     While something else works on it the answer waits, for five seconds at most.
