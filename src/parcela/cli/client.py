@@ -90,6 +90,9 @@ class Api:
         while True:
             size = 200 if limit is None else min(200, limit - len(items))
             page = self.get(path, limit=size, cursor=cursor, **params)
+            if isinstance(page, list):
+                text = "This token was made for the older API vm_api; take one without '--vm-api', or log in."
+                raise fail(Exit.REFUSED, "token_speaks_vm_api", text)
             items += page["items"]
             cursor = page["next_cursor"]
             if cursor is None or (limit is not None and len(items) >= limit):

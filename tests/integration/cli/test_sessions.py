@@ -86,6 +86,10 @@ def test_personal_tokens(admin: Server, monkeypatch: pytest.MonkeyPatch) -> None
     speaking = {row["name"]: row["speaks_vm_api"] for row in done(run("token", "list", "--json")).json}
     assert (old["speaks_vm_api"], speaking["script"], speaking["robot"]) == (True, True, False)
     assert "FOR VM_API" in done(run("token", "list")).out
+    with monkeypatch.context() as speaking_otherwise:
+        speaking_otherwise.setenv("PARCELA_TOKEN", old["token"])
+        refused = run("vm", "list")
+        assert (refused.code, "made for the older API vm_api" in refused.err) == (4, True)
     monkeypatch.setenv("PARCELA_TOKEN", made["token"])
     assert done(run("whoami", "--json")).json["scopes"] == ["vm:*"]
     assert run("user", "list").code == 4

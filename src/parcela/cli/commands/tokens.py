@@ -39,7 +39,11 @@ def create(
     ] = None,
     expires_in: Annotated[Duration | None, Duration.option("End of its life, e.g. 30d; never when left out.")] = None,
     vm_api: Annotated[
-        bool, typer.Option("--vm-api", help="For a program written for the older API vm_api: answers in its shapes.")
+        bool,
+        typer.Option(
+            "--vm-api",
+            help="For a program written for the older API vm_api, not for this command: answers in its shapes.",
+        ),
     ] = False,
 ) -> None:
     """Make a personal token. Its secret is printed this once, on stdout."""
