@@ -50,6 +50,11 @@ def refusal(code: str, message: str) -> ParcelaError:
     return invalid(code, message, Problem("body", message, code))
 
 
+def damaged(finding: str) -> ParcelaError:
+    """The error of a file whose content contradicts itself."""
+    return refusal("image_damaged", f"The image is damaged: {finding}")
+
+
 def examine(path: Path) -> ImageFacts:
     """Recognise a file. Blocking.
 

@@ -27,10 +27,11 @@ from parcela.services.bundled import BundledImage, read_manifest
 from parcela.services.catalogue_rules import check_fields
 from parcela.services.changes import assign
 from parcela.services.image_files import ImageFacts, examine, refusal
+from parcela.services.image_lengths import check_length
 from parcela.services.image_quota import ImageQuota
 from parcela.services.image_store import ImageStore, ReceivedFile, check_size
 from parcela.services.launching import hold_for_upload
-from parcela.services.qemu_img import confirm
+from parcela.services.qemu_img import check, confirm
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +106,8 @@ class ImageService:
 
         Raises:
             ParcelaError: ``too_large`` ``image_too_large``; ``conflict`` ``image_exists``; ``invalid`` with the codes
-                of ``image_files.examine``, ``image_unreadable`` and ``sha256_mismatch``; as ``hold_for_upload``.
+                of ``image_files.examine``, ``image_cut_off``, ``image_damaged``, ``image_unreadable`` and
+                ``sha256_mismatch``; as ``hold_for_upload``.
         """
         return self._receive(caller, new, lambda: chunks, announced_bytes)
 
@@ -146,9 +148,11 @@ class ImageService:
             if new.sha256 is not None and new.sha256.lower() != received.sha256:
                 raise refusal("sha256_mismatch", f"The file that arrived has the SHA-256 {received.sha256}.")
             facts = await self._store.run(lambda: examine(received.path))
+            await self._store.run(lambda: check_length(received.path, facts))
             seen_bytes = await confirm(received.path, facts)
             if facts.format is ImageFormat.QCOW2 and seen_bytes != facts.virtual_size_bytes:
                 raise refusal("image_unreadable", "qemu-img reads another disk size than the header says.")
+            await check(received.path, facts)
             yield CheckedFile(received, facts, reserved.upload_id)
 
     @staticmethod

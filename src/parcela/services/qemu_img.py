@@ -1,43 +1,69 @@
-"""``qemu-img info`` as a second opinion on an image file."""
+"""``qemu-img`` as a second opinion on an image file, with limits on its time, memory and output."""
 
 import asyncio
 import contextlib
 import json
 import shutil
+import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.hypervisors.spec import ImageFormat
-from parcela.services.image_files import ImageFacts, refusal
+from parcela.services.image_files import ImageFacts, damaged, refusal
 
 TIMEOUT_S: Final = 60.0
-_LIMITS: Final = ("prlimit", "--cpu=30", "--as=2147483648", "--nofile=64", "--core=0", "--")
+CHECK_TIMEOUT_S: Final = 300.0
+MAX_TEXT_BYTES: Final = 64 * 1024
+"""Kept of each output: a damaged file can make qemu-img print a line for every cluster."""
+MEMORY_BYTES: Final = 2 * 1024**3
+_DIES_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL", "--")
+_LEAKS: Final = 3  # the exit status of a check that found nothing worse
 
 
-async def confirm(path: Path, facts: ImageFacts, *, timeout_s: float = TIMEOUT_S) -> int:
-    """Let ``qemu-img`` look at a file that ``examine`` passed; the virtual size in bytes as QEMU sees it.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a tool ended.
 
-    The format is forced, so that a raw file whose guest wrote a qcow2 header into it is never probed into one.
+    Attributes:
+        status: its exit status; negative for the signal that killed it.
+        output: the beginning of what it printed, likewise ``errors``.
+    """
+
+    status: int
+    output: str
+    errors: str
+
+
+async def run_tool(
+    *arguments: str, timeout_s: float = TIMEOUT_S, processor_s: int = 30, file_bytes: int | None = None
+) -> Outcome:
+    """Run ``qemu-img`` with limits; it ends with this call, and with this process.
+
+    Args:
+        *arguments: of the command line; the format of each file has to be among them.
+        timeout_s: by the clock.
+        processor_s: seconds of processor time.
+        file_bytes: the longest file it may write; None: not limited.
 
     Raises:
-        ParcelaError: ``invalid`` ``image_unreadable`` when QEMU cannot read it or reads something else;
-            ``unavailable`` when there is no ``qemu-img``, or it does not end in time.
+        ParcelaError: ``unavailable`` when there is no ``qemu-img``, or it does not end in time.
     """
-    form = "qcow2" if facts.format is ImageFormat.QCOW2 else "raw"
     program = shutil.which("qemu-img")
     if program is None:
         raise _unavailable("The server has no qemu-img (package qemu-utils).")
     process = await asyncio.create_subprocess_exec(
-        *(_LIMITS if shutil.which(_LIMITS[0]) else ()),
-        *(program, "info", "-f", form, "--output=json", str(path)),
+        *(*_limits(processor_s, file_bytes), program, *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
         async with asyncio.timeout(timeout_s):
-            output, errors = await process.communicate()
+            output, errors, status = await asyncio.gather(
+                _beginning(process.stdout), _beginning(process.stderr), process.wait()
+            )
     except TimeoutError as error:
         raise _unavailable("qemu-img did not finish looking at the image; try again later.") from error
     finally:
@@ -46,12 +72,73 @@ async def confirm(path: Path, facts: ImageFacts, *, timeout_s: float = TIMEOUT_S
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-    if process.returncode:
-        raise _unreadable(errors.decode(errors="replace")[:500])
-    return _checked(output, form)
+    return Outcome(status, output, errors)
 
 
-def _checked(output: bytes, form: str) -> int:
+def _limits(processor_s: int, file_bytes: int | None) -> tuple[str, ...]:
+    limits: tuple[str, ...] = _DIES_WITH_US if shutil.which(_DIES_WITH_US[0]) else ()
+    if shutil.which("prlimit"):
+        size = () if file_bytes is None else (f"--fsize={file_bytes}",)
+        limits += ("prlimit", f"--cpu={processor_s}", f"--as={MEMORY_BYTES}", "--nofile=64", "--core=0", *size, "--")
+    return limits
+
+
+async def _beginning(stream: asyncio.StreamReader | None) -> str:
+    kept = bytearray()
+    while stream is not None and (data := await stream.read(MAX_TEXT_BYTES)):
+        kept += data[: MAX_TEXT_BYTES - len(kept)]
+    return kept.decode(errors="replace")
+
+
+def form_of(facts: ImageFacts) -> str:
+    """The format as QEMU says it. Always given: a raw file into which a guest wrote a qcow2 header stays raw."""
+    return "qcow2" if facts.format is ImageFormat.QCOW2 else "raw"
+
+
+async def confirm(path: Path, facts: ImageFacts, *, timeout_s: float = TIMEOUT_S) -> int:
+    """Let ``qemu-img`` look at a file that ``examine`` passed; the virtual size in bytes as QEMU sees it.
+
+    Raises:
+        ParcelaError: ``invalid`` ``image_unreadable`` when QEMU cannot read it or reads something else;
+            ``unavailable`` when there is no ``qemu-img``, or it does not end in time.
+    """
+    form = form_of(facts)
+    found = await run_tool("info", "-f", form, "--output=json", str(path), timeout_s=timeout_s)
+    if found.status:
+        raise _unreadable(found.errors[:500])
+    return _checked(found.output, form)
+
+
+async def check(path: Path, facts: ImageFacts) -> None:
+    """Let ``qemu-img check`` follow the tables of a qcow2 file; other formats have none.
+
+    Clusters that nothing uses (leaks) are no damage: they only take space.
+
+    Raises:
+        ParcelaError: ``invalid`` ``image_damaged`` with the first finding; ``unavailable`` as ``confirm``.
+    """
+    if facts.format is not ImageFormat.QCOW2:
+        return
+    found = await run_tool(
+        *("check", "-f", form_of(facts), "--output=json", str(path)), timeout_s=CHECK_TIMEOUT_S, processor_s=120
+    )
+    if found.status in {0, _LEAKS}:
+        return
+    if found.status == -signal.SIGXCPU:
+        raise _unavailable("qemu-img did not finish checking the image; is it larger than the server can check?")
+    error = damaged(f"{first_finding(found.errors, path)} (qemu-img check)")
+    error.internal = found.errors[:500]
+    raise error
+
+
+def first_finding(errors: str, path: Path) -> str:
+    """The first line that names an error, without the place of the file on the server."""
+    lines = [line.strip() for line in errors.replace(f"'{path}'", "the file").splitlines() if line.strip()]
+    findings = [line for line in lines if line.startswith("ERROR")] or lines or ["no finding was printed"]
+    return findings[0].removeprefix("qemu-img: ").removeprefix("ERROR ").strip()[:300]
+
+
+def _checked(output: str, form: str) -> int:
     try:
         info: dict[str, Any] = json.loads(output)
         virtual = int(info["virtual-size"])
