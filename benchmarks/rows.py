@@ -1,7 +1,8 @@
 """Makes a database with VMs, and the users, hosts and slices they belong to, by its own SQL.
 
 The same rows on SQLite, PostgreSQL and MariaDB: 50 VMs for each owner, spread over the whole table; four for each
-slice; a thousand for each host; most run, one in fifty failed and one in fifty is paused.
+slice; a thousand for each host; most run, one in fifty failed and one in fifty is paused; every second has a label.
+Names and labels are their own sort keys.
 """
 
 import asyncio
@@ -19,23 +20,26 @@ VMS_OF_OWNER, VMS_OF_SLICE, VMS_OF_HOST = 50, 4, 1000
 NOW = "'2026-01-01 00:00:00.000000'"
 NUMBERS = "WITH RECURSIVE numbers(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM numbers WHERE i < {})"
 USERS = """
-INSERT INTO users (email, username, full_name, password_hash, role_id, is_superuser, is_active, locale, created_at)
-{numbers} SELECT {email}, {name}, '', 'x', {role}, false, true, 'en', {now} FROM numbers"""
+INSERT INTO users (email, username, username_sort, full_name, password_hash, role_id, is_superuser, is_active, locale,
+  created_at)
+{numbers} SELECT {email}, {name}, {name}, '', 'x', {role}, false, true, 'en', {now} FROM numbers"""
 HOSTS = """
-INSERT INTO hosts (name, zone_id, state, vcpus, memory_mib, disk_gib, cpu_overcommit, memory_overcommit,
+INSERT INTO hosts (name, name_sort, zone_id, state, vcpus, memory_mib, disk_gib, cpu_overcommit, memory_overcommit,
   disk_overcommit, vcpus_limit, memory_limit_mib, disk_limit_gib, used_vcpus, used_memory_mib, used_disk_gib, facts,
   reachable, last_error, created_at)
-{numbers} SELECT {name}, {zone}, 'maintenance', 64, 131072, 4000, 1, 1, 1, 64, 131072, 4000, 0, 0, 0, '{{}}', false, '',
-  {now} FROM numbers"""
+{numbers} SELECT {name}, {name}, {zone}, 'maintenance', 64, 131072, 4000, 1, 1, 1, 64, 131072, 4000, 0, 0, 0, '{{}}',
+  false, '', {now} FROM numbers"""
 SLICES = """
-INSERT INTO slices (uuid, name, owner_id, zone_id, state, crash_policy, error, generation, created_at, updated_at)
-{numbers} SELECT {uuid}, {name}, {users} + (i - 1) % {owners}, {zone}, 'running', 'error', '', 1, {now}, {now}
+INSERT INTO slices (uuid, name, name_sort, owner_id, zone_id, state, crash_policy, error, generation, created_at,
+  updated_at)
+{numbers} SELECT {uuid}, {name}, {name}, {users} + (i - 1) % {owners}, {zone}, 'running', 'error', '', 1, {now}, {now}
   FROM numbers"""
 VMS = """
-INSERT INTO virtual_machines (uuid, name, slice_id, owner_id, zone_id, host_id, image_id, flavour_id, cores, memory_mib,
-  disk_gib, state, desired, crash_policy, error, generation, guest, created_at, updated_at)
-{numbers} SELECT {uuid}, {name}, {slices} + (i - 1) {div} 4, {users} + (i - 1) {div} 4 % {owners}, {zone},
-  {hosts} + i % {host_count}, {image}, {flavour}, 1, 128, 1,
+INSERT INTO virtual_machines (uuid, name, name_sort, label, label_sort, slice_id, owner_id, zone_id, host_id, image_id,
+  flavour_id, cores, memory_mib, disk_gib, state, desired, crash_policy, error, generation, guest, created_at,
+  updated_at)
+{numbers} SELECT {uuid}, {name}, {name}, {label}, {label}, {slices} + (i - 1) {div} 4,
+  {users} + (i - 1) {div} 4 % {owners}, {zone}, {hosts} + i % {host_count}, {image}, {flavour}, 1, 128, 1,
   CASE i % 50 WHEN 7 THEN 'error' WHEN 9 THEN 'paused' ELSE 'running' END, 'running', 'error', '', 1, '{{}}', {now},
   {now} FROM numbers"""
 
@@ -97,6 +101,7 @@ def _insert(connection: Connection, count: int) -> Filled:
         before = connection.exec_driver_sql(f"SELECT coalesce(max(id), 0) FROM {table}").scalar_one()  # noqa: S608
         until = counts.get(table, count)
         facts["numbers"] = NUMBERS.format(until)
+        facts["label"] = f"CASE i % 2 WHEN 0 THEN '' ELSE 'bench' || {shown} END"
         facts["name"], facts["email"] = f"'bench' || {shown}", f"'bench' || {shown} || '@example.org'"
         connection.exec_driver_sql(statement.format(**facts))
         first = connection.exec_driver_sql(f"SELECT min(id) FROM {table} WHERE id > {before}").scalar_one()  # noqa: S608

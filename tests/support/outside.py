@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
+from parcela.core.collation import folded
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.machines import MaintenanceState
 from parcela.repositories.maintenance.codec import decode_cursor, encode_cursor
@@ -183,7 +184,7 @@ class MemoryMaintenance:
 
 def _fits(record: MaintenanceRecord, wanted: RecordFilter) -> bool:
     def has(part: str, *texts: str) -> bool:
-        return not part or any(part.lower() in text.lower() for text in texts)
+        return not part or any(folded(part) in folded(text) for text in texts)
 
     return (
         (wanted.machine_ids is None or record.machine_id in wanted.machine_ids)

@@ -14,6 +14,7 @@ from typing import Any
 
 from parcela.cli.client import Api, Json
 from parcela.cli.exits import CliError, Exit, fail
+from parcela.core.collation import caseless, composed
 from parcela.core.labels import MAX_LABEL, tidy
 
 Named = Callable[[Json, str], bool]
@@ -54,6 +55,7 @@ def is_id(text: str) -> bool:
 
 def read_ref(text: str) -> Ref:
     """What a text may mean; ``#x`` and ``id:x`` without a number are names."""
+    text = composed(text)
     for mark in ID_MARKS:
         rest = text.removeprefix(mark)
         if rest != text and is_id(rest):
@@ -237,7 +239,7 @@ def find_project(api: Api, ref: str) -> Json:
 
 def _same_project(row: Json, name: str) -> bool:
     """Whether a project has a name."""
-    return bool(row["name"].casefold() == name.casefold())
+    return bool(caseless(row["name"]) == caseless(name))
 
 
 def find_vm(api: Api, ref: str) -> Json:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from parcela.core.lifecycle import HostState
 from parcela.models.base import Base, Id, one_of, pk, state_column
+from parcela.models.derived import Written, sort_key_of
 
 
 class Flavour(Base):
@@ -19,10 +20,12 @@ class Flavour(Base):
         CheckConstraint("vcpus BETWEEN 1 AND 128", name="vcpus_range"),
         CheckConstraint("memory_mib BETWEEN 64 AND 1048576", name="memory_range"),
         CheckConstraint("disk_gib BETWEEN 1 AND 16384", name="disk_range"),
+        Index("ix_flavours_name_sort_id", "name_sort", "id"),
     )
 
     id: Mapped[int] = pk()
-    name: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(Written(64))
+    name_sort: Mapped[str] = sort_key_of("name")
     vcpus: Mapped[int] = mapped_column(Integer)
     memory_mib: Mapped[int] = mapped_column(Integer)
     disk_gib: Mapped[int] = mapped_column(Integer)
@@ -43,13 +46,15 @@ class Image(Base):
         CheckConstraint("visibility IN ('public', 'private')", name="visibility_known"),
         Index("ix_images_owner_id", "owner_id"),
         Index("ix_images_project_id", "project_id"),
+        Index("ix_images_name_sort_id", "name_sort", "id"),
     )
 
     id: Mapped[int] = pk()
-    name: Mapped[str] = mapped_column(String(100))
-    description: Mapped[str] = mapped_column(String(1000), default="")
+    name: Mapped[str] = mapped_column(Written(100))
+    name_sort: Mapped[str] = sort_key_of("name")
+    description: Mapped[str] = mapped_column(Written(1000), default="")
     os_type: Mapped[str] = mapped_column(String(32), default="linux")
-    os_version: Mapped[str] = mapped_column(String(64), default="")
+    os_version: Mapped[str] = mapped_column(Written(64), default="")
     format: Mapped[str] = mapped_column(String(8))
     sha256: Mapped[str] = mapped_column(String(64))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -108,11 +113,13 @@ class Zone(Base):
     __table_args__ = (
         UniqueConstraint("name"),
         CheckConstraint("provider IN ('libvirt', 'openstack', 'simulated')", name="provider_known"),
+        Index("ix_zones_name_sort_id", "name_sort", "id"),
     )
 
     id: Mapped[int] = pk()
-    name: Mapped[str] = mapped_column(String(64))
-    description: Mapped[str] = mapped_column(String(1000), default="")
+    name: Mapped[str] = mapped_column(Written(64))
+    name_sort: Mapped[str] = sort_key_of("name")
+    description: Mapped[str] = mapped_column(Written(1000), default="")
     provider: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime]
 
@@ -132,10 +139,12 @@ class Host(Base):
         CheckConstraint("used_memory_mib >= 0 AND used_memory_mib <= memory_limit_mib", name="memory_capacity"),
         CheckConstraint("used_disk_gib >= 0 AND used_disk_gib <= disk_limit_gib", name="disk_capacity"),
         Index("ix_hosts_zone_id", "zone_id"),
+        Index("ix_hosts_name_sort_id", "name_sort", "id"),
     )
 
     id: Mapped[int] = pk()
-    name: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(Written(64))
+    name_sort: Mapped[str] = sort_key_of("name")
     zone_id: Mapped[int] = mapped_column(Id, ForeignKey("zones.id"))
     state: Mapped[str] = state_column(HostState.UP)
     vcpus: Mapped[int] = mapped_column(Integer)

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from parcela.core.machines import MachineStatus, MaintenanceKind
 from parcela.models.base import Base, Id, one_of, pk, state_column
+from parcela.models.derived import Written, folded_of, search_text_of, sort_key_of
 
 
 class Machine(Base):
@@ -24,19 +25,28 @@ class Machine(Base):
         CheckConstraint("code = upper(code)", name="code_upper"),
         one_of("status", MachineStatus),
         Index("ix_machines_status", "status"),
-        Index("ix_machines_area", "area"),
-        Index("ix_machines_type", "type"),
+        Index("ix_machines_area_fold_id", "area_fold", "id"),
+        Index("ix_machines_type_fold_id", "type_fold", "id"),
         Index("ix_machines_responsible_id", "responsible_id"),
+        Index("ix_machines_code_sort_id", "code_sort", "id"),
+        Index("ix_machines_type_sort_id", "type_sort", "id"),
+        Index("ix_machines_area_sort_id", "area_sort", "id"),
     )
 
     id: Mapped[int] = pk()
-    code: Mapped[str] = mapped_column(String(64))
-    type: Mapped[str] = mapped_column(String(64))
-    area: Mapped[str] = mapped_column(String(100), default="")
+    code: Mapped[str] = mapped_column(Written(64))
+    type: Mapped[str] = mapped_column(Written(64))
+    area: Mapped[str] = mapped_column(Written(100), default="")
     status: Mapped[str] = state_column(MachineStatus.OPERATIONAL)
-    status_word: Mapped[str] = mapped_column(String(64), default="", server_default="")
-    serial: Mapped[str] = mapped_column(String(100), default="")
-    notes: Mapped[str] = mapped_column(String(4000), default="")
+    status_word: Mapped[str] = mapped_column(Written(64), default="", server_default="")
+    serial: Mapped[str] = mapped_column(Written(100), default="")
+    notes: Mapped[str] = mapped_column(Written(4000), default="")
+    code_sort: Mapped[str] = sort_key_of("code")
+    type_sort: Mapped[str] = sort_key_of("type")
+    area_sort: Mapped[str] = sort_key_of("area")
+    type_fold: Mapped[str] = folded_of("type")
+    area_fold: Mapped[str] = folded_of("area")
+    search_text: Mapped[str] = search_text_of("code", "serial", "type", "area", "notes")
     registered_on: Mapped[date] = mapped_column(Date)
     registered_on_given: Mapped[bool] = mapped_column(Boolean, default=False)
     responsible_id: Mapped[int | None] = mapped_column(Id, ForeignKey("users.id", ondelete="SET NULL"))
@@ -59,7 +69,7 @@ class MachineStatusChange(Base):
     machine_id: Mapped[int] = mapped_column(Id, ForeignKey("machines.id", ondelete="CASCADE"))
     status_before: Mapped[str | None] = mapped_column(String(32))
     status: Mapped[str] = mapped_column(String(32))
-    reason: Mapped[str] = mapped_column(String(500), default="")
+    reason: Mapped[str] = mapped_column(Written(500), default="")
     record_id: Mapped[str | None] = mapped_column(String(36))
     actor_id: Mapped[int | None] = mapped_column(Id, ForeignKey("users.id", ondelete="SET NULL"))
     at: Mapped[datetime]
@@ -110,7 +120,8 @@ class Attachment(Base):
     id: Mapped[int] = pk()
     machine_id: Mapped[int] = mapped_column(Id, ForeignKey("machines.id"))
     record_id: Mapped[str | None] = mapped_column(String(36))
-    name: Mapped[str] = mapped_column(String(200))
+    name: Mapped[str] = mapped_column(Written(200))
+    name_sort: Mapped[str] = sort_key_of("name")
     media_type: Mapped[str] = mapped_column(String(100))
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str] = mapped_column(String(64))

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from parcela.core.machines import IntervalUnit, MaintenanceKind, MaintenanceState
 from parcela.models.base import Base, Id, one_of, pk
+from parcela.models.derived import Written, search_text_of, sort_key_of
 
 
 class MaintenanceRow(Base):
@@ -42,9 +43,12 @@ class MaintenanceRow(Base):
     kind: Mapped[str] = mapped_column(String(16))
     state: Mapped[str] = mapped_column(String(16))
     performed_on: Mapped[date] = mapped_column(Date)
-    company: Mapped[str] = mapped_column(String(200))
-    technician: Mapped[str] = mapped_column(String(200))
-    notes: Mapped[str] = mapped_column(String(4000))
+    company: Mapped[str] = mapped_column(Written(200))
+    technician: Mapped[str] = mapped_column(Written(200))
+    notes: Mapped[str] = mapped_column(Written(4000))
+    company_fold: Mapped[str] = search_text_of("company")
+    technician_fold: Mapped[str] = search_text_of("technician")
+    notes_fold: Mapped[str] = search_text_of("notes")
     cost_minor: Mapped[int | None] = mapped_column(BigInteger)
     currency: Mapped[str] = mapped_column(String(3))
     plan_id: Mapped[int | None] = mapped_column(Id)
@@ -112,11 +116,13 @@ class MaintenancePlan(Base):
         CheckConstraint("drain_days_before BETWEEN 0 AND 3650", name="drain_range"),
         Index("ix_maintenance_plans_machine_id", "machine_id"),
         Index("ix_maintenance_plans_active_next_due_on", "active", "next_due_on"),
+        Index("ix_maintenance_plans_title_sort_id", "title_sort", "id"),
     )
 
     id: Mapped[int] = pk()
     machine_id: Mapped[int] = mapped_column(Id, ForeignKey("machines.id"))
-    title: Mapped[str] = mapped_column(String(200))
+    title: Mapped[str] = mapped_column(Written(200))
+    title_sort: Mapped[str] = sort_key_of("title")
     kind: Mapped[str] = mapped_column(String(16))
     next_due_on: Mapped[date] = mapped_column(Date)
     # The column is called as when days were all there was: renaming it would rebuild the table on SQLite.
@@ -130,9 +136,9 @@ class MaintenancePlan(Base):
     drain_days_before: Mapped[int | None] = mapped_column(Integer)
     remind_on: Mapped[date] = mapped_column(Date)
     drain_on: Mapped[date | None] = mapped_column(Date)
-    company: Mapped[str] = mapped_column(String(200), default="")
-    technician: Mapped[str] = mapped_column(String(200), default="")
-    notes: Mapped[str] = mapped_column(String(4000), default="")
+    company: Mapped[str] = mapped_column(Written(200), default="")
+    technician: Mapped[str] = mapped_column(Written(200), default="")
+    notes: Mapped[str] = mapped_column(Written(4000), default="")
     active: Mapped[bool] = mapped_column(Boolean, default=True)
     last_done_on: Mapped[date | None] = mapped_column(Date)
     reminded_for: Mapped[date | None] = mapped_column(Date)

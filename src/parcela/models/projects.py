@@ -7,13 +7,14 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from parcela.core.permissions import ProjectKind, ProjectRole
 from parcela.models.base import Base, Id, one_of, pk
+from parcela.models.derived import Written, caseless_of, sort_key_of
 
 RESOURCES = ("vcpus", "memory_mib", "disk_gib", "vms", "slices")
 """What quotas count; the columns of ``Quota`` are ``max_*`` and ``used_*`` of these."""
 
 
 class Project(Base):
-    """A class or a team. ``name_key`` is the name in lower case: two names that differ in case only are one.
+    """A class or a team. ``name_key`` is ``caseless(name)``: two names that differ in case only are one.
 
     In lower case a name may be longer.
 
@@ -23,13 +24,18 @@ class Project(Base):
     """
 
     __tablename__ = "projects"
-    __table_args__ = (UniqueConstraint("name_key"), one_of("kind", ProjectKind))
+    __table_args__ = (
+        UniqueConstraint("name_key"),
+        one_of("kind", ProjectKind),
+        Index("ix_projects_name_sort_id", "name_sort", "id"),
+    )
 
     id: Mapped[int] = pk()
-    name: Mapped[str] = mapped_column(String(100))
-    name_key: Mapped[str] = mapped_column(String(300))
+    name: Mapped[str] = mapped_column(Written(100))
+    name_sort: Mapped[str] = sort_key_of("name")
+    name_key: Mapped[str] = caseless_of("name")
     kind: Mapped[str] = mapped_column(String(16), default=ProjectKind.CLASS.value)
-    description: Mapped[str] = mapped_column(String(1000), default="")
+    description: Mapped[str] = mapped_column(Written(1000), default="")
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

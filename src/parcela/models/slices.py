@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from parcela.core.lifecycle import CrashPolicy, DesiredState, SliceState, VmState
 from parcela.models.base import Base, Id, one_of, pk, state_column
+from parcela.models.derived import Written, sort_key_of
 
 LONG_TEXT = Text().with_variant(MEDIUMTEXT(), "mysql", "mariadb")
 """64 KiB of user data and more: MariaDB's TEXT ends at 65,535 bytes."""
@@ -28,14 +29,15 @@ class Slice(Base):
         Index("ix_slices_expires_at", "expires_at"),
         # Orders of the list: pages go by (column, id).
         Index("ix_slices_state_id", "state", "id"),
-        Index("ix_slices_name_id", "name", "id"),
+        Index("ix_slices_name_sort_id", "name_sort", "id"),
         Index("ix_slices_created_at_id", "created_at", "id"),
         Index("ix_slices_destroyed_at", "destroyed_at"),
     )
 
     id: Mapped[int] = pk()
     uuid: Mapped[UUID] = mapped_column(Uuid(native_uuid=False))
-    name: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(Written(100))
+    name_sort: Mapped[str] = sort_key_of("name")
     owner_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id"))
     # No foreign key: SQLite adds a column with one only by writing the whole table anew. Projects with things stay.
     project_id: Mapped[int | None] = mapped_column(Id)
@@ -100,16 +102,18 @@ class VirtualMachine(Base):
         Index("ix_virtual_machines_host_id", "host_id"),
         # Orders of the list: pages go by (column, id).
         Index("ix_virtual_machines_state_id", "state", "id"),
-        Index("ix_virtual_machines_name_id", "name", "id"),
-        Index("ix_virtual_machines_label_id", "label", "id"),
+        Index("ix_virtual_machines_name_sort_id", "name_sort", "id"),
+        Index("ix_virtual_machines_label_sort_id", "label_sort", "id"),
         Index("ix_virtual_machines_created_at_id", "created_at", "id"),
         Index("ix_virtual_machines_deleted_at", "deleted_at"),
     )
 
     id: Mapped[int] = pk()
     uuid: Mapped[UUID] = mapped_column(Uuid(native_uuid=False))
-    name: Mapped[str] = mapped_column(String(63))
-    label: Mapped[str] = mapped_column(String(100), default="", server_default="")
+    name: Mapped[str] = mapped_column(Written(63))
+    name_sort: Mapped[str] = sort_key_of("name")
+    label: Mapped[str] = mapped_column(Written(100), default="", server_default="")
+    label_sort: Mapped[str] = sort_key_of("label")
     slice_id: Mapped[int | None] = mapped_column(Id, ForeignKey("slices.id"))
     owner_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id"))
     project_id: Mapped[int | None] = mapped_column(Id)

@@ -11,6 +11,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, Uniq
 from sqlalchemy.orm import Mapped, mapped_column
 
 from parcela.models.base import Base, Id, pk
+from parcela.models.derived import Written, sort_key_of
 
 
 class Template(Base):
@@ -21,11 +22,13 @@ class Template(Base):
         CheckConstraint("visibility IN ('public', 'private')", name="visibility_known"),
         Index("ix_templates_owner_id", "owner_id"),
         Index("ix_templates_project_id", "project_id"),
+        Index("ix_templates_name_sort_id", "name_sort", "id"),
     )
 
     id: Mapped[int] = pk()
-    name: Mapped[str] = mapped_column(String(100))
-    description: Mapped[str] = mapped_column(String(1000), default="")
+    name: Mapped[str] = mapped_column(Written(100))
+    name_sort: Mapped[str] = sort_key_of("name")
+    description: Mapped[str] = mapped_column(Written(1000), default="")
     owner_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id"))
     visibility: Mapped[str] = mapped_column(String(16), default="private")
     # No foreign key: SQLite adds a column with one only by writing the whole table anew. Projects with things stay.

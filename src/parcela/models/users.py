@@ -6,17 +6,22 @@ from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Index, Integer, Str
 from sqlalchemy.orm import Mapped, mapped_column
 
 from parcela.models.base import Base, Id, pk
+from parcela.models.derived import Written, folded_of, sort_key_of
 
 
 class Role(Base):
     """A named set of permissions."""
 
     __tablename__ = "roles"
-    __table_args__ = (UniqueConstraint("name"),)
+    __table_args__ = (
+        UniqueConstraint("name"),
+        Index("ix_roles_name_sort_id", "name_sort", "id"),
+    )
 
     id: Mapped[int] = pk()
-    name: Mapped[str] = mapped_column(String(64))
-    description: Mapped[str] = mapped_column(String(255), default="")
+    name: Mapped[str] = mapped_column(Written(64))
+    name_sort: Mapped[str] = sort_key_of("name")
+    description: Mapped[str] = mapped_column(Written(255), default="")
     is_builtin: Mapped[bool] = mapped_column(Boolean, default=False)
     created_at: Mapped[datetime]
 
@@ -45,12 +50,20 @@ class User(Base):
         UniqueConstraint("username"),
         CheckConstraint("email = lower(email)", name="email_lower"),
         CheckConstraint("username = lower(username)", name="username_lower"),
+        Index("ix_users_email_sort_id", "email_sort", "id"),
+        Index("ix_users_username_sort_id", "username_sort", "id"),
+        Index("ix_users_full_name_sort_id", "full_name_sort", "id"),
+        Index("ix_users_full_name_fold_id", "full_name_fold", "id"),
     )
 
     id: Mapped[int] = pk()
-    email: Mapped[str] = mapped_column(String(254))
-    username: Mapped[str] = mapped_column(String(64))
-    full_name: Mapped[str] = mapped_column(String(255), default="")
+    email: Mapped[str] = mapped_column(Written(254))
+    email_sort: Mapped[str] = sort_key_of("email")
+    username: Mapped[str] = mapped_column(Written(64))
+    username_sort: Mapped[str] = sort_key_of("username")
+    full_name: Mapped[str] = mapped_column(Written(255), default="")
+    full_name_sort: Mapped[str] = sort_key_of("full_name")
+    full_name_fold: Mapped[str] = folded_of("full_name")
     password_hash: Mapped[str] = mapped_column(String(255))
     role_id: Mapped[int] = mapped_column(Id, ForeignKey("roles.id"))
     is_superuser: Mapped[bool] = mapped_column(Boolean, default=False)
@@ -85,7 +98,8 @@ class ApiToken(Base):
     id: Mapped[int] = pk()
     user_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
     kind: Mapped[str] = mapped_column(String(16))
-    name: Mapped[str] = mapped_column(String(100), default="")
+    name: Mapped[str] = mapped_column(Written(100), default="")
+    name_sort: Mapped[str] = sort_key_of("name")
     token_hash: Mapped[str] = mapped_column(String(64))
     family: Mapped[str] = mapped_column(String(64), default="")
     scopes: Mapped[list[str]]

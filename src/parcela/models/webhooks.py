@@ -7,6 +7,7 @@ from sqlalchemy import JSON, Boolean, ForeignKey, Index, Integer, String, Unique
 from sqlalchemy.orm import Mapped, mapped_column
 
 from parcela.models.base import Base, Id, one_of, pk
+from parcela.models.derived import Written, sort_key_of
 
 
 class DeliveryState(StrEnum):
@@ -26,11 +27,15 @@ class Webhook(Base):
     """
 
     __tablename__ = "webhooks"
-    __table_args__ = (Index("ix_webhooks_owner_id", "owner_id"),)
+    __table_args__ = (
+        Index("ix_webhooks_owner_id", "owner_id"),
+        Index("ix_webhooks_name_sort_id", "name_sort", "id"),
+    )
 
     id: Mapped[int] = pk()
     owner_id: Mapped[int] = mapped_column(Id, ForeignKey("users.id", ondelete="CASCADE"))
-    name: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(Written(100))
+    name_sort: Mapped[str] = sort_key_of("name")
     url: Mapped[str] = mapped_column(String(2000))
     event_types: Mapped[list[str]]
     scopes: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from parcela.models import Attachment
+from parcela.models.derived import shown
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -18,7 +19,7 @@ class AttachmentRepository(Repository[Attachment]):
 
     async def page(self, request: PageRequest, *, machine_id: int, record_id: str | None = None) -> Page:
         """Attachments of a machine, perhaps of one of its records."""
-        statement = select(*Attachment.__table__.columns).where(Attachment.machine_id == machine_id)
+        statement = select(*shown(Attachment)).where(Attachment.machine_id == machine_id)
         if record_id is not None:
             statement = statement.where(Attachment.record_id == record_id)
         sortable: dict[str, Any] = {"name": Attachment.name, "created_at": Attachment.created_at}

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, RowMapping, delete, exists, func, literal,
 from parcela.core.lifecycle import SLICE_TERMINAL, VmState
 from parcela.core.permissions import LAUNCHING
 from parcela.models import ConsoleTicket, Flavour, Host, Image, Operation, ProjectMember, Slice, VirtualMachine, Zone
+from parcela.models.derived import same, shown
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -23,9 +24,9 @@ class FlavourRepository(Repository[Flavour]):
 
     async def page(self, request: PageRequest, *, name: str | None = None) -> Page:
         """Flavours."""
-        statement = select(*Flavour.__table__.columns)
+        statement = select(*shown(Flavour))
         if name is not None:
-            statement = statement.where(Flavour.name == name)
+            statement = statement.where(same(Flavour.name, name))
         sortable: dict[str, Any] = {
             "name": Flavour.name,
             "vcpus": Flavour.vcpus,
@@ -57,7 +58,7 @@ class ImageRepository(Repository[Image]):
     ) -> Page:
         """Images, without their paths; ``projects`` are those whose images are seen besides."""
         hidden = {"path", "kernel_path", "initrd_path", "cmdline"}
-        columns = [column for column in Image.__table__.columns if column.name not in hidden]
+        columns = [column for column in shown(Image) if column.name not in hidden]
         statement = select(*columns, Image.kernel_path.is_not(None).label("boots_kernel"))
         if visible_to is not None:
             statement = statement.where(or_(*_own_or_public(visible_to), Image.project_id.in_(sorted(projects))))
@@ -71,7 +72,7 @@ class ImageRepository(Repository[Image]):
         }
         for column, value in filters.items():
             if value is not None:
-                statement = statement.where(getattr(Image, column) == value)
+                statement = statement.where(same(getattr(Image, column), value))
         sortable: dict[str, Any] = {
             "name": Image.name,
             "created_at": Image.created_at,
@@ -147,9 +148,9 @@ class ZoneRepository(Repository[Zone]):
 
     async def page(self, request: PageRequest, *, name: str | None = None, provider: str | None = None) -> Page:
         """Zones."""
-        statement = select(*Zone.__table__.columns)
+        statement = select(*shown(Zone))
         if name is not None:
-            statement = statement.where(Zone.name == name)
+            statement = statement.where(same(Zone.name, name))
         if provider is not None:
             statement = statement.where(Zone.provider == provider)
         sortable: dict[str, Any] = {"name": Zone.name, "created_at": Zone.created_at}

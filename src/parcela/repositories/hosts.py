@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, u
 from parcela.core.errors import not_found
 from parcela.core.lifecycle import HostState, VmState
 from parcela.models import Host, HostMachine, Machine, Reservation, VirtualMachine, Zone
+from parcela.models.derived import shown
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -179,7 +180,7 @@ class HostRepository(Repository[Host]):
 def _with_zone() -> Select[Any]:
     machine = (Machine.id.label("machine_id"), Machine.code.label("machine_code"))
     return (
-        select(*Host.__table__.columns, Zone.name.label("zone"), Zone.provider, *machine)
+        select(*shown(Host), Zone.name.label("zone"), Zone.provider, *machine)
         .join(Zone, Zone.id == Host.zone_id)
         .join(HostMachine, HostMachine.host_id == Host.id, isouter=True)
         .join(Machine, Machine.id == HostMachine.machine_id, isouter=True)

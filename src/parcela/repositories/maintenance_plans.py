@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Select, func, or_, select, update
 
 from parcela.core.machines import MachineStatus, PlanTiming
 from parcela.models import Machine, MaintenancePlan
+from parcela.models.derived import shown
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -95,7 +96,7 @@ class MaintenancePlanRepository(Repository[MaintenancePlan]):
 
 def _with_code() -> Select[Any]:
     facts = (MaintenancePlan.interval.label("interval"), Machine.code.label("machine_code"), _RESTING.label("resting"))
-    columns = [column for column in MaintenancePlan.__table__.columns if column.name != "interval_days"]
+    columns = [column for column in shown(MaintenancePlan) if column.name != "interval_days"]
     return select(*columns, *facts).join(Machine)
 
 

@@ -11,12 +11,16 @@ from typing import Any
 from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, literal, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from parcela.core.collation import sort_key
 from parcela.core.errors import Problem, invalid
 from parcela.models.base import UtcDateTime
+from parcela.models.derived import Written, sort_column
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 MAX_ID = 2**63 - 1
+MAX_CURSOR_CHARS = 2000
+"""A cursor holds a text of up to 255 characters, of four bytes each, in base 64."""
 _ROWS = "page_rows"
 
 
@@ -46,7 +50,8 @@ class Page:
 
 
 def _encode(sort: str, value: object, row_id: int) -> str:
-    raw = json.dumps([sort, value.isoformat() if isinstance(value, date) else value, row_id])
+    # Letters as they are: written as \\u0000 a long name in Greek did not fit into the address any more.
+    raw = json.dumps([sort, value.isoformat() if isinstance(value, date) else value, row_id], ensure_ascii=False)
     return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
 
 
@@ -73,6 +78,18 @@ def _decode(cursor: str, sort: str, wanted: type) -> tuple[Any, int]:
     return value, row_id
 
 
+def order_of(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """What a list that is sorted by ``column`` is ordered by.
+
+    Raises:
+        TypeError: text without a sort key would be in another order on every database.
+    """
+    key = sort_column(column)
+    if key is None and isinstance(column.type, Written):
+        raise TypeError(f"{column} has no sort key")
+    return column if key is None else key
+
+
 def _type_of(column: ColumnElement[Any]) -> type:
     return datetime if isinstance(column.type, UtcDateTime) else column.type.python_type
 
@@ -91,7 +108,8 @@ async def fetch_page(
         session: where to run it.
         statement: SELECT with its filters, without order or limit.
         request: page wanted.
-        sortable: columns that may be sorted by; their names are labels of the SELECT; ``id`` is always possible.
+        sortable: columns that may be sorted by; their names are labels of the SELECT; ``id`` is always possible. Text
+            that people write is ordered by its sort key, which the SELECT need not have: cursors hold the text.
         id_column: breaks ties and makes the order total.
     """
     name = request.sort.removeprefix("-")
@@ -101,6 +119,7 @@ async def fetch_page(
         text = f"Sorting is possible by: {', '.join(sorted(columns))} (with '-' in front for descending)."
         raise invalid("bad_sort", text, Problem("query.sort", text, "bad_sort"))
     column = columns[name]
+    key = order_of(column)
     if request.cursor:
         value, row_id = _decode(request.cursor, request.sort, _type_of(column))
         id_past = id_column < row_id if descending else id_column > row_id
@@ -109,11 +128,12 @@ async def fetch_page(
         else:
             # The first condition is for MariaDB, which finds no beginning in an index by a pair. As (a > x OR a = x AND
             # id > y) no database does: a page in the middle of 1,000,000 rows cost as much as half of them.
-            here, pair = literal(value, column.type), tuple_(column, id_column)
+            place = value if key is column else sort_key(value)
+            here, pair = literal(place, key.type), tuple_(key, id_column)
             marked = tuple_(here, literal(row_id, id_column.type))
-            past = and_(column <= here, pair < marked) if descending else and_(column >= here, pair > marked)
+            past = and_(key <= here, pair < marked) if descending else and_(key >= here, pair > marked)
             statement = statement.where(past)
-    order = (column.desc(), id_column.desc()) if descending else (column.asc(), id_column.asc())
+    order = (key.desc(), id_column.desc()) if descending else (key.asc(), id_column.asc())
     statement = statement.order_by(*(order[1:] if name == "id" else order)).limit(bindparam(_ROWS, type_=Integer()))
     if request.skip:
         statement = statement.offset(request.skip)

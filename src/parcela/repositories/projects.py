@@ -5,8 +5,10 @@ from typing import Any
 
 from sqlalchemy import func, or_, select
 
+from parcela.core.collation import caseless
 from parcela.core.permissions import ProjectRole
 from parcela.models import Image, Project, ProjectMember, Slice, Template, User, VirtualMachine
+from parcela.models.derived import shown
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -34,14 +36,14 @@ class ProjectRepository(Repository[Project]):
         if of_user is not None:
             counted = counted.where(or_(ProjectMember.opened_at.is_not(None), ProjectMember.user_id == of_user))
         members = counted.correlate(Project).scalar_subquery().label("members")
-        statement = select(*Project.__table__.columns, members)
+        statement = select(*shown(Project), members)
         if of_user is not None:
             mine = select(ProjectMember.project_id).where(ProjectMember.user_id == of_user)
             if opened:
                 mine = mine.where(ProjectMember.opened_at.is_not(None))
             statement = statement.where(Project.id.in_(mine))
         if name is not None:
-            statement = statement.where(Project.name_key == name.lower())
+            statement = statement.where(Project.name_key == caseless(name))
         sortable: dict[str, Any] = {"name": Project.name, "created_at": Project.created_at}
         return await fetch_page(self._session, statement, request, sortable=sortable, id_column=Project.__table__.c.id)
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 
 from parcela.models import Role, RolePermission
+from parcela.models.derived import shown
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -40,7 +41,7 @@ class RoleRepository(Repository[Role]):
 
     async def record(self, role_id: int) -> RoleRecord | None:
         """A role with its rights, as stored now."""
-        found = await self._session.execute(select(*Role.__table__.columns).where(Role.id == role_id))
+        found = await self._session.execute(select(*shown(Role)).where(Role.id == role_id))
         row = found.mappings().one_or_none()
         return None if row is None else (await self._with_permissions([dict(row)]))[0]
 
@@ -52,7 +53,7 @@ class RoleRepository(Repository[Role]):
     async def page(self, request: PageRequest) -> RolePage:
         """Roles with their rights."""
         sortable: dict[str, Any] = {"name": Role.name, "created_at": Role.created_at}
-        statement = select(*Role.__table__.columns)
+        statement = select(*shown(Role))
         page: Page = await fetch_page(
             self._session, statement, request, sortable=sortable, id_column=Role.__table__.c.id
         )

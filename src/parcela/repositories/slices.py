@@ -8,6 +8,7 @@ from sqlalchemy import Select, func, or_, select, update
 
 from parcela.core.lifecycle import SLICE_TERMINAL, SliceState
 from parcela.models import Project, Slice, Template, User, VirtualMachine, Zone
+from parcela.models.derived import same, shown
 from parcela.repositories.base import Repository, mine_or_managed
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -56,7 +57,7 @@ class SliceRepository(Repository[Slice]):
         if template_id is not None:
             statement = statement.where(Slice.template_id == template_id)
         if name is not None:
-            statement = statement.where(Slice.name == name)
+            statement = statement.where(same(Slice.name, name))
         sortable: dict[str, Any] = {
             "name": Slice.name,
             "created_at": Slice.created_at,
@@ -170,7 +171,7 @@ def _with_names() -> Select[Any]:
     )
     return (
         select(
-            *Slice.__table__.columns,
+            *shown(Slice),
             User.username.label("owner"),
             Zone.name.label("zone"),
             Template.name.label("template"),

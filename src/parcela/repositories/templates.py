@@ -8,6 +8,7 @@ from sqlalchemy import Select, delete, func, or_, select
 from parcela.core.errors import not_found
 from parcela.core.lifecycle import SLICE_TERMINAL, SliceState
 from parcela.models import Project, Slice, Template, TemplateVersion, User
+from parcela.models.derived import same, shown
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -44,7 +45,7 @@ class TemplateRepository(Repository[Template]):
         filters = {"project_id": project_id, "owner_id": owner_id, "visibility": visibility, "name": name}
         for column, value in filters.items():
             if value is not None:
-                statement = statement.where(getattr(Template, column) == value)
+                statement = statement.where(same(getattr(Template, column), value))
         sortable: dict[str, Any] = {
             "name": Template.name,
             "created_at": Template.created_at,
@@ -132,8 +133,9 @@ def _visible(statement: Select[Any], visible_to: int | None, projects: Collectio
 def _with_owner(*columns: Any) -> Select[Any]:
     template, *others = columns
     return (
-        select(*template.__table__.columns, User.username.label("owner"), Project.name.label("project"), *others)
-        .join(User, User.id == template.owner_id)
+        select(*shown(template), User.username.label("owner"), Project.name.label("project"), *others)
+        # Every template has an owner, but an inner join may begin with the users, and sort all templates for a page.
+        .outerjoin(User, User.id == template.owner_id)
         .outerjoin(Project, Project.id == template.project_id)
     )
 

@@ -22,6 +22,7 @@ from parcela.models import (
     User,
     VirtualMachine,
 )
+from parcela.models.derived import folded_name, same
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -66,18 +67,18 @@ class UserRepository(Repository[User]):
     async def page(
         self, request: PageRequest, *, role: str | None = None, is_active: bool | None = None, prefix: str | None = None
     ) -> Page:
-        """Users with the fields of UserRecord; ``prefix`` is the beginning of an e-mail address or username."""
+        """Users with the fields of UserRecord; ``prefix`` is the beginning of e-mail address, username or full name."""
         statement = _records()
         if role is not None:
-            statement = statement.where(Role.name == role)
+            statement = statement.where(same(Role.name, role))
         if is_active is not None:
             statement = statement.where(User.is_active.is_(is_active))
         if prefix:
-            begins = prefix.lower()
-            statement = statement.where(
-                or_(User.email.startswith(begins, autoescape=True), User.username.startswith(begins, autoescape=True))
-            )
-        sortable: dict[str, Any] = {"email": User.email, "username": User.username, "created_at": User.created_at}
+            begins = folded_name(prefix)
+            places = (User.email, User.username, User.full_name_fold)
+            statement = statement.where(or_(*(place.startswith(begins, autoescape=True) for place in places)))
+        names = ("email", "username", "full_name", "created_at")
+        sortable: dict[str, Any] = {name: getattr(User, name) for name in names}
         return await fetch_page(self._session, statement, request, sortable=sortable, id_column=User.__table__.c.id)
 
     async def by_identifier(self, identifier: str) -> User | None:

@@ -11,6 +11,7 @@ from sqlalchemy import Select, bindparam, func, select, update
 
 from parcela.core.lifecycle import DesiredState, VmState
 from parcela.models import Flavour, Host, Image, Slice, User, VirtualMachine
+from parcela.models.derived import same, shown, with_derived
 from parcela.repositories.base import Repository, mine_or_managed
 from parcela.repositories.paging import Page, PageRequest, fetch_page, first_page, read_page
 
@@ -19,7 +20,7 @@ _USERS, _IMAGES, _FLAVOURS = User.__table__, Image.__table__, Flavour.__table__
 _HOSTS, _SLICES = Host.__table__, Slice.__table__
 _WITH_NAMES: Select[Any] = (
     select(
-        *[column for column in _VMS if column.name not in {"user_data", "guest"}],
+        *[column for column in shown(VirtualMachine) if column.name not in {"user_data", "guest"}],
         _USERS.c.username.label("owner"),
         _IMAGES.c.name.label("os"),
         _FLAVOURS.c.name.label("flavour"),
@@ -129,7 +130,7 @@ class VmRepository(Repository[VirtualMachine]):
         if owner_id is not None:
             statement = statement.where(mine_or_managed(_VMS.owner_id, _VMS.project_id, owner_id, managed))
         for column, value in wanted.items():
-            statement = statement.where(_VMS[column] == value)
+            statement = statement.where(same(_VMS[column], value))
         if state is None and not include_deleted:
             statement = statement.where(_VMS.state != VmState.DELETED.value)
         if staying:
@@ -184,6 +185,7 @@ class VmRepository(Repository[VirtualMachine]):
         """Set columns of VMs; the state ``deleted`` empties what only a VM that may still boot needs."""
         statement = update(VirtualMachine).where(VirtualMachine.id.in_(vm_ids))
         emptied = EMPTIED if values.get("state") == VmState.DELETED.value else {}
+        values = with_derived(VirtualMachine, values)
         return await self._changed(
             statement.values(**values, **emptied, generation=VirtualMachine.generation + 1, updated_at=self._clock())
         )

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 
 from parcela.models import DeliveryState, Webhook, WebhookDelivery
+from parcela.models.derived import shown
 from parcela.repositories.base import Repository
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -22,7 +23,7 @@ class WebhookRepository(Repository[Webhook]):
     async def page(self, request: PageRequest, *, owner_id: int | None = None) -> Page:
         """Webhooks, perhaps only those of an owner."""
         columns = Webhook.__table__.c
-        statement = select(*columns)
+        statement = select(*shown(Webhook))
         if owner_id is not None:
             statement = statement.where(Webhook.owner_id == owner_id)
         sortable: dict[str, Any] = {"name": columns["name"], "created_at": columns["created_at"]}

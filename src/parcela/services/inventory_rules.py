@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 from uuid import uuid4
 
+from parcela.core.collation import composed
 from parcela.core.errors import Problem, conflict, invalid
 from parcela.core.machines import MachineStatus, MaintenanceKind, MaintenanceState
 from parcela.models import Machine
@@ -38,7 +39,7 @@ _REQUIRED = frozenset({"type", "title"})
 
 def stored_code(code: str) -> str:
     """A machine's code as it is stored and compared."""
-    return code.strip().upper()
+    return composed(code).strip().upper()
 
 
 def today(uow: ReadUnitOfWork) -> date:

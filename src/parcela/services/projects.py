@@ -65,7 +65,6 @@ class ProjectService:
         row = await uow.projects.add(
             Project(
                 name=name,
-                name_key=name.lower(),
                 kind=kind.value,
                 description=description,
                 created_at=now,
@@ -90,7 +89,6 @@ class ProjectService:
         values = {name: value.value if isinstance(value, ProjectKind) else value for name, value in given.items()}
         if not assign(row, values):
             return row
-        row.name_key = row.name.lower()
         row.updated_at = uow.clock()
         await uow.flush()  # another project may have the name; the answer shows the stored row
         _note(uow, "project.changed", caller, row)

@@ -143,7 +143,7 @@ class UserService:
         is_active: bool | None = None,
         prefix: str | None = None,
     ) -> Page:
-        """Users of a page (fields of UserRecord); ``prefix`` is the beginning of an e-mail address or username."""
+        """Users of a page (fields of UserRecord); ``prefix``: how address, username or full name begins."""
         caller.require(Permission.USER_READ)
         return await uow.users.page(request, role=role, is_active=is_active, prefix=prefix)
 

@@ -104,6 +104,28 @@ async def test_filters(stores: Opened) -> None:
         assert await ids(stores, wanted) == found, wanted
 
 
+async def test_text_is_found_whatever_its_case_and_accents(stores: Opened) -> None:
+    await fill(
+        stores,
+        record(
+            1, company="Se\u00f1ales N\u00fa\u00f1ez", technician="I\u00f1aki", notes="luz de SE\u00d1ALIZACI\u00d3N"
+        ),
+        record(2, company="Senado", technician="Ana", notes="nube"),
+    )
+    for wanted, found in {
+        RecordFilter(company="SE\u00d1ALES NUNEZ"): [1],
+        RecordFilter(company="sen"): [1, 2],
+        RecordFilter(technician="IN\u0303AKI"): [1],
+        RecordFilter(text="sen\u0303alizacio\u0301n"): [1],
+        RecordFilter(text="se.al"): [],
+    }.items():
+        assert await ids(stores, wanted) == found, wanted
+    async with stores() as opened:
+        assert await opened.records.update(record(1, company="Otra", technician="\u00c1lex", notes=""))
+    assert await ids(stores, RecordFilter(text="nunez")) == []
+    assert await ids(stores, RecordFilter(text="ALEX")) == [1]
+
+
 @pytest.mark.parametrize("newest_first", [True, False])
 async def test_pages_give_every_record_once_in_order(stores: Opened, newest_first: bool) -> None:
     # Four days with three records each: pages of five end in the middle of a day.

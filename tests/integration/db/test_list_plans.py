@@ -7,6 +7,7 @@ what is left is whether it could do without. MariaDB has the same indexes, but c
 import base64
 import json
 from collections.abc import Callable, Coroutine, Iterator
+from datetime import date
 from itertools import pairwise
 from typing import Any
 
@@ -133,3 +134,37 @@ async def test_pages_of_every_order_are_whole(filled: tuple[str, Filled]) -> Non
             assert (len(seen), len(set(seen))) == (VMS, VMS), sort
     finally:
         await database.aclose()
+
+
+NAMES: dict[str, tuple[Ask, str]] = {
+    "machines by area": (lambda uow, _ids: uow.machines.page(PageRequest(sort="area"), {}), "machines"),
+    "machines by code": (lambda uow, _ids: uow.machines.page(PageRequest(sort="-code"), {}), "machines"),
+    "machines by type": (lambda uow, _ids: uow.machines.page(after("type", "Ñandú"), {}), "machines"),
+    "users by email": (lambda uow, _ids: uow.users.page(PageRequest(sort="email")), "users"),
+    "users by full name": (lambda uow, _ids: uow.users.page(after("full_name", "Ñandú")), "users"),
+    "projects by name": (lambda uow, _ids: uow.projects.page(PageRequest(sort="name")), "projects"),
+    "templates by name": (
+        lambda uow, _ids: uow.templates.page(PageRequest(sort="name"), visible_to=None),
+        "templates",
+    ),
+    "images by name": (lambda uow, _ids: uow.images.page(PageRequest(sort="name"), visible_to=None), "images"),
+    "plans by title": (
+        lambda uow, _ids: uow.maintenance_plans.page(PageRequest(sort="title"), {}, date(2030, 1, 1)),
+        "maintenance_plans",
+    ),
+    "webhooks by name": (lambda uow, _ids: uow.webhooks.page(PageRequest(sort="name")), "webhooks"),
+}
+
+
+@pytest.mark.parametrize("what", NAMES)
+async def test_names_are_ordered_by_an_index(filled: tuple[str, Filled], what: str) -> None:
+    ask, table = NAMES[what]
+    shown = await plan(*filled, ask)
+    for bad in ("TEMP B-TREE", "Sort Key", f"Seq Scan on {table}"):
+        assert bad not in shown, shown
+
+
+@pytest.mark.parametrize("column", ["area", "type"])
+async def test_machines_are_filtered_by_an_index(filled: tuple[str, Filled], column: str) -> None:
+    shown = await plan(*filled, lambda uow, _ids: uow.machines.page(PageRequest(), {column: "Señales"}))
+    assert enters_by_index(shown, "machines", f"{column}_fold"), shown

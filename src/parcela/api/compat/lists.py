@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 from fastapi import Query, Response
 
-from parcela.repositories.paging import MAX_LIMIT, Page, PageRequest
+from parcela.repositories.paging import MAX_CURSOR_CHARS, MAX_LIMIT, Page, PageRequest
 
 MOST = 1000
 """Rows of one answer; what lies beyond is read with the cursor in ``X-Next-Cursor``."""
 NEXT_CURSOR = "X-Next-Cursor"
 Limit = Annotated[int, Query(ge=1, le=MOST, description="Rows of the answer at most")]
-Cursor = Annotated[str | None, Query(max_length=500, description="`X-Next-Cursor` of the answer before")]
+Cursor = Annotated[str | None, Query(max_length=MAX_CURSOR_CHARS, description="`X-Next-Cursor` of the answer before")]
 
 
 async def whole(

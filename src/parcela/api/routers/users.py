@@ -12,7 +12,7 @@ from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
 from parcela.api.routing import v1_router
-from parcela.api.schemas.common import PageRead
+from parcela.api.schemas.common import Composed, PageRead
 from parcela.api.schemas.flavours import RowId
 from parcela.api.schemas.users import (
     NO_CONTROLS,
@@ -34,7 +34,9 @@ UserWriter = Annotated[Caller, Depends(Requires(Permission.USER_WRITE))]
 FactorResetter = Annotated[Caller, Depends(Requires(Permission.USER_RESET_FACTOR))]
 RoleFilter = Annotated[str | None, Query(max_length=64, pattern=NO_CONTROLS, description="Name of a role")]
 PrefixFilter = Annotated[
-    str | None, Query(max_length=254, pattern=NO_CONTROLS, description="Beginning of an e-mail address or username")
+    str | None,
+    Query(max_length=254, pattern=NO_CONTROLS, description="Beginning of an e-mail address, username or full name"),
+    Composed,
 ]
 
 
@@ -67,7 +69,7 @@ async def list_users(
     is_active: bool | None = None,
     q: PrefixFilter = None,
 ) -> PageRead[UserRead]:
-    """List users. Sortable by id, email, username, created_at."""
+    """List users. Sortable by id, email, username, full_name, created_at."""
     page = await services.users.page(uow, caller, paging, role=role, is_active=is_active, prefix=q)
     items = [UserRead.model_validate(dict(row)) for row in page.rows]
     return PageRead[UserRead](items=items, next_cursor=page.next_cursor)

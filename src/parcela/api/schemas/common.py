@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import to_json
+
+from parcela.core.collation import all_composed
 
 ItemT = TypeVar("ItemT", bound=BaseModel)
 
@@ -15,7 +17,28 @@ class Schema(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
-class Body(BaseModel):
+Composed = BeforeValidator(all_composed)
+"""Of text outside of bodies (filters, forms): in NFC, before its length is looked at."""
+
+
+def _is_exact(key: str) -> bool:
+    """Whether the values of a field are bytes rather than words: another form of them would be another secret or file.
+
+    Passwords have always been hashed as they are typed: in another form, those that are stored would open nothing.
+    """
+    return "password" in key or key in {"user_data", "ssh_keys"}
+
+
+class Written(BaseModel):
+    """Base of everything that people and programs send: its text is in NFC, before anything is checked."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _compose(cls, data: Any) -> Any:
+        return all_composed(data, _is_exact)
+
+
+class Body(Written):
     """Base of request bodies: unknown fields are errors, so that a typing mistake is noticed."""
 
     model_config = ConfigDict(extra="forbid")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Path, Query
 from pydantic import Field
 
-from parcela.api.schemas.common import Body, Schema
+from parcela.api.schemas.common import Body, Composed, Schema
 from parcela.models import Flavour
 from parcela.services.catalogue_rules import MAX_NAME_CHARS, NAME_PATTERN, RANGES, TEXT_PATTERN
 
@@ -14,7 +14,7 @@ MAX_ROW_ID = 2**53 - 1
 """Far beyond any row, and exact as a floating-point number: that is what JSON and OpenAPI hold a limit in."""
 RowId = Annotated[int, Path(ge=1, le=MAX_ROW_ID)]
 RowIdFilter = Annotated[int | None, Query(ge=1, le=MAX_ROW_ID)]
-TextFilter = Annotated[str | None, Query(min_length=1, max_length=100, pattern=TEXT_PATTERN)]
+TextFilter = Annotated[str | None, Query(min_length=1, max_length=100, pattern=TEXT_PATTERN), Composed]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS, pattern=NAME_PATTERN)]
 Description = Annotated[str, Field(max_length=1000, pattern=TEXT_PATTERN)]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Path, Query
 from pydantic import Field, FiniteFloat, StrictBool, StrictInt, StrictStr
 
-from parcela.api.schemas.common import Body, Schema
+from parcela.api.schemas.common import Body, Composed, Schema
 from parcela.api.schemas.flavours import MAX_ROW_ID, left_out
 from parcela.core.lifecycle import HostState
 from parcela.core.machines import MachineStatus, MaintenanceKind
@@ -42,7 +42,7 @@ CustomFields = Annotated[
     dict[CustomKey, CustomValue], Field(max_length=MAX_CUSTOM_FIELDS, examples=[{"warranty": "2031-05", "screens": 2}])
 ]
 DayFilter = Annotated[date | None, Query(description="A day, such as 2030-05-17")]
-PartFilter = Annotated[str | None, Query(min_length=1, max_length=100, pattern=TEXT_PATTERN)]
+PartFilter = Annotated[str | None, Query(min_length=1, max_length=100, pattern=TEXT_PATTERN), Composed]
 RecordId = Annotated[str, Path(pattern="^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", description="UUID")]
 
 

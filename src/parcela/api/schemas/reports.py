@@ -4,15 +4,15 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 
 from fastapi import Query
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from parcela.api.schemas.common import Schema
+from parcela.api.schemas.common import Schema, Written
 from parcela.api.schemas.users import Line
 from parcela.core.machines import MaintenanceKind
 from parcela.services.reports.report import Format
 
 
-class ReportQuery(BaseModel):
+class ReportQuery(Written):
     """What a report shall be about, and how it is written."""
 
     format: Format = Field(default=Format.JSON, description="`csv` has the records only")

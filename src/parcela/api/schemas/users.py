@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StrictBool, StringConstraints
 
-from parcela.api.schemas.common import Body, Schema
+from parcela.api.schemas.common import Body, Composed, Schema
 from parcela.core.passwords import MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS
 
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
@@ -26,7 +26,7 @@ Username = Annotated[
         examples=["ana"],
     ),
 ]
-FullName = Annotated[Line, Field(max_length=255, examples=["Ana Quispe"])]
+FullName = Annotated[Line, Field(max_length=255, examples=["Ana Quispe"]), Composed]
 # The rules are checked by the service, which says how many bytes there are; this only bounds the work.
 Password = Annotated[str, Field(max_length=1000, description=PASSWORD_RULE, examples=["correct horse battery"])]
 RoleName = Annotated[Line, Field(max_length=64, description="Name of a role", examples=["client"])]

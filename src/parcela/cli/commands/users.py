@@ -28,7 +28,9 @@ COLUMNS = (
 def list_users(
     cli: Cli,
     role: Annotated[str | None, typer.Option(help="Only those with this role (id or name).")] = None,
-    begins: Annotated[str | None, typer.Option("--search", help="Beginning of the address or username.")] = None,
+    begins: Annotated[
+        str | None, typer.Option("--search", help="Beginning of the address, username or full name.")
+    ] = None,
     limit: Limit = None,
 ) -> None:
     """List the users."""

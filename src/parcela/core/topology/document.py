@@ -13,9 +13,10 @@ Example::
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from parcela.core.collation import all_composed
 from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid
 
 MAX_VMS: Final = 200
@@ -55,8 +56,12 @@ def _within_user_data(text: str) -> str:
 
 # Strict, because the lax mode of pydantic takes "2", 2.0 and true for 2, and bytes for text: a document would read
 # differently after it was saved.
-_Name = Annotated[str, Field(strict=True, max_length=MAX_NAME_CHARS), AfterValidator(_storable)]
-_Label = Annotated[str, Field(strict=True, max_length=MAX_LABEL_CHARS), AfterValidator(_storable)]
+_Name = Annotated[
+    str, Field(strict=True, max_length=MAX_NAME_CHARS), BeforeValidator(all_composed), AfterValidator(_storable)
+]
+_Label = Annotated[
+    str, Field(strict=True, max_length=MAX_LABEL_CHARS), BeforeValidator(all_composed), AfterValidator(_storable)
+]
 _Address = Annotated[str, Field(strict=True, max_length=MAX_ADDRESS_CHARS), AfterValidator(_storable)]
 _SshKey = Annotated[str, Field(strict=True, max_length=MAX_SSH_KEY_CHARS), AfterValidator(_storable)]
 # The limit in characters is only there because pydantic looks for lone surrogates when it counts them.

@@ -3,14 +3,18 @@
 One document per record: ``record`` is what everybody sees, ``pending`` a change that waits for its transaction. Both in
 one document, because MongoDB changes one document at once and whole, also without a replica set: a confirmation that
 comes late finds its change gone, and cannot bring an old version back.
+
+``folded`` in a record has its texts as they are searched; the server's own ``$toLower`` knows ASCII letters only.
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
+from parcela.core.collation import composed, folded
 from parcela.core.machines import MaintenanceKind, MaintenanceState
 from parcela.db.mongo import Document, Mongo
 from parcela.repositories.maintenance.codec import (
@@ -36,6 +40,8 @@ RECORDS = "maintenance_records"
 ACTIVITY = "activity"
 MOVES = "moves"
 EXPORT_ROWS = 500
+FOLDED = "folded"
+_SEARCHED = ("company", "technician", "notes")
 _SEEN: Document = {"record": {"$exists": True}}
 
 
@@ -82,6 +88,7 @@ class MongoMaintenanceStore(_LastOfPlans):
         """Take the client; indexes are made whenever the server is there."""
         super().__init__(mongo)
         mongo.prepare(self._make_indexes)
+        mongo.prepare(partial(_fold_older, mongo))
 
     async def _make_indexes(self) -> None:
         await self._mongo.database[RECORDS].create_indexes(
@@ -95,7 +102,7 @@ class MongoMaintenanceStore(_LastOfPlans):
 
     async def add(self, record: MaintenanceRecord) -> None:
         """See the port."""
-        await self._insert(record.id, {"record": to_document(record)})
+        await self._insert(record.id, {"record": _stored(record)})
 
     async def get(self, record_id: str) -> MaintenanceRecord | None:
         """See the port."""
@@ -105,7 +112,7 @@ class MongoMaintenanceStore(_LastOfPlans):
 
     async def update(self, record: MaintenanceRecord) -> bool:
         """See the port."""
-        return await self._set(record.id, {"record": to_document(record)})
+        return await self._set(record.id, {"record": _stored(record)})
 
     async def delete(self, record_id: str) -> bool:
         """See the port."""
@@ -171,7 +178,7 @@ class MongoMaintenanceStore(_LastOfPlans):
     async def import_record(self, record: MaintenanceRecord) -> None:
         """See the port."""
         async with self._mongo.answering() as database:
-            change = {"$set": {"record": to_document(record)}}
+            change = {"$set": {"record": _stored(record)}}
             await database[RECORDS].update_one({"_id": record.id}, change, upsert=True)
 
     # ---- changes in two steps
@@ -329,9 +336,29 @@ class MoveMarker:
             await database[MOVES].delete_one({"_id": "move"})
 
 
+async def _fold_older(mongo: Mongo) -> None:
+    """Give the records that an older version stored what the search goes by."""
+    records = mongo.database[RECORDS]
+    older = {**_SEEN, f"record.{FOLDED}": {"$exists": False}}
+    while rows := await records.find(older, {"record": 1}).limit(EXPORT_ROWS).to_list():
+        # Only what is still as it was read: whoever has changed it meanwhile did not wait for this.
+        changes = [({"_id": row["_id"], "record": row["record"]}, _with_folded(row["record"])) for row in rows]
+        await records.bulk_write([UpdateOne(same, {"$set": {"record": new}}) for same, new in changes])
+
+
 def _pending(change_id: str, machine_id: int, record: MaintenanceRecord | None) -> Document:
-    document = to_document(record) if record else None
+    document = _stored(record) if record else None
     return {"change_id": change_id, "machine_id": machine_id, "record": document}
+
+
+def _stored(record: MaintenanceRecord) -> Document:
+    return _with_folded(to_document(record))
+
+
+def _with_folded(record: Document) -> Document:
+    """The document of a record with its texts in NFC, and as they are searched."""
+    texts = {name: composed(record[name]) for name in _SEARCHED}
+    return {**record, **texts, FOLDED: {name: folded(text) for name, text in texts.items()}}
 
 
 def _behind(field: str, key: str, last_id: str, past: str) -> Document:
@@ -355,11 +382,12 @@ def _conditions(wanted: RecordFilter) -> list[Document]:
         if part:
             found.append(_has(name, part))
     if wanted.text:
-        found.append({"$or": [_has(name, wanted.text) for name in ("company", "technician", "notes")]})
+        found.append({"$or": [_has(name, wanted.text) for name in _SEARCHED]})
     return found
 
 
 def _has(name: str, part: str) -> Document:
     """Whether a field contains a text. No regular expression: what people type is no pattern, and may hold anything."""
-    text = {"$toLower": f"$record.{name}"}
-    return {"$expr": {"$gte": [{"$indexOfCP": [text, {"$toLower": {"$literal": part}}]}, 0]}}
+    # An older version that is still running stores records without folded texts.
+    text = {"$ifNull": [f"$record.{FOLDED}.{name}", {"$toLower": f"$record.{name}"}]}
+    return {"$expr": {"$gte": [{"$indexOfCP": [text, {"$literal": folded(part)}]}, 0]}}

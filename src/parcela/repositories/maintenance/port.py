@@ -7,7 +7,7 @@ What is the same for all stores, and tested by ``tests/contract/stores``:
 
 - Ids are UUIDs in text, made by us, so that a record keeps its id when it moves to another store.
 - Times are aware, in UTC, with whole milliseconds: that is what every store can keep (``whole_ms``).
-- Text is compared without regard to the case of ASCII letters; other letters may or may not be folded.
+- Text is stored in NFC, and searched without regard to case and accents (``core.collation.folded``).
 - A store that does not answer raises ``unavailable``; nothing is half written then.
 """
 

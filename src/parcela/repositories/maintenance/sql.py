@@ -22,9 +22,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from parcela.core.collation import folded
 from parcela.core.errors import conflict
 from parcela.core.machines import MaintenanceKind, MaintenanceState
 from parcela.models import ActivityRow, MaintenanceRow
+from parcela.models.derived import with_derived
 from parcela.repositories.maintenance.codec import decode_cursor, encode_cursor
 from parcela.repositories.maintenance.port import (
     Activity,
@@ -66,7 +68,7 @@ class SqlMaintenanceStore:
 
     async def update(self, record: MaintenanceRecord) -> bool:
         """See the port."""
-        values = _values(record)
+        values = with_derived(MaintenanceRow, _values(record))
         del values["id"]
         return await self._changed(update(MaintenanceRow).where(MaintenanceRow.id == record.id).values(**values)) > 0
 
@@ -272,10 +274,12 @@ def _conditions(wanted: RecordFilter) -> list[ColumnElement[bool]]:
         found.append(MaintenanceRow.performed_on >= wanted.since)
     if wanted.until is not None:
         found.append(MaintenanceRow.performed_on <= wanted.until)
-    for column, part in ((MaintenanceRow.company, wanted.company), (MaintenanceRow.technician, wanted.technician)):
+    company, technician = MaintenanceRow.company_fold, MaintenanceRow.technician_fold
+    for column, part in ((company, wanted.company), (technician, wanted.technician)):
         if part:
-            found.append(column.icontains(part, autoescape=True))
+            found.append(column.contains(folded(part), autoescape=True))
     if wanted.text:
-        anywhere = (MaintenanceRow.company, MaintenanceRow.technician, MaintenanceRow.notes)
-        found.append(or_(*(column.icontains(wanted.text, autoescape=True) for column in anywhere)))
+        part = folded(wanted.text)
+        anywhere = (company, technician, MaintenanceRow.notes_fold)
+        found.append(or_(*(column.contains(part, autoescape=True) for column in anywhere)))
     return found

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from parcela.api.schemas.common import Written
 from parcela.core.labels import MAX_LABEL, label_fault, tidy
 from parcela.core.topology.sizes import Sums
 
@@ -60,7 +61,7 @@ Name = Annotated[str, Field(max_length=1000), AfterValidator(tidy_name)]
 Text = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
 
 
-class Input(BaseModel):
+class Input(Written):
     """Base of bodies."""
 
     model_config = ConfigDict(extra="ignore")

@@ -20,6 +20,7 @@ from parcela.api.schemas.users import NO_CONTROLS
 from parcela.core.errors import Problem, invalid
 from parcela.core.machines import MachineStatus
 from parcela.repositories.maintenance.port import MaintenanceRecord
+from parcela.repositories.paging import MAX_CURSOR_CHARS
 
 TYPE_TEXT = f"Tipos aceptados: {', '.join(dict.fromkeys(TYPES.values()))}."
 STATUS_TEXT = f"Estados aceptados: {', '.join(FORM_STATUSES.values())}; también Operativo, Mantenimiento y Dañado."
@@ -90,7 +91,7 @@ EstadoVacio = Annotated[EstadoEscrito | None, BeforeValidator(or_none)]
 Estado = Annotated[str, Field(max_length=64, description=STATUS_TEXT, examples=["Operativo"]), AfterValidator(_status)]
 Clase = Annotated[str, Field(max_length=64, description=KIND_TEXT, examples=["preventivo"]), AfterValidator(_kind)]
 Limite = Annotated[int, Query(ge=1, le=MOST, description="Rows at most; `X-Siguiente` of the answer leads on")]
-Desde = Annotated[str | None, Query(max_length=500, description="`X-Siguiente` of the answer before")]
+Desde = Annotated[str | None, Query(max_length=MAX_CURSOR_CHARS, description="`X-Siguiente` of the answer before")]
 
 
 class CambiosMaquina(Entrada):

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from parcela.api.compat.siglab.words import ROLES, plain
+from parcela.api.schemas.common import Written
 from parcela.api.schemas.users import NO_CONTROLS, EmailText, Password, Username
 
 PLAIN = r"^[^<>\x00-\x1f\x7f-\x9f]*$"
@@ -32,7 +33,7 @@ def or_none(value: object) -> object:
     return None if value == "" else value
 
 
-class Entrada(BaseModel):
+class Entrada(Written):
     """Base of bodies."""
 
     model_config = ConfigDict(extra="ignore")

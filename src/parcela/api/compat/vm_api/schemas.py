@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from parcela.api.compat.lists import MOST
 from parcela.api.compat.vms.schemas import VmChange
 from parcela.api.compat.vms.words import status_of, wish_of
-from parcela.api.schemas.common import Schema
+from parcela.api.schemas.common import Schema, Written
 from parcela.api.schemas.users import EmailText, Line, Password, Username
 from parcela.api.schemas.vms import Cores, Disk
 from parcela.core.labels import MAX_LABEL
@@ -65,7 +65,7 @@ def _role(text: str) -> str:
     return text.strip().lower()
 
 
-class Input(BaseModel):
+class Input(Written):
     """Base of bodies."""
 
     model_config = ConfigDict(extra="ignore")

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from parcela.api.compat.siglab.words import ROLE_NAMES, ROLES, plain
 from parcela.api.compat.vms.words import status_of, wish_of
-from parcela.api.schemas.common import Schema
+from parcela.api.schemas.common import Schema, Written
 from parcela.api.schemas.users import NO_CONTROLS, EmailText, FullName, Password
 from parcela.api.schemas.vms import Cores, Disk, Ram
 from parcela.core.labels import MAX_LABEL
@@ -47,7 +47,7 @@ Status = Annotated[DesiredState | None, BeforeValidator(_wish)]
 FlavourName = Annotated[str, Field(max_length=64, pattern=TEXT_PATTERN, description="Instead of the sizes")]
 
 
-class Input(BaseModel):
+class Input(Written):
     """Base of bodies."""
 
     model_config = ConfigDict(extra="ignore")
