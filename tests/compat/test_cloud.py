@@ -349,6 +349,12 @@ def test_a_template_is_deployed_looked_at_and_given_back(server: Server, enter: 
     assert [vm["name"] for vm in seen["raw"]["vms"]] == ["VM-001", "VM-001", "Web y DB"]
     assert [vm["hostname"] for vm in seen["raw"]["vms"]] == ["VM-001", "vm-001-2", "web-y-db"]
     assert (seen["vlans"], seen["ports"]) == (1, {})
+    program = {"Authorization": f"Bearer {browser.cookies[COOKIE]}"}
+    vm_id = seen["vms"]["vm-3"]["vm_id"]
+    named = browser.fetch("PUT", f"/api/v1/virtual-machines/{vm_id}", {"label": "Renamed since"}, program)
+    assert named.status_code in {200, 202}, named.text
+    again = browser.slice(slice_id)["vms"]["vm-3"]
+    assert (again["vm_id"], again["label"]) == (vm_id, "Renamed since")  # the page finds it as before
     console = browser.open(f"/vnc/{seen['vms']['vm-1']['vm_id']}")
     assert (console.status_code, "<html" in console.text) == (200, True)
     assert browser.open(f"/projects/{slice_id}").url.path == f"/slices/{slice_id}"

@@ -1,7 +1,7 @@
 """Templates: drawn topologies. Every change of the drawing is a new version; a version never changes."""
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any, Self
@@ -12,7 +12,6 @@ from parcela.core.settings import Settings
 from parcela.core.topology.cloud import from_cloud
 from parcela.core.topology.cloud_writer import to_cloud
 from parcela.core.topology.document import TopologyDocument, dump_document, parse_document, template_invalid
-from parcela.core.topology.sizes import sums_of
 from parcela.core.topology.validate import validate
 from parcela.models import Template, TemplateVersion
 from parcela.repositories.paging import Page, PageRequest
@@ -126,19 +125,6 @@ class TemplateService:
             visibility=visibility,
             name=name,
         )
-
-    async def own(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest) -> Page:
-        """The caller's own templates alone, with ``sums`` (a ``Sums``) of their VMs."""
-        page = await self.page(uow, caller, request, owner_id=caller.user_id)
-        documents = await uow.templates.documents([row["id"] for row in page.rows])
-        flavours = await load_flavours(uow)
-        return Page([{**row, "sums": sums_of(documents[row["id"]], flavours)} for row in page.rows], page.next_cursor)
-
-    @staticmethod
-    async def descriptions(uow: ReadUnitOfWork, caller: Caller, template_ids: Collection[int]) -> Mapping[int, str]:
-        """Descriptions of those of these templates that the caller sees, by id."""
-        seen = None if caller.can(Permission.TEMPLATE_READ_ALL) else caller.user_id
-        return await uow.templates.descriptions(template_ids, visible_to=seen, projects=caller.projects.keys())
 
     async def get(self, uow: ReadUnitOfWork, caller: Caller, template_id: int) -> TemplateRow:
         """One template with its newest document."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Container, Mapping
-from typing import Final
+from typing import Any, Final
 
 from parcela.core.labels import one_line
 from parcela.core.topology.document import TemplateVm
@@ -16,6 +16,12 @@ _AGAIN: Final = re.compile(r"(?:-\d+)?", re.ASCII)
 def shown_name(vm: TemplateVm) -> str:
     """What people call a VM: its label in one line, else its host name; VMs of slices are called the same."""
     return one_line(vm.label or "") or vm.name
+
+
+def shown_names(document: Mapping[str, Any]) -> dict[str, str]:
+    """The same of all VMs of a stored document, by their host names in lower case."""
+    vms = document.get("vms") or ()
+    return {vm["name"].casefold(): one_line(vm.get("label") or "") or vm["name"] for vm in vms}
 
 
 def host_names(typed: Mapping[str, str], fixed: Mapping[str, str]) -> dict[str, str]:

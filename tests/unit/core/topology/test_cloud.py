@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.core.topology.drawings import CATALOGUE, documents
 
 from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.core.labels import one_line
 from parcela.core.topology.catalogue import FlavourInfo
 from parcela.core.topology.cloud import from_cloud
 from parcela.core.topology.cloud_writer import OlderPlaces, to_cloud
@@ -257,10 +258,12 @@ def test_networks_are_lost_with_their_edges() -> None:
 
 
 def undrawn(document: TopologyDocument) -> TopologyDocument:
-    """A document without what the older drawing says of it, and without flavours that are overridden."""
+    """A document without what an older drawing says of it and flavours that are overridden, with labels as VMs have."""
     raw = dump_document(document)
     for vm in raw["vms"]:
         vm.pop("node", None)
+        label = one_line(vm["label"] or "")
+        vm["label"] = label if label not in {"", vm["name"]} else None
         if any(vm[field] is not None for field in ("vcpus", "memory_mib", "disk_gib")):
             flavour = FLAVOURS.get(vm.pop("flavour") or "")
             for field in ("vcpus", "memory_mib", "disk_gib"):

@@ -140,7 +140,8 @@ class SliceVm(BaseModel):
 
     vm_id: int
     id: int
-    name: str = Field(description="As it was typed: `recursos[id].name` of the document")
+    name: str = Field(description="`recursos[id].name` of the document, by which pages find it; else the label")
+    label: str = Field(description="What it is called now")
     hostname: str
     status: str = Field(description="In capitals", examples=["RUNNING"])
     state: VmState
@@ -153,12 +154,14 @@ class SliceVm(BaseModel):
     flavour: str | None
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> "SliceVm":
-        """From a row of the list of VMs."""
+    def of(cls, row: Mapping[str, Any], names: Mapping[str, str]) -> "SliceVm":
+        """From a row of the list of VMs; ``names``: what the document calls them, by host names in lower case."""
+        label = row["label"] or row["name"]
         return cls(
             vm_id=row["id"],
             id=row["id"],
-            name=row["label"] or row["name"],
+            name=names.get(row["name"].casefold(), label),
+            label=label,
             hostname=row["name"],
             status=row["state"].upper(),
             state=row["state"],

@@ -27,6 +27,7 @@ from parcela.services.access import Caller
 from parcela.services.container import Services
 from parcela.services.placing import hinted_zone
 from parcela.services.slices import SliceOrder
+from parcela.services.template_lists import descriptions, names_of_vms
 
 router = json_router(tags=["cloud"], route_class=CloudRoute)
 shared = json_router(tags=["cloud"], route_class=SharedCloudRoute)
@@ -51,7 +52,7 @@ async def list_slices(
         return await services.slices.own(uow, caller, replace(page, sort="-created_at"))
 
     rows = await whole(read, response, limit, cursor)
-    texts = await services.templates.descriptions(uow, caller, {row["template_id"] or 0 for row in rows})
+    texts = await descriptions(uow, caller, {row["template_id"] or 0 for row in rows})
     return [SliceRead(**SliceRead.facts(row, texts)) for row in rows]
 
 
@@ -75,9 +76,10 @@ async def slice_details(slice_id: RowId, services: AppServices, caller: CloudCal
     facts = await _facts(services, uow, caller, slice_id)
     vms = await uow.vms.page(PageRequest(limit=MAX_LIMIT), slice_id=slice_id)
     segments = await uow.segments.of_slice(slice_id)
+    names = await names_of_vms(uow, facts["template_id"])
     return SliceDetails(
         **facts,
-        vms=[schemas.SliceVm.of(vm) for vm in vms.rows],
+        vms=[schemas.SliceVm.of(vm, names) for vm in vms.rows],
         vlans=[schemas.Vlan(vlan_id=one.id, vlan_number=one.tag, name=one.name) for one in segments],
         vnc_ports=[],
     )
@@ -147,7 +149,7 @@ async def _made(services: Services, uow: WriteUow, caller: Caller, wish: schemas
 
 async def _facts(services: Services, uow: ReadUnitOfWork, caller: Caller, slice_id: int) -> dict[str, Any]:
     row = await services.slices.details(uow, caller, slice_id)
-    texts = await services.templates.descriptions(uow, caller, {row["template_id"] or 0})
+    texts = await descriptions(uow, caller, {row["template_id"] or 0})
     return SliceRead.facts(row, texts)
 
 

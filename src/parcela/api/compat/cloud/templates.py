@@ -24,6 +24,7 @@ from parcela.core.topology.sizes import sums_of
 from parcela.repositories.paging import PageRequest
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.catalogue_snapshot import load_flavours
+from parcela.services.template_lists import own_templates
 from parcela.services.templates import CLOUD, TemplateDraft, TemplateRow
 
 # ``/templates/{id}`` is a page too, and this stands before ``/templates/{id}`` so that it is no id.
@@ -84,7 +85,7 @@ async def show_templates(
         return TemplateRead(**await _facts(uow, await services.templates.get(uow, caller, id)))
 
     async def read(page: PageRequest) -> Any:
-        return await services.templates.own(uow, caller, replace(page, sort="-created_at"))
+        return await own_templates(uow, caller, replace(page, sort="-created_at"))
 
     rows = await whole(read, response, limit, cursor)
     return [TemplateItem(**TemplateItem.facts(row, row["sums"])) for row in rows]
