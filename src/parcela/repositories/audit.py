@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from parcela.core.collation import caseless
 from parcela.models import AuditEntry, User
 from parcela.repositories.paging import Page, PageRequest, fetch_page
 
@@ -38,7 +39,8 @@ class AuditFilter:
     def conditions(self) -> list[ColumnElement[bool]]:
         """As SQL."""
         equal = {
-            AuditEntry.actor_name: self.actor,
+            # As usernames are stored; MariaDB would take capitals as well, the others would not.
+            AuditEntry.actor_name: None if self.actor is None else caseless(self.actor),
             AuditEntry.noun: self.noun,
             AuditEntry.noun_id: self.noun_id,
             AuditEntry.outcome: self.outcome,

@@ -65,7 +65,7 @@ class ProjectRepository(Repository[Project]):
             )
             .join(ProjectMember, ProjectMember.user_id == User.id)
             .where(ProjectMember.project_id == project_id)
-            .order_by(User.username)
+            .order_by(User.username_sort)
         )
         return [dict(row) for row in (await self._session.execute(statement)).mappings()]
 

@@ -156,6 +156,24 @@ async def test_people_are_found_by_the_beginning_of_their_names(lab: Lab) -> Non
     assert [row["id"] for row in await pages(lab, "/users/", q=made["username"].upper())] == [made["id"]]
 
 
+async def test_usernames_with_signs_have_one_order(lab: Lab) -> None:
+    names = ["w_x", "w-x", "w.x", "w1", "wx", "wx-"]
+    project = await lab.make("/projects/", "admin", json={"name": "Signs"})
+    for name in reversed(names):
+        await lab.user(username=name)
+        await lab.make(f"/projects/{project['id']}/members", "admin", json={"user": name, "role": "viewer"})
+    rows = await pages(lab, "/users/", sort="username", q="w")
+    assert [row["username"] for row in rows if row["username"] in names] == names
+    members = (await lab.call("GET", f"/projects/{project['id']}/members", "admin")).json()
+    assert [member["username"] for member in members if member["username"] in names] == names
+
+
+async def test_the_actor_of_an_audit_entry_is_found_whatever_the_case(lab: Lab) -> None:
+    found = [await pages(lab, "/audit", actor=name, action="project.created") for name in ("admin", "ADMIN")]
+    assert found[0] == found[1]
+    assert found[0] != []
+
+
 async def test_another_spelling_of_a_name_is_the_same_name(lab: Lab) -> None:
     await make_project(lab, "Diseño Gráfico")
     for twin in (
