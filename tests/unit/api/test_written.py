@@ -4,9 +4,10 @@ import inspect
 from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
+import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from parcela.api.app import include_api
 from parcela.api.schemas.common import Body, Written
@@ -34,6 +35,17 @@ def test_every_body_is_composed() -> None:
     found = {model for _path, model in _parameters()}
     assert len(found) > 40
     assert {model.__name__ for model in found if not issubclass(model, Written)} == set()
+
+
+def test_a_body_that_is_too_deep_is_refused() -> None:
+    class Known(Body):
+        fields: Any
+
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(ValidationError, match="too deep"):
+        Known.model_validate({"fields": deep})
 
 
 def test_passwords_are_what_was_typed() -> None:

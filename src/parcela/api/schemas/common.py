@@ -35,7 +35,10 @@ class Written(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _compose(cls, data: Any) -> Any:
-        return all_composed(data, _is_exact)
+        try:
+            return all_composed(data, _is_exact)
+        except RecursionError as exc:
+            raise ValueError("lists and objects stand too deep in each other") from exc
 
 
 class Body(Written):
