@@ -262,6 +262,13 @@ def test_a_code_that_is_not_there_has_no_history(lab: Pages) -> None:
     assert "no existe" in lab.add_record("NO-HAY")["detail"]
 
 
+@pytest.mark.parametrize("day", ["2026-02-28", "2036-05-10"])
+def test_a_day_that_nobody_can_mean_is_refused(lab: Pages, code: str, day: str) -> None:
+    said = lab.add_record(code, fecha=day)["detail"]
+    assert said.startswith("fecha: Debe ser una fecha de 2026-03-01 a 20")
+    assert lab.records(code) == []
+
+
 @pytest.mark.parametrize("name", ["empresa", "tecnico", "observaciones"])
 def test_signs_of_html_are_refused_in_records(lab: Pages, code: str, name: str) -> None:
     said = lab.add_record(code, **{name: "<script>alert(1)</script>"})["detail"]
