@@ -73,7 +73,10 @@ def test_a_refused_registration_is_a_page_that_says_why(server: Server, browser:
     weak = browser.register("Ana", address(server), "short")
     assert (weak.status_code, way(weak)) == (422, [])
     assert "The password is too short." in weak.text
-    assert browser.submit("/auth/register", full_name="Ana").status_code == 422
+    empty = browser.submit("/auth/register", full_name="Ana", email=address(server))
+    assert (empty.status_code, "password: Field required" in empty.text) == (422, True)
+    wrong = browser.register("Ana", "no address", PASSWORD)
+    assert (wrong.status_code, "This is no e-mail address." in wrong.text) == (422, True)
 
 
 def test_a_program_is_told_why_in_detail(server: Server) -> None:

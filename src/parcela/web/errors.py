@@ -91,10 +91,19 @@ class ErrorPages:
             headers=headers,
             title=t.either(f"error.title.{status}", "error.title.other"),
             words=words_of(t, known) if known else t.either(f"error.status.{status}", "error.status.other"),
-            details=[known.message, *(problem.what for problem in known.problems)] if known else [],
+            details=_details(error) if known or status != 404 else [],
             request_id=str(request.scope.get("request_id", "")) if status >= 500 else "",
             back=_page_before(request) if request.method not in READING else "/",
         )
+
+
+def _details(error: Exception) -> list[str]:
+    """What was wrong, in the words of the API; of a form, field by field."""
+    if isinstance(error, ParcelaError):
+        return list(dict.fromkeys([error.message, *(problem.what for problem in error.problems)]))
+    if isinstance(error, RequestValidationError):
+        return [f"{one['loc'][-1]}: {one['msg']}" for one in error.errors() if one["loc"]]
+    return []
 
 
 async def _who(request: Request) -> Caller | None:
