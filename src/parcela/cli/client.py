@@ -79,9 +79,9 @@ class Api:
         headers = {"Idempotency-Key": uuid4().hex}
         return _body(self.request("POST", path, params=params, json=body, headers=headers))
 
-    def change(self, method: str, path: str, body: object = None) -> Any:
+    def change(self, method: str, path: str, body: object = None, **params: Any) -> Any:
         """PUT, PATCH or DELETE; None when the answer is empty."""
-        return _body(self.request(method, path, json=body))
+        return _body(self.request(method, path, params=params, json=body))
 
     def pages(self, path: str, limit: int | None = None, **params: Any) -> list[Json]:
         """All items of a list, or the first ``limit``."""

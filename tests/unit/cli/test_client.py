@@ -8,8 +8,11 @@ import httpx2
 import pytest
 
 from parcela.cli.client import PAUSES_S, find_place
+from parcela.cli.commanding import Cli
+from parcela.cli.commands.actions import Act, _run
 from parcela.cli.credentials import DEFAULT_URL, CredentialFile, Login
 from parcela.cli.exits import CliError, Exit
+from parcela.cli.output import Output
 from tests.unit.cli.support import URL, fake_api, problem
 
 
@@ -25,6 +28,26 @@ def refreshing(request: httpx2.Request) -> httpx2.Response:
             return problem(401, "token_reused")
         return httpx2.Response(200, json={"access_token": "access-2", "refresh_token": "refresh-2"})
     return httpx2.Response(200, json={"ok": 1}) if bearer(request) == "access-2" else problem(401, "token_expired")
+
+
+def test_what_is_forced_is_said_in_the_query(tmp_path: Path) -> None:
+    seen: list[httpx2.URL] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.url)
+        return httpx2.Response(202, json={"id": 1})
+
+    act = Act("stop", "is stopped", "Stop it.", can_force=True)
+    with fake_api(tmp_path, answer) as (api, _pauses):
+        cli = Cli(Output(as_json=True), _api=api)
+        for force in (True, False):
+            _run(cli, act, "VM", "/virtual-machines", {"id": 7, "name": "web"}, wait=False, force=force)
+        api.change("DELETE", "/images/3", force="true")
+    assert [(url.path.removeprefix("/api/v1"), url.query) for url in seen] == [
+        ("/virtual-machines/7/stop", b"force=true"),
+        ("/virtual-machines/7/stop", b""),
+        ("/images/3", b"force=true"),
+    ]
 
 
 def test_an_expired_token_is_renewed_and_saved(tmp_path: Path) -> None:

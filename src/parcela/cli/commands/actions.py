@@ -76,5 +76,6 @@ def add_action(app: typer.Typer, act: Act, noun: str, path: str, find: Callable[
 
 
 def _run(cli: Cli, act: Act, noun: str, path: str, found: Json, *, wait: bool, force: bool = False) -> None:
-    operation = cli.api.post(f"{path}/{found['id']}/{act.name}{'?force=true' if force else ''}")
+    # As a parameter: the client takes a query off the path when there are no parameters.
+    operation = cli.api.post(f"{path}/{found['id']}/{act.name}", force="true" if force else None)
     finish(cli, operation, wait=wait, done=f"{noun} {found['id']} '{found['name']}' {act.done}.")
