@@ -19,6 +19,9 @@ from parcela.cli.root import Root
 
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Watch until it has ended, or return at once.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask back.")]
+ForceDelete = Annotated[
+    bool, typer.Option("--force", help="Although templates use it: they cannot be launched any more then.")
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Print so many at most; all when left out.")]
 ID_HELP = "{} is an id, and no name of digits; elsewhere '#7' or id:7 says so."
 JSON_HELP = "Print one JSON document on stdout, and errors as a problem document on stderr."

@@ -30,7 +30,7 @@ from parcela.models.operations import (
 )
 from parcela.models.projects import Project, ProjectInvitation, ProjectMember, Quota
 from parcela.models.slices import Nic, Reservation, Segment, Slice, VirtualMachine
-from parcela.models.templates import Template, TemplateVersion
+from parcela.models.templates import Template, TemplateReference, TemplateVersion
 from parcela.models.users import ApiToken, LoginThrottle, Role, RolePermission, User
 from parcela.models.webhooks import DeliveryState, Webhook, WebhookDelivery
 
@@ -80,6 +80,7 @@ __all__ = [
     "Segment",
     "Slice",
     "Template",
+    "TemplateReference",
     "TemplateVersion",
     "User",
     "VirtualMachine",

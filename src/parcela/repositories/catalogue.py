@@ -107,6 +107,11 @@ class ImageRepository(Repository[Image]):
         """The image with this name, or None."""
         return (await self._session.scalars(select(Image).where(Image.name == name))).one_or_none()
 
+    async def oldest_without_owner(self) -> Image | None:
+        """The first image that nobody owns, or None."""
+        statement = select(Image).where(Image.owner_id.is_(None)).order_by(Image.id).limit(1)
+        return (await self._session.scalars(statement)).one_or_none()
+
     async def living_vms(self, image_id: int) -> list[dict[str, Any]]:
         """``id``, ``name``, ``owner_id`` and ``project_id`` of VMs made from an image, at most 100.
 

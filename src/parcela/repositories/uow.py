@@ -52,6 +52,7 @@ from parcela.repositories.roles import RoleRepository
 from parcela.repositories.segments import SegmentRepository
 from parcela.repositories.slices import SliceRepository
 from parcela.repositories.statistics import StatisticsRepository
+from parcela.repositories.template_references import TemplateReferenceRepository
 from parcela.repositories.templates import TemplateRepository
 from parcela.repositories.token_counts import TokenCounts
 from parcela.repositories.tokens import TokenRepository
@@ -90,6 +91,7 @@ class ReadUnitOfWork:
         self.zones = ZoneRepository(session, clock)
         self.hosts = HostRepository(session, clock)
         self.templates = TemplateRepository(session, clock)
+        self.template_references = TemplateReferenceRepository(session, clock)
         self.projects = ProjectRepository(session, clock)
         self.invitations = InvitationRepository(session, clock)
         self.quotas = QuotaRepository(session, clock)

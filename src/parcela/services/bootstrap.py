@@ -12,10 +12,12 @@ from parcela.core.passwords import PasswordHasher
 from parcela.core.permissions import ADMIN_ROLE
 from parcela.core.settings import Hypervisor, Settings
 from parcela.core.topology.document import dump_document
+from parcela.core.topology.references import resolve
 from parcela.core.topology.sample import sample_topology
 from parcela.models import Host, Template, TemplateVersion, Zone
 from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
 from parcela.services.access import SYSTEM
+from parcela.services.catalogue_snapshot import load_catalogue
 from parcela.services.images import ImageService
 from parcela.services.users import NewUser, UserService
 
@@ -99,10 +101,10 @@ class Bootstrap:
         return FirstAdmin(email, None if given else password)
 
     async def _zone(self, uow: UnitOfWork) -> Zone:
-        known = await uow.zones.by_name(LOCAL_ZONE)
-        if known is not None:
-            return known
         provider = self._settings.hypervisor.value
+        zones = [zone for zone in await uow.zones.all() if zone.name == LOCAL_ZONE or provider == zone.provider]
+        if zones:  # perhaps under another name: then it is the first that such a start has made
+            return min(zones, key=lambda zone: (zone.name != LOCAL_ZONE, zone.id))
         text = "This machine" if provider == Hypervisor.LIBVIRT.value else "Simulated hosts: nothing real runs here"
         return await uow.zones.add(Zone(name=LOCAL_ZONE, description=text, provider=provider, created_at=uow.clock()))
 
@@ -131,15 +133,17 @@ class Bootstrap:
                 updated_at=now,
             )
         )
-        await uow.templates.add_version(
-            TemplateVersion(
-                template_id=template.id,
-                version=1,
-                document=dump_document(sample_topology()),
-                created_by=admins[0].id,
-                created_at=now,
-            )
+        topology = sample_topology()
+        version = TemplateVersion(
+            template_id=template.id,
+            version=1,
+            document=dump_document(topology),
+            created_by=admins[0].id,
+            created_at=now,
         )
+        await uow.templates.add_version(version)
+        references = resolve(topology, await load_catalogue(uow, SYSTEM))
+        await uow.template_references.add_all(version.id, references)
 
 
 def _this_machine() -> tuple[int, int, int]:

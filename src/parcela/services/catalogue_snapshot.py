@@ -8,7 +8,8 @@ from parcela.hypervisors.spec import ImageFormat
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
 from parcela.services.image_files import ImageFacts
-from parcela.services.images import least_disk_gib, visible_to
+from parcela.services.image_rights import visible_to
+from parcela.services.images import least_disk_gib
 
 
 async def load_catalogue(uow: ReadUnitOfWork, caller: Caller, nat_networks: tuple[IPv4Network, ...] = ()) -> Catalogue:

@@ -1,15 +1,20 @@
-"""Flavours: named sizes. VMs keep the size they were made with, so a flavour may be changed or removed at any time."""
+"""Flavours: named sizes. VMs keep the size they were made with, so a flavour may be changed or removed at any time.
+
+Templates refer to them by id: a rename breaks none, and a removal that would has to be asked for with ``force``.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 from parcela.core.permissions import Permission
+from parcela.core.topology.references import ReferenceKind
 from parcela.models import Flavour
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.catalogue_rules import check_fields
 from parcela.services.changes import assign
+from parcela.services.template_users import note_removal, refuse_used, release_name
 
 INVALID = "flavour_invalid"
 
@@ -55,6 +60,8 @@ class FlavourService:
         flavour = await uow.flavours.lock(flavour_id)
         check(flavour)
         check_fields(Flavour, INVALID, changes)
+        if changes.get("name", flavour.name) != flavour.name:
+            await release_name(uow, ReferenceKind.FLAVOUR, flavour.name, flavour_id)
         if not assign(flavour, changes):
             return flavour
         await uow.flush()  # a name that is taken is an error of this call
@@ -62,12 +69,28 @@ class FlavourService:
         return flavour
 
     async def delete(
-        self, uow: UnitOfWork, caller: Caller, flavour_id: int, check: Callable[[Flavour], None] = lambda _: None
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        flavour_id: int,
+        check: Callable[[Flavour], None] = lambda _: None,
+        *,
+        force: bool = False,
     ) -> None:
-        """Remove a flavour; VMs made with it stay as they are."""
+        """Remove a flavour; VMs made with it stay as they are.
+
+        ``force``: although templates use it, which cannot be launched any more then.
+
+        Raises:
+            ParcelaError: ``conflict`` ``flavour_in_use``, with the templates that the caller may see.
+        """
         caller.require(Permission.CATALOGUE_WRITE)
         flavour = await uow.flavours.lock(flavour_id)
         check(flavour)
         name = flavour.name
+        await release_name(uow, ReferenceKind.FLAVOUR, name, flavour_id)
+        if not force:
+            await refuse_used(uow, caller, ReferenceKind.FLAVOUR, name, flavour_id)
+        await note_removal(uow, ReferenceKind.FLAVOUR, name, flavour_id)
         await uow.flavours.delete(flavour)
         uow.add_event("flavour.deleted", actor_id=caller.user_id, data={"id": flavour_id, "name": name})

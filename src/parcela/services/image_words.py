@@ -7,7 +7,7 @@ from parcela.core.image_names import ImageNames
 from parcela.core.topology.catalogue import listed
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
-from parcela.services.images import visible_to
+from parcela.services.image_rights import visible_to
 
 
 class ImageWords(ImageNames):

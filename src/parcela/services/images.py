@@ -18,6 +18,7 @@ from parcela.core.errors import ParcelaError, Problem, conflict, forbidden, inva
 from parcela.core.permissions import Permission
 from parcela.core.scopes import Scope
 from parcela.core.settings import Settings
+from parcela.core.topology.references import ReferenceKind
 from parcela.hypervisors.spec import ImageFormat
 from parcela.models import Image
 from parcela.repositories.paging import Page, PageRequest
@@ -29,9 +30,11 @@ from parcela.services.changes import assign
 from parcela.services.image_files import ImageFacts, examine, refusal
 from parcela.services.image_lengths import check_length
 from parcela.services.image_quota import ImageQuota
+from parcela.services.image_rights import sees_image, visible_to
 from parcela.services.image_store import ImageStore, ReceivedFile, check_size
 from parcela.services.launching import hold_for_upload
 from parcela.services.qemu_img import check, confirm
+from parcela.services.template_users import note_removal, refuse_used, release_name
 
 log = structlog.get_logger(__name__)
 
@@ -211,25 +214,39 @@ class ImageService:
         if changes.get("min_disk_gib", least) < least:
             text = f"The disk in the image has {least} GiB; min_disk_gib cannot be less."
             raise invalid("min_disk_below_image", text, Problem("min_disk_gib", text, "min_disk_below_image"))
+        if changes.get("name", image.name) != image.name:
+            await release_name(uow, ReferenceKind.IMAGE, image.name, image_id)
         if assign(image, changes):
             await uow.flush()  # a name that is taken is an error of this call
             _note(uow, "image.updated", caller.user_id, image)
         return image
 
     async def delete(
-        self, uow: UnitOfWork, caller: Caller, image_id: int, check: Callable[[Image], None] = lambda _: None
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        image_id: int,
+        check: Callable[[Image], None] = lambda _: None,
+        *,
+        force: bool = False,
     ) -> None:
         """Remove an image that no VM uses; its file goes after the commit, when no other image shares it.
 
-        The rows of VMs that were deleted earlier go with it.
+        The rows of VMs that were deleted earlier go with it. ``force``: although templates use it, which cannot be
+        launched any more then.
 
         Raises:
-            ParcelaError: ``conflict`` ``image_in_use``, with the VMs that the caller may see.
+            ParcelaError: ``conflict`` ``image_in_use``, with the VMs or templates that the caller may see.
         """
         image = _writable(caller, await uow.images.lock(image_id), Scope.IMAGE_DELETE)
         check(image)
         if vms := await uow.images.living_vms(image_id):
             raise _in_use(caller, image, vms)
+        await release_name(uow, ReferenceKind.IMAGE, image.name, image_id)
+        if not force:
+            await refuse_used(uow, caller, ReferenceKind.IMAGE, image.name, image_id)
+        if image.visibility == "public":
+            await note_removal(uow, ReferenceKind.IMAGE, image.name, image_id)
         await uow.images.forget_deleted_vms(image_id)
         digests = [digest for digest in (image.sha256, image.kernel_sha256, image.initrd_sha256) if digest]
         _note(uow, "image.deleted", caller.user_id, image)
@@ -296,19 +313,28 @@ class ImageService:
         facts = await self._store.run(lambda: examine(Path(values["path"])))
         values |= {"format": facts.format.value, "virtual_size_bytes": facts.virtual_size_bytes}
         values["min_disk_gib"] = least_disk_gib(facts)
-        image = await uow.images.by_name(bundled.name)
+        image = await self._present_bundled(uow, bundled.name)
         if image is None:
             fixed = {"name": bundled.name, "visibility": "public", "description": bundled.description}
             image = await uow.images.add(Image(**fixed, **values, owner_id=None, created_at=uow.clock()))
             _note(uow, "image.created", None, image)
             return image
-        if image.owner_id is not None:
-            raise _name_taken()
         if any(getattr(image, column) != value for column, value in values.items()):
             for column, value in values.items():
                 setattr(image, column, value)
             _note(uow, "image.updated", None, image)
         return image
+
+    @staticmethod
+    async def _present_bundled(uow: UnitOfWork, name: str) -> Image | None:
+        """The bundled image, whatever an administrator called it: the only ones without an owner are ours."""
+        image = await uow.images.by_name(name)
+        if image is not None and image.owner_id is None:
+            return image
+        renamed = await uow.images.oldest_without_owner()
+        if renamed is None and image is not None:
+            raise _name_taken()
+        return renamed
 
 
 def least_disk_gib(facts: ImageFacts) -> int:
@@ -316,14 +342,9 @@ def least_disk_gib(facts: ImageFacts) -> int:
     return 1 if facts.format is ImageFormat.ISO else max(1, -(-facts.virtual_size_bytes // GIB))
 
 
-def visible_to(caller: Caller) -> int | None:
-    """User whose private images are seen besides the public ones; None for all."""
-    return None if caller.can(Permission.CATALOGUE_WRITE) else caller.user_id
-
-
 def _seen(caller: Caller, image: Image) -> Image:
-    mine = image.owner_id == caller.user_id or image.project_id in caller.projects
-    if image.visibility != "public" and not mine and visible_to(caller) is not None:
+    visibility, owner_id = image.visibility, image.owner_id
+    if not sees_image(caller, visibility=visibility, owner_id=owner_id, project_id=image.project_id):
         raise not_found("image", image.id)
     return image
 

@@ -10,14 +10,12 @@ from parcela.core.errors import Problem, invalid, not_found
 from parcela.core.lifecycle import Action, CrashPolicy, DesiredState, SliceState, VmState
 from parcela.core.permissions import Permission
 from parcela.core.settings import Settings
-from parcela.core.topology.document import parse_document
 from parcela.core.topology.expand import PlannedVm, expand
 from parcela.models import Operation, Slice, VirtualMachine
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller, check_visible
 from parcela.services.allowed_compute import ALLOWED, EXTEND, SliceFacts, slice_facts
-from parcela.services.catalogue_snapshot import load_catalogue
 from parcela.services.checks import Check, unchecked
 from parcela.services.launching import check_build, check_launch
 from parcela.services.operations import plans
@@ -100,10 +98,9 @@ class SliceService:
         template = await self.check_create(uow, caller, order)
         await self._require_room(uow, caller)
         number = order.template_version or template["version"]
-        version = await self._templates.version(uow, caller, order.template_id, number)
-        document = parse_document(version["document"])
+        document, catalogue = await self._templates.launchable(uow, caller, order.template_id, number)
         zone = await resolve_zone(uow, order.zone)
-        plan = expand(document, await load_catalogue(uow, caller, self._settings.nat_networks))
+        plan = expand(document, catalogue)
         now = uow.clock()
         row = await uow.slices.add(
             Slice(

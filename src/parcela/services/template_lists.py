@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 from parcela.core.permissions import Permission
 from parcela.core.topology.cloud_names import shown_names
+from parcela.core.topology.references import renamed
 from parcela.core.topology.sizes import sums_of
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork
@@ -15,9 +16,11 @@ async def own_templates(uow: ReadUnitOfWork, caller: Caller, request: PageReques
     """The caller's own templates alone, whatever else they may see, with ``sums`` (a ``Sums``) of their VMs."""
     caller.list_filter(Permission.TEMPLATE_READ_ALL)  # a token that reaches no templates is refused
     page = await uow.templates.page(request, visible_to=caller.user_id, owner_id=caller.user_id)
-    documents = await uow.templates.documents([row["id"] for row in page.rows])
-    flavours = await load_flavours(uow)
-    return Page([{**row, "sums": sums_of(documents[row["id"]], flavours)} for row in page.rows], page.next_cursor)
+    ids = [row["id"] for row in page.rows]
+    documents, flavours = await uow.templates.documents(ids), await load_flavours(uow)
+    names = await uow.template_references.flavour_names(ids)
+    sums = {key: sums_of(renamed(found, names.get(key, {})), flavours) for key, found in documents.items()}
+    return Page([{**row, "sums": sums[row["id"]]} for row in page.rows], page.next_cursor)
 
 
 async def descriptions(uow: ReadUnitOfWork, caller: Caller, template_ids: Collection[int]) -> Mapping[int, str]:

@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import Any, Self
+from typing import Any
 
 from parcela.core.errors import ParcelaError, Problem, invalid
 from parcela.core.permissions import Permission
-from parcela.core.settings import Settings
+from parcela.core.topology.catalogue import Catalogue
 from parcela.core.topology.cloud import from_cloud
 from parcela.core.topology.cloud_writer import to_cloud
 from parcela.core.topology.document import TopologyDocument, dump_document, parse_document, template_invalid
+from parcela.core.topology.references import Reference, resolve
 from parcela.core.topology.validate import validate
 from parcela.models import Template, TemplateVersion
 from parcela.repositories.paging import Page, PageRequest
@@ -24,6 +24,8 @@ from parcela.services.catalogue_snapshot import load_catalogue, load_flavours
 from parcela.services.image_words import ImageWords
 from parcela.services.launching import check_launch
 from parcela.services.quota_rules import ceiling, require_room
+from parcela.services.template_drafts import NO_LIMITS, Export, TemplateDraft, TemplateLimits
+from parcela.services.template_references import launch_catalogue, show_names, targets
 
 NATIVE, CLOUD = "native", "cloud"
 TemplateRow = dict[str, Any]
@@ -31,69 +33,6 @@ TemplateRow = dict[str, Any]
 
 
 MIB = 1024**2
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateDraft:
-    """What people say of a template; ``document`` is decoded JSON, not checked yet.
-
-    ``project_id``: project whose members see it; 0 for none; None leaves it where it is.
-    """
-
-    name: str
-    document: object
-    description: str = ""
-    visibility: str = "private"
-    project_id: int | None = None
-
-    def fields(self) -> dict[str, Any]:
-        """The columns of the row."""
-        return {
-            "name": self.name,
-            "description": self.description,
-            "visibility": self.visibility,
-        }
-
-    def project_after(self, before: int | None) -> int | None:
-        """The project it is in afterwards."""
-        return before if self.project_id is None else self.project_id or None
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """A template in a file.
-
-    Attributes:
-        content: JSON values.
-        lost: places in the native document of what the format cannot hold.
-    """
-
-    name: str
-    content: dict[str, Any]
-    lost: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateLimits:
-    """How much of templates there may be.
-
-    Attributes:
-        versions_kept: newest versions of each, besides those in use.
-        templates: of a user; 0 for any number.
-        size_mib: of the documents of a user, in MiB; 0 for any size.
-    """
-
-    versions_kept: int = 50
-    templates: int = 0
-    size_mib: int = 0
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Those of the installation."""
-        return cls(settings.template_versions_kept, settings.quota_templates, settings.quota_templates_mib)
-
-
-NO_LIMITS = TemplateLimits()
 
 
 class TemplateService:
@@ -130,7 +69,7 @@ class TemplateService:
         """One template with its newest document."""
         row = await uow.templates.detail(template_id)
         _facts(row).check_visible(caller)
-        return row
+        return await show_names(uow, caller, row, template_id, row["version"])
 
     async def details(self, uow: ReadUnitOfWork, caller: Caller, template_id: int) -> TemplateRow:
         """One template as ``get`` gives it, with its ``allowed_actions``."""
@@ -152,7 +91,7 @@ class TemplateService:
         project_id = draft.project_after(None)
         await self.check_create(uow, caller, project_id)
         check_fields(Template, "template_invalid", draft.fields())
-        document = await self._checked(uow, caller, draft.document)
+        document, references = await self._checked(uow, caller, draft.document)
         await self._require_room(uow, caller, caller.user_id, document, templates=1)
         now = uow.clock()
         template = await uow.templates.add(
@@ -165,9 +104,9 @@ class TemplateService:
                 updated_at=now,
             )
         )
-        await self._save(uow, caller, template, document)
+        await self._save(uow, caller, template, document, references)
         _note(uow, "template.created", caller, template)
-        return with_allowed(caller, await uow.templates.detail(template.id))
+        return await self._answer(uow, caller, template.id)
 
     async def update(
         self,
@@ -182,9 +121,8 @@ class TemplateService:
         ``check`` sees the locked one first, and so does ``wanted`` where it keeps something of what is there.
         """
         template = await uow.templates.lock(template_id)
-        before = await uow.templates.detail(template_id)
         ALLOWED.check(caller, _facts(template), "update")
-        before = with_allowed(caller, before)
+        before = await self._answer(uow, caller, template_id)
         check(before)
         draft = wanted(before) if callable(wanted) else wanted
         project_id = draft.project_after(template.project_id)
@@ -193,8 +131,10 @@ class TemplateService:
         if project_id != template.project_id:
             await check_launch(uow, caller, project_id)
         check_fields(Template, "template_invalid", draft.fields())
-        document = await self._checked(uow, caller, draft.document)
-        changed = before["document"] != document
+        document, references = await self._checked(uow, caller, draft.document)
+        meant = {(one.kind, one.name): one.target_id for one in references}
+        before_meant = await targets(uow, caller, template_id, template.version)
+        changed = before["document"] != document or before_meant != meant
         said = draft.fields() | {"project_id": project_id}
         renamed = any(before[field] != value for field, value in said.items())
         if not changed and not renamed:
@@ -205,10 +145,15 @@ class TemplateService:
         if changed:
             await self._require_room(uow, caller, template.owner_id, document)
             template.version += 1
-            await self._save(uow, caller, template, document)
+            await self._save(uow, caller, template, document, references)
         await uow.flush()  # the answer below is read from the row
         _note(uow, "template.updated", caller, template)
-        return with_allowed(caller, await uow.templates.detail(template_id))
+        return await self._answer(uow, caller, template_id)
+
+    async def _answer(self, uow: ReadUnitOfWork, caller: Caller, template_id: int) -> TemplateRow:
+        """What ``details`` says to who may change the template."""
+        row = await uow.templates.detail(template_id)
+        return with_allowed(caller, await show_names(uow, caller, row, template_id, row["version"]))
 
     async def delete(
         self, uow: UnitOfWork, caller: Caller, template_id: int, check: Callable[[TemplateRow], None] = lambda _: None
@@ -216,7 +161,7 @@ class TemplateService:
         """Remove a template with its versions; slices made from it go on."""
         template = await uow.templates.lock(template_id)
         ALLOWED.check(caller, _facts(template), "delete")
-        check(with_allowed(caller, await uow.templates.detail(template_id)))
+        check(await self._answer(uow, caller, template_id))
         _note(uow, "template.deleted", caller, template)
         await uow.templates.delete(template)
 
@@ -227,8 +172,22 @@ class TemplateService:
 
     async def version(self, uow: ReadUnitOfWork, caller: Caller, template_id: int, number: int) -> dict[str, Any]:
         """One version with its document."""
-        await self.get(uow, caller, template_id)
-        return await uow.templates.version(template_id, number)
+        _facts(await uow.templates.detail(template_id)).check_visible(caller)
+        row = await uow.templates.version(template_id, number)
+        return await show_names(uow, caller, row, template_id, number)
+
+    async def launchable(
+        self, uow: ReadUnitOfWork, caller: Caller, template_id: int, number: int
+    ) -> tuple[TopologyDocument, Catalogue]:
+        """A version as it is stored, and what the caller may use under the names it has for it.
+
+        Raises:
+            ParcelaError: ``invalid`` ``template_invalid`` when an image or flavour of it was removed.
+        """
+        _facts(await uow.templates.detail(template_id)).check_visible(caller)
+        document = parse_document((await uow.templates.version(template_id, number))["document"])
+        version = (template_id, number)
+        return document, await launch_catalogue(uow, caller, document, version, self._nat_networks)
 
     async def validate(self, uow: ReadUnitOfWork, caller: Caller, document: object) -> tuple[Problem, ...]:
         """Everything that keeps a document from being saved and launched; nothing when it is fine.
@@ -263,7 +222,7 @@ class TemplateService:
         row = await self.get(uow, caller, template_id)
         document = row["document"]
         if version is not None:
-            document = (await uow.templates.version(template_id, version))["document"]
+            document = (await self.version(uow, caller, template_id, version))["document"]
         if form == CLOUD:
             content, lost = to_cloud(parse_document(document), await load_flavours(uow))
             return Export(row["name"], content, lost)
@@ -304,14 +263,25 @@ class TemplateService:
             raise invalid("template_name_missing", text, Problem("query.name", text, "missing"))
         return TemplateDraft(name=name, document=document, description=description)
 
-    async def _checked(self, uow: ReadUnitOfWork, caller: Caller, raw: object) -> dict[str, Any]:
-        document: TopologyDocument = parse_document(raw)
-        problems = validate(document, await load_catalogue(uow, caller, self._nat_networks))
+    async def _checked(
+        self, uow: ReadUnitOfWork, caller: Caller, raw: object
+    ) -> tuple[dict[str, Any], tuple[Reference, ...]]:
+        """A document that can be launched, and what its names mean."""
+        document = parse_document(raw)
+        catalogue = await load_catalogue(uow, caller, self._nat_networks)
+        problems = validate(document, catalogue)
         if problems:
             raise template_invalid(problems)
-        return dump_document(document)
+        return dump_document(document), resolve(document, catalogue)
 
-    async def _save(self, uow: UnitOfWork, caller: Caller, template: Template, document: dict[str, Any]) -> None:
+    async def _save(
+        self,
+        uow: UnitOfWork,
+        caller: Caller,
+        template: Template,
+        document: dict[str, Any],
+        references: tuple[Reference, ...],
+    ) -> None:
         version = TemplateVersion(
             template_id=template.id,
             version=template.version,
@@ -321,6 +291,7 @@ class TemplateService:
             created_at=uow.clock(),
         )
         await uow.templates.add_version(version)
+        await uow.template_references.add_all(version.id, references)
         surplus = template.version - self._limits.versions_kept
         if surplus > 0:
             await uow.templates.thin_out(template.id, surplus)

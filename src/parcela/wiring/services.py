@@ -35,7 +35,8 @@ from parcela.services.retries import RetryService
 from parcela.services.signals import Signal
 from parcela.services.slices import SliceService
 from parcela.services.stores import Stores
-from parcela.services.templates import TemplateLimits, TemplateService
+from parcela.services.template_drafts import TemplateLimits
+from parcela.services.templates import TemplateService
 from parcela.services.traffic import Traffic
 from parcela.services.vms import VmService
 from parcela.services.zones import ZoneService

@@ -52,7 +52,9 @@ def test_zones_and_hosts(admin: Server) -> None:
     assert "draining" in done(run("host", "show", str(host["id"]))).out
     assert run("zone", "delete", "annex").code == 5
     done(run("host", "delete", "annex-1"))
-    done(run("zone", "delete", "annex"))
+    done(run("zone", "set", "annex", "--name", "attic"))
+    assert run("zone", "set", "attic").code == 2
+    done(run("zone", "delete", "attic"))
     assert "annex" not in done(run("zone", "list")).out
 
 
@@ -62,6 +64,37 @@ def test_flavours(admin: Server) -> None:
     assert (rows["odd"]["vcpus"], rows["odd"]["memory_mib"], rows["odd"]["disk_gib"]) == (3, 300, 7)
     done(run("flavour", "delete", "odd"))
     assert run("flavour", "delete", "odd", "--json").problem["code"] == "flavour_not_found"
+
+
+def test_what_templates_use_is_renamed_and_removed(admin: Server, tmp_path: Path) -> None:
+    disk = tmp_path / "course.raw"
+    disk.write_bytes(bytes([0] * 510 + [0x55, 0xAA]) + bytes(1024 * 1024 - 512))
+    image = done(run("image", "upload", str(disk), "--public", "--json")).json
+    done(run("flavour", "add", "course-size", "--vcpus", "1", "--ram", "128", "--disk", "1"))
+    topology = {"vms": [{"name": "pc", "image": "course", "flavour": "course-size"}], "networks": [], "edges": []}
+    saved = done(run("template", "apply", "-", "--name", "course", "--json", stdin=json.dumps(topology))).json
+    done(run("image", "set", "course", "--name", "course 2", "--os-version", "Course 2"))
+    resized = done(run("flavour", "set", "course-size", "--name", "course-large", "--ram", "256", "--json")).json
+    assert (resized["vcpus"], resized["memory_mib"]) == (1, 256)
+    assert run("image", "set", "course 2").code == 2
+    shown = done(run("template", "show", "course", "--json")).json["document"]["vms"][0]
+    assert (shown["image"], shown["flavour"]) == ("course 2", "course-large")
+    made = done(run("slice", "deploy", "course", "--name", "course", "--json")).json
+    assert [(vm["os"], vm["flavour"], vm["ram"]) for vm in made["vms"]] == [("course 2", "course-large", 256)]
+    done(run("slice", "destroy", "course", "--yes"))
+    done(run("template", "export", "course", "-o", "course.json"))
+    assert "is unchanged" in done(run("template", "apply", "course.json", "--name", "course")).out
+
+    refused = run("image", "delete", "course 2", "--yes", "--json")
+    assert (refused.code, refused.problem["code"]) == (5, "image_in_use")
+    assert refused.problem["problems"][0]["where"] == f"templates[{saved['id']}]"
+    assert "The template 'course' uses it." in run("flavour", "delete", "course-large", "--yes").err
+    done(run("flavour", "delete", "course-large", "--yes", "--force"))
+    done(run("image", "delete", f"#{image['id']}", "--yes", "--force"))
+    gone = run("slice", "deploy", "course")
+    assert gone.code == 6
+    assert "The image 'course 2' of the VM 'pc' does not exist any more." in gone.err.replace("\n", " ")
+    done(run("template", "delete", "course", "--yes"))
 
 
 def test_images(admin: Server, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -16,7 +17,16 @@ from sqlalchemy.engine import URL
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.db import migrate, schema
 from parcela.db.engine import make_engine
-from parcela.models import ApiToken, Base, User
+from parcela.models import (
+    ApiToken,
+    Base,
+    Flavour,
+    Image,
+    Template,
+    TemplateReference,
+    TemplateVersion,
+    User,
+)
 
 SERVERS = {
     "postgresql": ("PARCELA_TEST_POSTGRES_URL", "PARCELA_TEST_POSTGRES_SKIP"),
@@ -192,6 +202,62 @@ def _scopes(url: str) -> list[list[str]]:
         return [list(row) for row in rows]
 
     return asyncio.run(run())
+
+
+def _template_of(url: str, *documents: dict[str, Any]) -> None:
+    """Flavour 901 and image 901, and a template whose versions have these documents."""
+
+    async def run() -> None:
+        engine = make_engine(url)
+        then = datetime(2030, 1, 1, tzinfo=UTC)
+        async with engine.begin() as connection:
+            size = {"vcpus": 1, "memory_mib": 128, "disk_gib": 1}
+            await connection.execute(insert(Flavour).values(id=901, name="lecture", created_at=then, **size))
+            file = {"format": "raw", "sha256": "0" * 64, "size_bytes": 1, "virtual_size_bytes": 1, "path": "/x"}
+            await connection.execute(insert(Image).values(id=901, name="debian", created_at=then, **file))
+            dates = {"created_at": then, "updated_at": then, "version": len(documents)}
+            await connection.execute(insert(Template).values(id=1, name="T", owner_id=1, **dates))
+            for number, document in enumerate(documents, start=1):
+                facts = {"template_id": 1, "version": number, "document": document, "created_at": then}
+                await connection.execute(insert(TemplateVersion).values(id=number, **facts))
+        await engine.dispose()
+
+    asyncio.run(run())
+
+
+def _references(url: str) -> list[tuple[Any, ...]]:
+    async def run() -> list[tuple[Any, ...]]:
+        columns = ("version_id", "kind", "name", "image_id", "flavour_id", "is_resolved")
+        engine = make_engine(url)
+        async with engine.connect() as connection:
+            query = select(*(getattr(TemplateReference, column) for column in columns)).order_by(TemplateReference.id)
+            rows = [tuple(row) for row in await connection.execute(query)]
+        await engine.dispose()
+        return rows
+
+    return asyncio.run(run())
+
+
+def test_the_names_in_stored_documents_are_resolved(url: str) -> None:
+    migrate.upgrade(url)
+    _give_tokens(url)
+    vms = [{"name": "a", "image": "debian", "flavour": "lecture"}, {"name": "b", "image": "debian", "flavour": None}]
+    other = [{"name": "a", "image": "gone", "flavour": "Lecture"}]
+    odd: list[dict[str, Any]] = [{}, {"vms": None}, {"vms": ["x", {"image": 7, "flavour": ""}]}]
+    _template_of(url, {"vms": vms}, {"vms": vms + other}, *odd, *({"vms": other} for _ in range(40)))
+    known = migrate.revisions()
+    migrate.downgrade(url, known[known.index("0022") - 1])
+    migrate.upgrade(url)
+    found = _references(url)
+    assert found[:6] == [
+        (1, "image", "debian", 901, None, True),
+        (1, "flavour", "lecture", None, 901, True),
+        (2, "image", "debian", 901, None, True),
+        (2, "flavour", "lecture", None, 901, True),
+        (2, "image", "gone", None, None, False),
+        (2, "flavour", "Lecture", None, None, False),
+    ]
+    assert [row[0] for row in found[6:]] == [number for number in range(6, 46) for _ in range(2)]
 
 
 def test_an_older_version_does_not_take_a_new_verb_for_all_writing(url: str) -> None:

@@ -44,9 +44,9 @@ def test_there_are_the_commands_that_were_promised() -> None:
         "machine": "list show add",
         "project": "list show create members invite withdraw invitations accept decline leave "
         "add-member remove-member quota delete",
-        "zone": "list add delete",
-        "flavour": "list add delete",
-        "image": "list show upload import delete",
+        "zone": "list add set delete",
+        "flavour": "list add set delete",
+        "image": "list show upload import set delete",
         "template": "list show apply validate export delete",
         "user": "list create quota delete password reset-factor",
         "session": "list end",

@@ -13,7 +13,7 @@ from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
 from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead, fields_set
-from parcela.api.schemas.flavours import FlavourCreate, FlavourRead, FlavourUpdate, RowId, TextFilter
+from parcela.api.schemas.flavours import FlavourCreate, FlavourRead, FlavourUpdate, ForceDelete, RowId, TextFilter
 from parcela.core.permissions import Permission
 from parcela.models import Flavour
 from parcela.services.access import Caller
@@ -69,9 +69,14 @@ async def update_flavour(
     return _read(flavour)
 
 
-@router.delete("/{flavour_id}", status_code=204, responses=problem_responses(401, 403, 404, 412, 422))
+@router.delete("/{flavour_id}", status_code=204, responses=problem_responses(401, 403, 404, 409, 412, 422))
 async def delete_flavour(
-    flavour_id: RowId, services: AppServices, caller: Writer, uow: WriteUow, precondition: Precondition
+    flavour_id: RowId,
+    services: AppServices,
+    caller: Writer,
+    uow: WriteUow,
+    precondition: Precondition,
+    force: ForceDelete = False,
 ) -> None:
-    """Remove a flavour; VMs made with it keep their size."""
-    await services.flavours.delete(uow, caller, flavour_id, precondition.of(_read))
+    """Remove a flavour that no template uses; `problems` lists those that do. VMs made with it keep their size."""
+    await services.flavours.delete(uow, caller, flavour_id, precondition.of(_read), force=force)

@@ -20,7 +20,7 @@ from parcela.api.errors import problem_responses
 from parcela.api.etags import Precondition
 from parcela.api.routing import v1_router
 from parcela.api.schemas.common import PageRead, fields_set
-from parcela.api.schemas.flavours import RowId, RowIdFilter, TextFilter
+from parcela.api.schemas.flavours import ForceDelete, RowId, RowIdFilter, TextFilter
 from parcela.api.schemas.images import ImageImport, ImageQuery, ImageRead, ImageUpdate, Visibility
 from parcela.core.errors import Problem, invalid
 from parcela.core.permissions import Permission
@@ -150,10 +150,15 @@ async def update_image(
 
 @router.delete("/{image_id}", status_code=204, responses=problem_responses(401, 403, 404, 409, 412, 422))
 async def delete_image(
-    image_id: RowId, services: AppServices, caller: CurrentCaller, uow: WriteUow, precondition: Precondition
+    image_id: RowId,
+    services: AppServices,
+    caller: CurrentCaller,
+    uow: WriteUow,
+    precondition: Precondition,
+    force: ForceDelete = False,
 ) -> None:
-    """Remove an image that no VM uses; `problems` lists those that do."""
-    await services.images.delete(uow, caller, image_id, precondition.of(_read))
+    """Remove an image that no VM and no template uses; `problems` lists those that do."""
+    await services.images.delete(uow, caller, image_id, precondition.of(_read), force=force)
 
 
 def _announced(request: Request) -> int | None:

@@ -15,6 +15,9 @@ MAX_ROW_ID = 2**53 - 1
 RowId = Annotated[int, Path(ge=1, le=MAX_ROW_ID)]
 RowIdFilter = Annotated[int | None, Query(ge=1, le=MAX_ROW_ID)]
 TextFilter = Annotated[str | None, Query(min_length=1, max_length=100, pattern=TEXT_PATTERN), Composed]
+ForceDelete = Annotated[
+    bool, Query(description="Remove it although templates use it: they cannot be launched any more then")
+]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARS, pattern=NAME_PATTERN)]
 Description = Annotated[str, Field(max_length=1000, pattern=TEXT_PATTERN)]
 

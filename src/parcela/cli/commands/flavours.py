@@ -4,11 +4,14 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.commanding import SUBJECT, Cli, Yes, command
+from parcela.cli.commanding import SUBJECT, Cli, ForceDelete, Yes, command
 from parcela.cli.lookup import find_flavour, taken_for
 
 app = typer.Typer(no_args_is_help=True, help="Flavours: named sizes of VMs.")
 COLUMNS = (("id", "id"), ("name", "name"), ("vcpus", "vcpus"), ("ram mib", "memory_mib"), ("disk gib", "disk_gib"))
+
+
+FlavourRef = Annotated[str, typer.Argument(metavar="FLAVOUR", help="Id or name."), SUBJECT]
 
 
 @command(app, "list")
@@ -30,13 +33,29 @@ def add(
     cli.out.record(cli.api.create("/flavours/", body), COLUMNS)
 
 
-@command(app, "delete")
-def delete(
-    cli: Cli, ref: Annotated[str, typer.Argument(metavar="FLAVOUR", help="Id or name."), SUBJECT], yes: Yes = False
+@command(app, "set")
+def change(
+    cli: Cli,
+    ref: FlavourRef,
+    name: Annotated[str | None, typer.Option(help="New name; templates keep to the flavour.")] = None,
+    vcpus: Annotated[int | None, typer.Option("--vcpus", "--cores", min=1, help="Virtual processors.")] = None,
+    memory_mib: Annotated[int | None, typer.Option("--ram", min=1, help="Memory in MiB.")] = None,
+    disk_gib: Annotated[int | None, typer.Option("--disk", min=1, help="Disk in GiB.")] = None,
 ) -> None:
-    """Remove a flavour; VMs made with it keep their size."""
+    """Rename or resize a flavour; VMs made with it keep their size."""
+    asked = {"name": name, "vcpus": vcpus, "memory_mib": memory_mib, "disk_gib": disk_gib}
+    body = {field: value for field, value in asked.items() if value is not None}
+    if not body:
+        raise typer.BadParameter("Say what to change: --name, --vcpus, --ram or --disk.")
+    found = find_flavour(cli.api, ref)
+    cli.out.record(cli.api.change("PATCH", f"/flavours/{found['id']}", body), COLUMNS)
+
+
+@command(app, "delete")
+def delete(cli: Cli, ref: FlavourRef, yes: Yes = False, force: ForceDelete = False) -> None:
+    """Remove a flavour that no template uses; VMs made with it keep their size."""
     flavour = find_flavour(cli.api, ref)
     told = taken_for("flavour", ref, flavour)
     cli.sure(f"Delete the flavour {flavour['id']} '{flavour['name']}'?", yes=yes, told=told)
-    cli.api.change("DELETE", f"/flavours/{flavour['id']}")
+    cli.api.change("DELETE", f"/flavours/{flavour['id']}", force="true" if force else None)
     cli.out.result(flavour, f"Flavour {flavour['id']} '{flavour['name']}' is deleted.")

@@ -11,7 +11,7 @@ import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from parcela.cli.client import Json
-from parcela.cli.commanding import SUBJECT, Cli, Limit, Yes, command
+from parcela.cli.commanding import SUBJECT, Cli, ForceDelete, Limit, Yes, command
 from parcela.cli.exits import Exit, fail
 from parcela.cli.lookup import find_image, find_project, taken_for
 from parcela.cli.output import size_text, when
@@ -190,10 +190,39 @@ def import_file(
     cli.out.record(answer.json(), DETAILS)
 
 
+@command(app, "set")
+def change(
+    cli: Cli,
+    ref: ImageRef,
+    name: Annotated[str | None, typer.Option(help="New name; templates and VMs keep to the image.")] = None,
+    description: Annotated[str | None, typer.Option(help="A sentence about it.")] = None,
+    os_type: Annotated[str | None, typer.Option(help="linux, windows, ...")] = None,
+    os_version: Annotated[str | None, typer.Option(help="For people, e.g. 'Debian 12'.")] = None,
+    public: Annotated[bool | None, typer.Option("--public/--private", help="Whether everybody may use it.")] = None,
+    min_ram: Annotated[int | None, typer.Option(min=64, help="Least memory of a VM in MiB.")] = None,
+    min_disk: Annotated[int | None, typer.Option(min=1, help="Least disk of a VM in GiB.")] = None,
+) -> None:
+    """Rename an image, or change what is said of it; its file stays."""
+    asked = {
+        "name": name,
+        "description": description,
+        "os_type": os_type,
+        "os_version": os_version,
+        "visibility": None if public is None else "public" if public else "private",
+        "min_memory_mib": min_ram,
+        "min_disk_gib": min_disk,
+    }
+    body = {field: value for field, value in asked.items() if value is not None}
+    if not body:
+        raise typer.BadParameter("Say what to change; 'parcela image set --help' lists it.")
+    found = find_image(cli.api, ref)
+    cli.out.record(cli.api.change("PATCH", f"/images/{found['id']}", body), DETAILS)
+
+
 @command(app, "delete")
-def delete(cli: Cli, ref: ImageRef, yes: Yes = False) -> None:
-    """Remove an image that no VM uses."""
+def delete(cli: Cli, ref: ImageRef, yes: Yes = False, force: ForceDelete = False) -> None:
+    """Remove an image that no VM and no template uses."""
     image = find_image(cli.api, ref)
     cli.sure(f"Delete the image {image['id']} '{image['name']}'?", yes=yes, told=taken_for("image", ref, image))
-    cli.api.change("DELETE", f"/images/{image['id']}")
+    cli.api.change("DELETE", f"/images/{image['id']}", force="true" if force else None)
     cli.out.result(image, f"Image {image['id']} '{image['name']}' is deleted.")

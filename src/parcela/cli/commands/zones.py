@@ -18,6 +18,9 @@ COLUMNS = (
 )
 
 
+ZoneRef = Annotated[str, typer.Argument(metavar="ZONE", help="Id or name."), SUBJECT]
+
+
 @command(app, "list")
 def list_zones(cli: Cli) -> None:
     """List the zones."""
@@ -36,10 +39,23 @@ def add(
     cli.out.record(cli.api.create("/zones/", body), COLUMNS)
 
 
-@command(app, "delete")
-def delete(
-    cli: Cli, ref: Annotated[str, typer.Argument(metavar="ZONE", help="Id or name."), SUBJECT], yes: Yes = False
+@command(app, "set")
+def change(
+    cli: Cli,
+    ref: ZoneRef,
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
+    description: Annotated[str | None, typer.Option(help="A sentence about it.")] = None,
 ) -> None:
+    """Rename or describe a zone; what is in it stays."""
+    body = {field: value for field, value in (("name", name), ("description", description)) if value is not None}
+    if not body:
+        raise typer.BadParameter("Say what to change: --name or --description.")
+    found = find_zone(cli.api, ref)
+    cli.out.record(cli.api.change("PATCH", f"/zones/{found['id']}", body), COLUMNS)
+
+
+@command(app, "delete")
+def delete(cli: Cli, ref: ZoneRef, yes: Yes = False) -> None:
     """Remove a zone that has no hosts."""
     zone = find_zone(cli.api, ref)
     cli.sure(f"Delete the zone {zone['id']} '{zone['name']}'?", yes=yes, told=taken_for("zone", ref, zone))

@@ -251,9 +251,9 @@ def parse_document(raw: object) -> TopologyDocument:
         raise template_invalid([_problem(detail) for detail in details]) from None
 
 
-def template_invalid(problems: Sequence[Problem]) -> ParcelaError:
+def template_invalid(problems: Sequence[Problem], message: str = "The template document is not valid.") -> ParcelaError:
     """Build the error of a template document that cannot be used, with all that is wrong."""
-    return invalid("template_invalid", "The template document is not valid.", *_capped(problems))
+    return invalid("template_invalid", message, *_capped(problems))
 
 
 def dump_document(document: TopologyDocument) -> dict[str, Any]:
