@@ -169,9 +169,15 @@ def describe(noun: str, row: Json, id_field: str = "id") -> str:
     name = next((row[field] for field in ("name", "code", "username", "project") if row.get(field)), "")
     owner = row.get("owner") or (f"user {row['owner_id']}" if row.get("owner_id") else "")
     state = next((row[field] for field in ("state", "status", "visibility", "kind") if row.get(field)), "")
-    in_slice = row.get("slice") or ""
+    in_slice, label = row.get("slice") or "", row.get("label") or ""
     project = "" if row.get("project") in {None, name} else row["project"]
-    facts = {"owner": owner, "project": project, "slice": in_slice, "": str(state)}
+    facts = {
+        "label": f"'{label}'" if label else "",
+        "owner": owner,
+        "project": project,
+        "slice": in_slice,
+        "": str(state),
+    }
     told = ", ".join(f"{what} {fact}".strip() for what, fact in facts.items() if fact)
     return f"{noun} {row[id_field]} '{name}'" + (f" ({told})" if told else "")
 
@@ -249,14 +255,12 @@ def find_vm(api: Api, ref: str) -> Json:
     """
     slice_ref, slash, name = ref.rpartition("/")
     if not slash:
-        try:
-            return find(api, "vm", "/virtual-machines", ref, _by_name(63))
-        except CliError as error:
-            wanted = read_ref(ref).name
-            rows = [] if wanted is None or error.problem.get("code") != "vm_not_found" else _labelled(api, wanted)
-            if not rows:
-                raise
-            return _only("vm", read_ref(ref), rows)
+        said = read_ref(ref)
+        either = [] if said.number is None else _by_id(api, f"/virtual-machines/{said.number}")
+        if said.name is not None:
+            rows = [row for row in api.pages("/virtual-machines/", name=said.name[:63]) if row["name"] == said.name]
+            either += _others(either, rows or _labelled(api, said.name))
+        return _only("vm", said, either)
     found = find_slice(api, slice_ref)
     filters = {"name": name[:63], "slice_id": found["id"]}
     rows = [row for row in api.pages("/virtual-machines/", **filters) if row["name"] == name]

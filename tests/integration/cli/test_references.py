@@ -213,6 +213,21 @@ def test_images_flavours_and_zones_of_a_vm_are_said_so_too(api: Api) -> None:
     done(run("flavour", "delete", f"#{odd['id']}", "--yes"))
 
 
+def test_a_label_of_digits_is_a_name_too(api: Api) -> None:
+    first = done(run("vm", "create", "first-of-two", "--image", "tiny", "--flavour", "tiny", "--json")).json
+    digits = str(first["id"])
+    creating = ("vm", "create", "second-of-two", "--image", "tiny", "--flavour", "tiny", "--label", digits, "--json")
+    second = done(run(*creating)).json
+    refused = run("vm", "delete", digits, "--yes", "--json")
+    assert (refused.code, refused.problem["code"]) == (6, "name_ambiguous")
+    told = {item["where"]: item["what"] for item in refused.problem["problems"]}
+    assert set(told) == {f"#{first['id']}", f"#{second['id']}"}
+    assert f"label '{digits}'" in told[f"#{second['id']}"]
+    done(run("vm", "delete", f"name:{digits}", "--yes"))
+    assert api.get(f"/virtual-machines/{first['id']}")["status"] == "running"
+    done(run("vm", "delete", digits, "--yes"))
+
+
 def test_a_template_is_deployed_by_id(api: Api, template_id: int) -> None:
     made = api.create("/templates/", {"name": str(template_id), "document": DOCUMENT})
     refused = run("slice", "deploy", str(template_id), "--json")
