@@ -32,6 +32,12 @@ _MESSAGES: dict[str, tuple[str, str, str]] = {
     "uq_idempotency_keys_user_id_key": ("idempotency_race", "Idempotency-Key", "The same request is running just now."),
     "uq_segments_tag": ("segment_tag_race", "segment", "Two segments wanted the same tag; try again."),
     "uq_nics_mac": ("mac_race", "nic", "Two network cards wanted the same MAC; try again."),
+    "fk_template_references_image_id": ("image_gone", "document", "An image of the template was removed just now."),
+    "fk_template_references_flavour_id": (
+        "flavour_gone",
+        "document",
+        "A flavour of the template was removed just now.",
+    ),
     "ck_hosts_vcpus_capacity": ("no_capacity", "vcpus", "The host has not that many vCPUs."),
     "ck_hosts_memory_capacity": ("no_capacity", "memory_mib", "The host has not that much memory."),
     "ck_hosts_disk_capacity": ("no_capacity", "disk_gib", "The host has not that much disk."),

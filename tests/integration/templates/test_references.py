@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.settings import Settings
+from parcela.core.topology.references import Reference, ReferenceKind
 from tests.integration.catalogue.disks import raw_disk
 from tests.integration.http.lab import Lab, Person, make_settings, open_lab, problem, started
 
@@ -221,6 +223,24 @@ async def test_names_from_before_are_looked_up_until_something_loses_them(lab: L
     await rename(lab, f"/images/{image['id']}", "latest")
     await public_image(lab, "later")
     assert {vm["os"] for vm in await launched(lab, made["id"])} == {"latest"}
+
+
+async def refer(lab: Lab, version_id: int, reference: Reference) -> None:
+    """Store a reference, as the saving of a template does."""
+    async with lab.services.uows.write() as uow:
+        await uow.template_references.add_all(version_id, [reference])
+        await uow.commit()
+
+
+async def test_what_goes_while_a_template_is_saved_is_told(lab: Lab) -> None:
+    version_id = 1  # of the sample
+    for kind in ReferenceKind:
+        with pytest.raises(ParcelaError) as caught:
+            await refer(lab, version_id, Reference(kind, "gone", 999_999))
+        assert caught.value.kind is ErrorKind.CONFLICT
+        # SQLite has one writer, and does not say which constraint it was.
+        told = "still_in_use" if lab.services.uows.database.is_sqlite else f"{kind.value}_gone"
+        assert caught.value.code == told
 
 
 async def test_a_start_finds_what_was_renamed(settings: Settings, anyio_backend: str) -> None:
