@@ -102,11 +102,11 @@ def _duplicates(names: list[tuple[str, str]]) -> Iterator[Problem]:
 def _vm_problems(where: str, vm: TemplateVm, catalogue: Catalogue) -> Iterator[Problem]:
     image = catalogue.images.get(vm.image)
     if image is None:
-        what = f"There is no image '{vm.image}' that you may use for the VM '{vm.name}'; {listed(catalogue.images)}"
+        what = f"There is no image '{vm.image}' that you may use; {listed(catalogue.images)}"
         yield Problem(f"{where}.image", what, "unknown_image")
     known = vm.flavour is None or vm.flavour in catalogue.flavours
     if not known:
-        what = f"There is no flavour '{vm.flavour}' for the VM '{vm.name}'; {listed(catalogue.flavours)}"
+        what = f"There is no flavour '{vm.flavour}'; {listed(catalogue.flavours)}"
         yield Problem(f"{where}.flavour", what, "unknown_flavour")
     size = size_of(vm, catalogue)
     # With a misspelt flavour only the flavour is wrong: three "missing size" on top would send people the wrong way.
