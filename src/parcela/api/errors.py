@@ -201,8 +201,7 @@ def _for_pages_of_others(request: Request) -> dict[str, str]:
     """What CORS adds to an answer, for one that is written outside of it: pages would not even see its status."""
     services = getattr(request.app.state, "services", None)
     origin = request.headers.get("origin")
-    allowed: Sequence[str] = () if services is None else services.settings.cors_origins
-    if origin is None or not {origin, "*"} & set(allowed):
+    if origin is None or services is None or not {origin, "*"} & set(services.settings.cors_origins):
         return {}
     return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
 
