@@ -25,6 +25,11 @@ test: setup-test ## Run the whole suite in the private lab; ARGS="tests/unit -k 
 test-unit: setup-python ## Run the quick tests only, with no lab around them
 	@$(LAB) --none -- $(BIN)/python -m pytest tests/unit $(ARGS)
 
+.PHONY: test-containers
+test-containers: ## Build the container image and run both compose files of deploy/ with podman (root); ARGS goes to pytest
+	@scripts/setup.sh containers
+	@PARCELA_TEST_CONTAINERS=1 $(BIN)/python -m pytest tests/containers $(ARGS)
+
 .PHONY: lab-shell
 lab-shell: setup-test ## Open a shell inside the private lab (its libvirt, databases and network)
 	@$(LAB) -- $${SHELL:-/bin/bash}

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes this checkout ready. `setup.sh run`: what serving needs; `setup.sh test`: the whole test suite too.
+# Makes this checkout ready. `setup.sh run`: what serving needs; `setup.sh test`: the whole test suite too;
+# `setup.sh containers`: the tests of deploy/.
 # Every step that was already done for the same inputs is skipped, so calling it again is cheap.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -37,6 +38,12 @@ case $mode in
     build_guest guest/debian/build.sh "$DEBIAN_DIR"
     build_frontend
     ;;
+  containers)
+    install_packages containers scripts/packages/run.txt scripts/packages/containers.txt guest/packages.txt
+    install_tools
+    install_project dev
+    build_guest guest/build.sh "$GUEST_DIR"
+    ;;
   python) # Tools and environments only: enough for lint, types and quick unit tests.
     install_tools
     install_project dev
@@ -47,6 +54,6 @@ case $mode in
     build_guest guest/debian/build.sh "$DEBIAN_DIR"
     ;;
   *)
-    die "usage: scripts/setup.sh run|test|python|guest"
+    die "usage: scripts/setup.sh run|test|containers|python|guest"
     ;;
 esac

@@ -19,7 +19,7 @@ from tests.support.fixtures import (
 )
 
 __all__ = ["any_lab_url", "anyio_backend", "faulty", "faulty_anywhere", "furnished", "snapshots", "sqlite_lab_url"]
-REAL = ("libvirt", "guest", "database", "store")
+REAL = ("libvirt", "guest", "database", "store", "containers")
 """Marks of tests that need a real component; in CI one that is missing is a failure."""
 GUEST_TIMEOUT_S = 1500
 

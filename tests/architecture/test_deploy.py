@@ -1,4 +1,4 @@
-"""``deploy/``: nothing here can start containers, so what can be read is checked against the settings."""
+"""``deploy/`` against the settings, without starting anything; ``tests/containers`` starts it."""
 
 import re
 from pathlib import Path
@@ -15,6 +15,7 @@ SECRETS = {
     "PARCELA_SECRET_KEY": "k" * 40,
     "PARCELA_ADMIN_PASSWORD": "correct horse battery",
 }
+FILES = ("compose.yaml", "compose.siglab.yaml")
 PLACEHOLDER = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<text>[^}]*))?\}")
 
 
@@ -22,6 +23,17 @@ PLACEHOLDER = re.compile(r"\$\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<text>[^}]*))?\
 def compose() -> dict[str, Any]:
     document: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     return document
+
+
+@pytest.fixture(scope="module")
+def siglab() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.siglab.yaml").read_text())
+    return document
+
+
+@pytest.fixture(scope="module")
+def documents(compose: dict[str, Any], siglab: dict[str, Any]) -> list[dict[str, Any]]:
+    return [compose, siglab]
 
 
 @pytest.fixture(scope="module")
@@ -69,24 +81,30 @@ def test_the_database_is_the_one_the_app_asks_for(compose: dict[str, Any]) -> No
 
 def test_ports_are_those_inside_and_open_to_this_machine_only(compose: dict[str, Any]) -> None:
     app = compose["services"]["app"]
-    assert app["ports"] == [f"127.0.0.1:8000:{app['environment']['PARCELA_PORT']}"]
-    for service in compose["services"].values():
-        assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+    assert [filled(port) for port in app["ports"]] == [f"127.0.0.1:8000:{app['environment']['PARCELA_PORT']}"]
 
 
-def test_no_secret_is_written_down(compose: dict[str, Any]) -> None:
-    for service in compose["services"].values():
-        for name, value in service["environment"].items():
+def test_nothing_is_published_to_other_machines(documents: list[dict[str, Any]]) -> None:
+    for document in documents:
+        ports = [port for service in document["services"].values() for port in service.get("ports", [])]
+        assert ports
+        assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_no_secret_is_written_down(documents: list[dict[str, Any]]) -> None:
+    services = [service for document in documents for service in document["services"].values()]
+    for service in services:
+        for name, value in service.get("environment", {}).items():
             if re.search("PASSWORD|SECRET", name) and name != "MARIADB_RANDOM_ROOT_PASSWORD":
                 assert re.fullmatch(r"\$\{\w+:\?[^}]+\}", value), name
     example = dict(line.split("=", 1) for line in (DEPLOY / "env.example").read_text().splitlines() if "=" in line)
     assert dict.fromkeys(SECRETS, "") == {name: value for name, value in example.items() if name[0] != "#"}
 
 
-def test_images_have_pinned_tags(compose: dict[str, Any], dockerfile: str) -> None:
-    images = [service["image"] for service in compose["services"].values()]
+def test_images_have_pinned_tags(documents: list[dict[str, Any]], dockerfile: str) -> None:
+    images = [service["image"] for document in documents for service in document["services"].values()]
     images += re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
-    assert len(images) == 6
+    assert len(images) == 13
     for image in images:
         tag = image.partition(":")[2]
         assert tag, image
@@ -99,8 +117,31 @@ def test_the_app_is_not_root_and_says_how_it_is(compose: dict[str, Any], dockerf
     assert "/api/v1/system/health" in last.partition("HEALTHCHECK")[2]
     assert compose["services"]["app"]["cap_drop"] == ["ALL"]
     assert compose["services"]["app"]["read_only"] is True
-    for service in ("db", "console"):
-        assert compose["services"][service]["healthcheck"]["test"][0] == "CMD"
+
+
+def test_every_service_says_how_it_is_in_words_that_podman_compose_passes_on(documents: list[dict[str, Any]]) -> None:
+    for document in documents:
+        for service in document["services"].values():
+            kind, _command = service["healthcheck"]["test"]
+            assert kind == "CMD-SHELL"
+
+
+def test_the_replicas_of_siglab_differ_in_their_number_only(
+    siglab: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backends = [siglab["services"][f"backend-{number}"] for number in (1, 2, 3)]
+    settings = [service["environment"] | {"PARCELA_SERVER_ID": ""} for service in backends]
+    assert settings[0] == settings[1] == settings[2]
+    assert [service["environment"]["PARCELA_SERVER_ID"] for service in backends] == ["1", "2", "3"]
+    for name, value in settings[0].items():
+        monkeypatch.setenv(name, filled(value))
+    given = Settings(_env_file=None)
+    subnet = filled(siglab["networks"]["outside"]["ipam"]["config"][0]["subnet"])
+    assert list(given.trusted_proxies) == [subnet]
+    assert given.mongo_url
+    assert given.redis_url
+    assert set(siglab["services"]["nginx"]["networks"]) == {"outside"}
+    assert all(siglab["services"][store]["networks"] == ["inside"] for store in ("mysql", "mongodb", "redis"))
 
 
 def test_the_dockerfile_sets_what_there_is_and_copies_what_exists(dockerfile: str) -> None:
