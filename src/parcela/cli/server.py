@@ -15,11 +15,11 @@ from parcela.cli.exits import Exit, fail
 from parcela.cli.files import write_text
 from parcela.cli.output import Output
 from parcela.cli.root import Root
-from parcela.cli.settings_table import markdown, rows
+from parcela.cli.settings_table import markdown, rows_in_use
 from parcela.core.collector import no_collections
 from parcela.core.logs import configure_logging
 from parcela.core.open_files import FEW, raise_open_files
-from parcela.core.settings import Settings, load_settings
+from parcela.core.settings import Settings, load_settings, read_older_names
 from parcela.db import schema
 from parcela.db.database import ProcessLock
 
@@ -74,6 +74,16 @@ def check_port(host: str, port: int) -> None:
         raise fail(Exit.CONFLICT, "port_taken", text) from error
 
 
+def _tell_older_names() -> None:
+    """Say which variables of the older systems are read for which of ours, and which are not, and why."""
+    found = read_older_names()
+    if found.sources:
+        used = {ours: ", ".join(names) for ours, names in found.sources.items()}
+        log.info("settings.older_names", **used)
+    if found.unused:
+        log.warning("settings.older_names_not_used", **found.unused)
+
+
 def _upgrade(settings: Settings, revision: str) -> None:
     # Alembic is large, and most starts find the schema as it should be.
     from parcela.db.migrate import upgrade
@@ -118,6 +128,7 @@ def serve(
     if port:
         os.environ["PARCELA_PORT"] = str(port)  # and names it in its own addresses
     settings = configured()
+    _tell_older_names()
     host, port = settings.listen_host, settings.listen_port
     check_port(host, port)
     files = raise_open_files()
@@ -155,10 +166,14 @@ def settings(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="With --markdown: file to write.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print all settings: name, default, limits, meaning. They come from the environment and from a file .env."""
+    """Print all settings: name, value, where it comes from, default, limits, meaning; no secrets.
+
+    They come from the environment and from a file .env.
+    """
     out = _output(ctx, as_json=as_json)
     if not as_markdown:
-        out.table(rows(), (("name", "name"), ("default", "default"), ("allowed", "allowed"), ("meaning", "meaning")))
+        columns = ("name", "value", "source", "default", "allowed", "meaning")
+        out.table(rows_in_use(), [(column, column) for column in columns])
     elif output is None:
         out.raw(markdown())
     else:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
@@ -36,6 +37,7 @@ from parcela.core.settings_limits import LimitSettings
 from parcela.core.settings_members import MemberSettings
 from parcela.core.settings_network import NetworkSettings
 from parcela.core.settings_observe import ObserveSettings
+from parcela.core.settings_older import OlderNames, older_names
 from parcela.core.settings_quotas import QuotaSettings
 from parcela.core.settings_retention import RetentionSettings
 from parcela.core.settings_sign_in import SignInSettings
@@ -351,8 +353,7 @@ def _problem(error: ErrorDetails) -> Problem:
 def _unknown(environ: Mapping[str, str]) -> list[Problem]:
     """Variables that look like settings and are none: spelling mistakes, mostly."""
     known = {env_name(name) for name in Settings.model_fields} | FOREIGN_NAMES
-    in_file = {str(name).upper() for name in DotEnvSettingsSource(Settings).env_vars}
-    found = {name for name in {*environ, *in_file} if name.startswith("PARCELA_")} - known
+    found = {name for name in {*environ, *variables_in_file()} if name.startswith("PARCELA_")} - known
     return [
         Problem(name, f"There is no such setting. {_hint(name, known)}", "unknown_setting")
         for name in sorted(found)
@@ -365,17 +366,32 @@ def _hint(name: str, known: set[str]) -> str:
     return f"Is {near[0]} meant?" if near else "'parcela settings' prints all there are."
 
 
+def variables_in_file() -> dict[str, str]:
+    """Variables of ``.env`` in the working folder, by their names in capitals."""
+    return {str(name).upper(): value or "" for name, value in DotEnvSettingsSource(Settings).env_vars.items()}
+
+
+def read_older_names(environ: Mapping[str, str] | None = None) -> OlderNames:
+    """What variables of the older systems come to in the environment and ``.env``."""
+    environ, in_file = os.environ if environ is None else environ, variables_in_file()
+    folder = environ.get("PARCELA_DATA_DIR") or in_file.get("PARCELA_DATA_DIR")
+    return older_names(environ, in_file, Path(folder) if folder else default_data_dir())
+
+
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the environment and ``.env``.
+    """Read the environment and ``.env``; what they do not set, variables of the older systems may.
 
     Raises:
         ParcelaError: kind ``invalid``, with one problem per bad or unknown variable.
     """
-    problems = _unknown(os.environ if environ is None else environ)
+    older = read_older_names(environ)
+    problems = [*_unknown(os.environ if environ is None else environ), *older.problems]
+    older_values: dict[str, Any] = dict(older.values)
     try:
-        settings = Settings()
+        settings = Settings(**older_values)
     except ValidationError as exc:
-        problems += [_problem(error) for error in exc.errors()]
+        found = [_problem(error) for error in exc.errors()]
+        problems += [replace(one, where=", ".join(older.sources.get(one.where, (one.where,)))) for one in found]
         settings = None
     if problems or settings is None:
         raise invalid("settings_invalid", "Parcela cannot start with these settings.", *problems)

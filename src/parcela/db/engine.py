@@ -38,7 +38,7 @@ def default_pool_size(url: str) -> int:
 
 
 def async_url(url: str) -> URL:
-    """The URL with our driver for its database.
+    """The URL with our driver for its database, whatever driver it names.
 
     Raises:
         ParcelaError: kind ``invalid`` for another database or an in-memory SQLite.
@@ -52,7 +52,11 @@ def async_url(url: str) -> URL:
         raise _bad_url(f"DATABASE_URL names '{family}'; possible are sqlite, postgresql, mysql and mariadb.")
     if family == "sqlite" and not parsed.database:
         raise _bad_url("DATABASE_URL names an SQLite database in memory; a file is needed.")
-    return parsed.set(drivername=ASYNC_DRIVERS[family])
+    parsed = parsed.set(drivername=ASYNC_DRIVERS[family])
+    if parsed.drivername == "postgresql+asyncpg" and "sslmode" in parsed.query:
+        # asyncpg has another name for what all other drivers call so.
+        parsed = parsed.difference_update_query(["sslmode"]).update_query_dict({"ssl": parsed.query["sslmode"]})
+    return parsed
 
 
 def _bad_url(text: str) -> Exception:

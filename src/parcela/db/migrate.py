@@ -25,7 +25,7 @@ def upgrade(url: str, revision: str = "head") -> None:
 
     Raises:
         ParcelaError: kind ``unavailable`` when the database does not answer; ``conflict`` when this version does not
-            know the revision, or the one that the database has.
+            know the revision, or the one that the database has, or when the database belongs to another system.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:

@@ -7,6 +7,7 @@ import pytest
 from parcela.cli.settings_table import markdown, rows
 from parcela.core.errors import ParcelaError
 from parcela.core.settings import Settings, env_name, load_settings
+from parcela.core.settings_older import BY_NAME
 from tests.unit.cli.support import run
 
 PAGES = Path(__file__).parents[3] / "docs" / "reference"
@@ -15,8 +16,10 @@ PAGES = Path(__file__).parents[3] / "docs" / "reference"
 @pytest.fixture(autouse=True)
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No settings but those of the test."""
-    for name in Settings.model_fields:
-        monkeypatch.delenv(env_name(name), raising=False)
+    for name in {*map(env_name, Settings.model_fields), *BY_NAME}:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))  # what this machine has installed is no matter
+    monkeypatch.setattr("parcela.core.settings.default_data_dir", lambda: tmp_path / "share" / "parcela")
     monkeypatch.chdir(tmp_path)
 
 
@@ -71,7 +74,18 @@ def test_the_file_is_read_and_its_mistakes_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["", "sqlite:////tmp/x.db", "postgresql://u@h/d", "postgresql+asyncpg://h/d", "mysql://h/d", "mariadb://h/d"]
+    "url",
+    [
+        "",
+        "sqlite:////tmp/x.db",
+        "postgresql://u@h/d",
+        "postgresql+asyncpg://h/d",
+        "postgresql+psycopg2://h/d",
+        "postgres://h/d?sslmode=require",
+        "mysql://h/d",
+        "mysql+pymysql://h/d",
+        "mariadb://h/d",
+    ],
 )
 def test_databases_there_are(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
@@ -126,3 +140,80 @@ def test_no_default_depends_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("XDG_DATA_HOME", "/elsewhere")
     monkeypatch.setenv("PARCELA_PORT", "9000")
     assert markdown() == before
+
+
+def by_name() -> dict[str, dict[str, str]]:
+    ended = run("settings", "--json")
+    assert ended.code == 0
+    return {row["name"]: row for row in ended.json}
+
+
+def test_each_value_says_where_it_comes_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PARCELA_PORT", "8100")
+    monkeypatch.setenv("JWT_SECRET", "top-secret-" * 4)
+    monkeypatch.setenv("MYSQL_HOST", "db")
+    monkeypatch.setenv("MYSQL_USER", "lab")
+    monkeypatch.setenv("MYSQL_PASSWORD", "hidden")
+    (tmp_path / ".env").write_text("PARCELA_LOG_LEVEL=debug\nMYSQL_DATABASE=siglab\nSERVER_ID=2\n")
+    found = by_name()
+    told = {name: (row["value"], row["source"]) for name, row in found.items() if row["source"] != "default"}
+    assert told == {
+        "PARCELA_PORT": ("8100", "environment"),
+        "PARCELA_LOG_LEVEL": ("debug", "file .env"),
+        "PARCELA_SERVER_ID": ("2", "SERVER_ID (file .env)"),
+        "PARCELA_SECRET_KEY": ("(not shown)", "JWT_SECRET (environment)"),
+        "DATABASE_URL": (
+            "mysql://lab:(not shown)@db/siglab",
+            "MYSQL_HOST, MYSQL_USER, MYSQL_PASSWORD, MYSQL_DATABASE (environment and file .env)",
+        ),
+    }
+    assert found["PARCELA_HOST"]["value"] == "127.0.0.1"
+    settings = load_settings()
+    assert settings.database_url == "mysql://lab:hidden@db/siglab"
+    assert (settings.server_id, settings.listen_port) == ("2", 8100)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hidden@h/d",
+        "mysql://u:hid@den@h/d",
+        "postgresql://h/d?user=u&password=hidden",
+        "mysql://:hidden@h/d",
+    ],
+)
+def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("PARCELA_ADMIN_PASSWORD", "hidden")
+    shown = run("settings", "--json").out + run("settings").out
+    assert "hidden" not in shown
+    assert "hid@den" not in shown
+
+
+def test_a_weak_secret_of_an_older_name_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JWT_SECRET", "secret")
+    assert problems() == {"JWT_SECRET": "It must have at least 32 characters."}
+    ended = run("serve")
+    assert (ended.code, "JWT_SECRET: It must have at least 32 characters." in ended.err) == (78, True)
+    monkeypatch.setenv("PARCELA_SECRET_KEY", "x" * 32)
+    assert load_settings().secret_key is not None
+
+
+def test_bad_older_values_are_named_as_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVER_ID", "uno dos")
+    monkeypatch.setenv("PORT", "http")
+    assert set(problems()) == {"SERVER_ID", "PORT"}
+
+
+def test_a_start_says_what_it_reads_and_what_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told: list[tuple[str, dict[str, str]]] = []
+    monkeypatch.setattr("parcela.cli.server.log.info", lambda event, **facts: told.append((event, facts)))
+    monkeypatch.setattr("parcela.cli.server.log.warning", lambda event, **facts: told.append((event, facts)))
+    monkeypatch.setattr("parcela.cli.server.check_port", lambda _host, _port: (_ for _ in ()).throw(SystemExit(3)))
+    monkeypatch.setenv("PARCELA_DATA_DIR", str(tmp_path / "data"))
+    for name, value in {"SERVER_ID": "2", "PORT": "8011", "COOKIE_SECURE": "true", "REDIS_TTL": "60"}.items():
+        monkeypatch.setenv(name, value)
+    run("serve")
+    assert told[0] == ("settings.older_names", {"PARCELA_SERVER_ID": "SERVER_ID", "PARCELA_PORT": "PORT"})
+    assert told[1][0] == "settings.older_names_not_used"
+    assert set(told[1][1]) == {"COOKIE_SECURE", "REDIS_TTL"}

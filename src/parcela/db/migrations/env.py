@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from parcela.core.errors import ErrorKind, ParcelaError
+from parcela.db.foreign_tables import refuse_foreign_tables
 from parcela.models import Base
 
 LOCK_ID = 7_275_001
@@ -28,6 +29,7 @@ def _lock(connection: Connection) -> None:
 
 def _run(connection: Connection) -> None:
     _lock(connection)
+    refuse_foreign_tables(connection)
     context.configure(
         connection=connection,
         target_metadata=Base.metadata,
