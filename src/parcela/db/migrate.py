@@ -6,10 +6,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import make_url
+from sqlalchemy import URL, create_engine, make_url
+from sqlalchemy.pool import NullPool
 
 from parcela.core.errors import conflict
 from parcela.db.engine import async_url, prepare_sqlite_file
+from parcela.db.foreign_tables import refuse_foreign_tables
 
 
 def alembic_config(url: str) -> Config:
@@ -29,6 +31,7 @@ def upgrade(url: str, revision: str = "head") -> None:
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
+        _refuse_foreign_file(Path(parsed.database))
         prepare_sqlite_file(Path(parsed.database))
     try:
         command.upgrade(alembic_config(url), revision)
@@ -36,6 +39,15 @@ def upgrade(url: str, revision: str = "head") -> None:
         known = f"This version of Parcela knows {', '.join(revisions())}"
         told = f"{str(exc).rstrip('.')}. {known}; for others run the version that made them, or a newer one."
         raise conflict("schema_unknown", told) from exc
+
+
+def _refuse_foreign_file(path: Path) -> None:
+    """Before its mode is changed: the system that it belongs to may run as somebody else."""
+    if not path.exists():
+        return
+    engine = create_engine(URL.create("sqlite", database=str(path)), poolclass=NullPool)
+    with engine.connect() as connection:
+        refuse_foreign_tables(connection)
 
 
 def downgrade(url: str, revision: str) -> None:

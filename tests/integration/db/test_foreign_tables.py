@@ -1,6 +1,8 @@
 """A database of another system is refused before anything is changed in it."""
 
 import asyncio
+import sqlite3
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +65,19 @@ def test_tables_of_others_are_left_alone(url: str, system: str) -> None:
     assert (caught.value.kind, caught.value.code) == (ErrorKind.CONFLICT, "database_not_ours")
     assert next(name for name in before if name != "alembic_version") in caught.value.message
     assert tables(url) == before
+
+
+def test_the_file_of_another_system_keeps_its_mode_and_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "db.sqlite3"
+    with sqlite3.connect(path) as original:
+        original.execute("CREATE TABLE users (id INTEGER PRIMARY KEY)")
+    original.close()
+    path.chmod(0o664)
+    before = path.read_bytes()
+    with pytest.raises(ParcelaError, match="has tables \\(users\\)"):
+        migrate.upgrade(f"sqlite:///{path}")
+    assert (stat.S_IMODE(path.stat().st_mode), path.read_bytes()) == (0o664, before)
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
 
 def test_a_version_of_another_system_is_left_alone(url: str) -> None:
