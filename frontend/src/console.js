@@ -31,6 +31,13 @@ async function address() {
   return url.href;
 }
 
+/** Somebody else types on this console now, or this one does again. */
+function keyboard({ keyboard: mine, by }) {
+  area.dataset.keyboard = mine ? "mine" : "other";
+  if (mine) say(words.yours, false);
+  else say(by ? words.watching.replace("{name}", by) : words.watchingSomeone, false);
+}
+
 function over(code) {
   area.dataset.state = "over";
   say(code === ENDED ? words.ended : code > ENDED || (code >= 4400 && code < ENDED) ? words.refused : words.lost, true);
@@ -44,8 +51,10 @@ async function connect(island) {
     const url = await address();
     if (!url) return;
     island.open(url, {
+      keyboard,
       opened: () => {
         area.dataset.state = "open";
+        area.dataset.keyboard = "mine"; // the newest types
         say(words.connected, false);
       },
       over,

@@ -32,7 +32,7 @@ export function makeIsland(area) {
   terminal.onBinary((text) => send(Uint8Array.from(text, (char) => char.charCodeAt(0))));
 
   return {
-    open(url, { opened, over }) {
+    open(url, { opened, over, keyboard }) {
       socket?.close();
       terminal.reset();
       const mine = new WebSocket(url);
@@ -42,7 +42,10 @@ export function makeIsland(area) {
         opened();
         terminal.focus();
       };
-      mine.onmessage = (event) => terminal.write(new Uint8Array(event.data));
+      mine.onmessage = (event) => {
+        if (typeof event.data !== "string") terminal.write(new Uint8Array(event.data));
+        else if (mine === socket) keyboard(JSON.parse(event.data));
+      };
       mine.onclose = (event) => mine === socket && over(event.code);
     },
   };

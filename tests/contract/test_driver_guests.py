@@ -2,10 +2,12 @@
 
 import asyncio
 import re
+from collections.abc import Callable
 
 import pytest
 
 from parcela.core.topology.validate import MAX_NICS
+from parcela.hypervisors.driver import ConsoleStream
 from parcela.hypervisors.spec import PowerState, VmEventKind
 from tests.contract.labs import BOOT_TIMEOUT_S, Lab, nic
 from tests.contract.watching import TIMEOUT_S, read_to_end, shell, watching
@@ -55,18 +57,61 @@ async def test_the_serial_line(lab: Lab) -> None:
     async with shell(lab.driver, spec.uuid, "web") as first:
         assert "web" in (await first.run("hostname")).splitlines()[1]
         second = await lab.driver.open_serial(spec.uuid)
-        await read_to_end(first.stream)
-        with pytest.raises(ConnectionError):
-            await first.stream.write(b"hostname\n")
         history = await second.read()
         while lab.marker.encode() not in history:
             history += await second.read()
-        await lab.driver.power_off(spec.uuid)
-        await read_to_end(second)
-        with pytest.raises(ConnectionError):
-            await second.write(b"hostname\n")
+        # Both see what the newest types; what the other one types is dropped.
+        await first.stream.write(b"echo dropped\n")
+        await second.write(b"echo seen\n")
+        for stream in (first.stream, second):
+            assert "dropped" not in await _until(stream, "\nseen")
+        assert second.has_keyboard
         await second.aclose()
         await second.aclose()
+        async with shell(lab.driver, spec.uuid, "web") as third:
+            await third.run("true")
+            await lab.driver.power_off(spec.uuid)
+            for stream in (first.stream, third.stream):
+                await read_to_end(stream)
+                with pytest.raises(ConnectionError):
+                    await stream.write(b"hostname\n")
+
+
+async def test_the_keyboard_of_a_serial_line(lab: Lab) -> None:
+    spec = await lab.ready()
+    first = await lab.driver.open_serial(spec.uuid)
+    second = await lab.driver.open_serial(spec.uuid)
+    await _eventually(lambda: not first.has_keyboard)
+    assert not await first.take_keyboard(force=False)
+    assert second.has_keyboard
+    assert await first.take_keyboard(force=True)
+    await _eventually(lambda: not second.has_keyboard)
+    await first.write(b"echo again\n")
+    for stream in (first, second):
+        await _until(stream, "\nagain")
+    await first.aclose()
+    assert await second.take_keyboard(force=False)
+    await second.write(b"echo here\n")
+    await _until(second, "\nhere")
+    await second.aclose()
+
+
+async def _eventually(true: Callable[[], bool]) -> None:
+    """A line that another took says so a moment later."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while not true():  # noqa: ASYNC110 (libvirt tells by a callback that no event shows)
+            await asyncio.sleep(0)
+
+
+async def _until(stream: ConsoleStream, wanted: str) -> str:
+    """What the guest writes until then."""
+    text = ""
+    async with asyncio.timeout(TIMEOUT_S):
+        while wanted not in text:
+            data = await stream.read()
+            assert data, "the console has ended"
+            text += data.decode(errors="replace")
+    return text
 
 
 async def test_a_reset_disk_forgets_and_the_machine_stays_the_same(lab: Lab) -> None:

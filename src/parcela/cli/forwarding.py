@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from parcela.cli.exits import CliError, Exit, fail
-from parcela.cli.sockets import receive
+from parcela.cli.sockets import quiet, receive
 
 CHUNK_BYTES = 65536
 
@@ -23,13 +23,13 @@ def listen(address: str, port: int) -> socket.socket:
         raise fail(Exit.UNAVAILABLE, "port_taken", text) from error
 
 
-def forward(viewer: socket.socket, connection: ClientConnection) -> None:
-    """Carry bytes both ways until one side ends."""
+def forward(viewer: socket.socket, connection: ClientConnection, tell: Callable[[str], None] = quiet) -> None:
+    """Carry bytes both ways until one side ends; ``tell`` gets a sentence when another one types, or this one again."""
     back = threading.Thread(target=_to_guest, args=(viewer, connection), name="parcela-vnc", daemon=True)
     with connection, viewer:
         back.start()
         with suppress(OSError):
-            while (data := receive(connection)) is not None:
+            while (data := receive(connection, tell=tell)) is not None:
                 viewer.sendall(data)
             viewer.shutdown(socket.SHUT_RDWR)
     back.join(timeout=5)
@@ -47,6 +47,7 @@ def serve(
     server: socket.socket,
     open_screen: Callable[[], ClientConnection],
     on_error: Callable[[CliError], None],
+    tell: Callable[[str], None] = quiet,
     *,
     once: bool,
 ) -> None:
@@ -56,24 +57,28 @@ def serve(
         server: listening socket.
         open_screen: opens the VM's screen.
         on_error: told of viewers that could not be served; with ``once`` the error is raised.
+        tell: gets a sentence when somebody else types on the screen from now on, or this one again.
         once: see above.
     """
     while True:
         viewer, _address = server.accept()
         if once:
             with viewer:
-                forward(viewer, open_screen())
+                forward(viewer, open_screen(), tell)
             return
         threading.Thread(
-            target=_serve_one, args=(viewer, open_screen, on_error), name="parcela-viewer", daemon=True
+            target=_serve_one, args=(viewer, open_screen, on_error, tell), name="parcela-viewer", daemon=True
         ).start()
 
 
 def _serve_one(
-    viewer: socket.socket, open_screen: Callable[[], ClientConnection], on_error: Callable[[CliError], None]
+    viewer: socket.socket,
+    open_screen: Callable[[], ClientConnection],
+    on_error: Callable[[CliError], None],
+    tell: Callable[[str], None],
 ) -> None:
     with viewer:
         try:
-            forward(viewer, open_screen())
+            forward(viewer, open_screen(), tell)
         except CliError as error:
             on_error(error)

@@ -1,6 +1,8 @@
 """Console WebSockets: a ticket over HTTP, then binary frames that are the console's bytes, both ways."""
 
+import json
 import logging
+from collections.abc import Callable
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
@@ -36,8 +38,19 @@ def open_console(api: Api, vm_id: int, kind: str) -> ClientConnection:
         raise fail(Exit.UNAVAILABLE, "console_unreachable", text) from error
 
 
-def receive(connection: ClientConnection, timeout_s: float | None = None) -> bytes | None:
+def quiet(_text: str) -> None:
+    """For who is not told who types."""
+
+
+def receive(
+    connection: ClientConnection, timeout_s: float | None = None, tell: Callable[[str], None] = quiet
+) -> bytes | None:
     """The next bytes of a console, None when it has ended.
+
+    Args:
+        connection: the console.
+        timeout_s: how long to wait; None for ever.
+        tell: gets a sentence when somebody else types from now on, or this one again; b"" is returned then.
 
     Raises:
         TimeoutError: nothing came in time.
@@ -48,7 +61,17 @@ def receive(connection: ClientConnection, timeout_s: float | None = None) -> byt
     except ConnectionClosed as closed:
         raise_for_close(closed)
         return None
-    return data.encode() if isinstance(data, str) else data
+    if isinstance(data, str):
+        tell(_who_types(data))
+        return b""
+    return data
+
+
+def _who_types(text: str) -> str:
+    said = json.loads(text)
+    if said.get("keyboard"):
+        return "The keyboard is yours again."
+    return f"{said.get('by') or 'Somebody else'} types now. You see everything, and type again when they leave."
 
 
 def raise_for_close(closed: ConnectionClosed) -> None:

@@ -52,8 +52,14 @@ def talk(connection: ClientConnection) -> None:
     keys = threading.Thread(target=send_keys, args=(connection, stdin), name="parcela-keys", daemon=True)
     with raw_terminal(stdin):
         keys.start()
-        while (data := receive(connection)) is not None:
+        while (data := receive(connection, tell=_note)) is not None:
             _write_all(stdout, data)
+
+
+def _note(text: str) -> None:
+    """A line of its own on a raw terminal, beside what the guest writes."""
+    sys.stderr.write(f"\r\n[{text}]\r\n")
+    sys.stderr.flush()
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

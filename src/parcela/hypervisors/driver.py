@@ -184,14 +184,27 @@ class ConsoleStream(Protocol):
         ...
 
 
+class SerialStream(ConsoleStream, Protocol):
+    """A serial line that several have open: all read, one of them types."""
+
+    @property
+    def has_keyboard(self) -> bool:
+        """Whether what is written reaches the guest; else it is dropped."""
+        ...
+
+    async def take_keyboard(self, *, force: bool) -> bool:
+        """Let this one type; whether it does now. Without ``force`` only when no other does. Safe to repeat."""
+        ...
+
+
 @runtime_checkable
 class SerialConsoles(Protocol):
     """Drivers with serial lines."""
 
-    async def open_serial(self, uuid: UUID) -> ConsoleStream:
+    async def open_serial(self, uuid: UUID) -> SerialStream:
         """Open the serial line, after the text printed since power-on (at most the last 64 KiB) is sent first.
 
-        A second opening takes the line over; the first stream ends. FatalDriverError when the VM is off.
+        A second opening takes the keyboard; the first goes on reading until the VM is off. FatalDriverError when it is.
         """
         ...
 

@@ -16,9 +16,10 @@ from parcela.services.allowed_compute import ALLOWED, CONSOLE, VmFacts
 from parcela.services.auth_rules import caller_of
 from parcela.services.drivers import HostDrivers
 from parcela.services.events import EventService
+from parcela.services.keyboards import Keyboard, Keyboards, Line, ScreenLine, SerialLine, SharedConsole
 
 TICKET_TTL_S = 30
-__all__ = ["ConsoleKind", "ConsoleService", "ConsoleStream", "Ticket"]
+__all__ = ["ConsoleKind", "ConsoleService", "Keyboard", "SharedConsole", "Ticket"]
 
 
 class ConsoleKind(StrEnum):
@@ -56,12 +57,12 @@ class Console:
     """A console that somebody uses.
 
     Attributes:
-        stream: its bytes, both ways.
+        stream: its bytes, both ways; who else has it open shares it.
         vm_id: whose console.
         holder: the session or personal token that it ends with.
     """
 
-    stream: ConsoleStream
+    stream: SharedConsole
     vm_id: int
     holder: Holder
 
@@ -74,6 +75,7 @@ class ConsoleService:
         self._uows = uows
         self._drivers = drivers
         self._events = events
+        self._keyboards = Keyboards()
 
     async def check_right(self, uow: ReadUnitOfWork, caller: Caller, vm_id: int) -> None:
         """Raise when the caller may not open consoles of a VM, on or off."""
@@ -133,9 +135,12 @@ class ConsoleService:
             vm = await uow.vms.get(vm_id)
             holder = Holder(ticket.user_id, ticket.token_id, ticket.family)
             await _judge(uow, holder, vm, to_open=True)
+            name = (await uow.users.get(ticket.user_id)).username
             provider, host_name = await uow.hosts.provider_of(vm.host_id or 0)
         try:
-            stream = await self._open(provider, host_name, vm.uuid, kind)
+            stream = await self._keyboards.join(
+                (vm_id, kind.value), name, lambda: self._open(provider, host_name, vm.uuid, kind)
+            )
         except DriverError as exc:
             raise ParcelaError(
                 ErrorKind.UNAVAILABLE, "console_unavailable", exc.message, internal=exc.internal, retry_after_s=2
@@ -154,12 +159,14 @@ class ConsoleService:
 
         await self._events.until_refused(console.holder.user_id, judge)
 
-    async def _open(self, provider: str, host_name: str, uuid: UUID, kind: ConsoleKind) -> ConsoleStream:
+    async def _open(self, provider: str, host_name: str, uuid: UUID, kind: ConsoleKind) -> tuple[ConsoleStream, Line]:
         driver = await self._drivers.get(provider, host_name)
         if kind is ConsoleKind.SERIAL and isinstance(driver, SerialConsoles):
-            return await driver.open_serial(uuid)
+            serial = await driver.open_serial(uuid)
+            return serial, SerialLine(serial)
         if kind is ConsoleKind.VNC and isinstance(driver, VncConsoles):
-            return await driver.open_vnc(uuid)
+            screen = await driver.open_vnc(uuid)
+            return screen, ScreenLine(screen)
         raise ParcelaError(ErrorKind.UNSUPPORTED, "no_console", f"This host has no {kind.value} consoles.")
 
 

@@ -93,6 +93,26 @@ def test_the_guest_that_switches_itself_off_ends_the_console(machine: str) -> No
         assert termios.tcgetattr(person.terminal) == before
 
 
+def test_a_second_console_is_shared_and_its_keyboard_comes_back(machine: str) -> None:
+    with person_at("console", machine) as first:
+        first.waits_for("desk:~# ")
+        with person_at("console", machine) as second:
+            second.waits_for("desk:~# ")
+            first.waits_for("[admin types now. You see everything, and type again when they leave.]\r\n")
+            first.types(b"echo dropped\r")
+            second.types(b"echo both-see\r")
+            for person in (first, second):
+                person.waits_for("\r\nboth-see\r\n")
+            second.types(b"\x1d")
+            assert second.reads_to_the_end() == 0
+        first.waits_for("[The keyboard is yours again.]\r\n")
+        first.types(b"hostname\r")
+        first.waits_for("hostname\r\ndesk\r\n")
+        assert "dropped" not in first.seen
+        first.types(b"\x1d")
+        assert first.reads_to_the_end() == 0
+
+
 def test_losing_data_is_asked_back_and_progress_is_live(machine: str) -> None:
     with person_at("vm", "reset", machine) as person:
         person.waits_for("Go on? [y/N]")

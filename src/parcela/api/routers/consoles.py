@@ -1,5 +1,10 @@
-"""Console WebSockets: binary frames are the console's bytes, both ways."""
+"""Console WebSockets: binary frames are the console's bytes, both ways.
 
+A text frame from here, `{"keyboard": false, "by": "ana"}`, says that somebody else types now (`by` is empty when it is
+not known who); `{"keyboard": true, "by": ""}` that this one does again.
+"""
+
+import json
 from contextlib import suppress
 from typing import Annotated
 
@@ -11,7 +16,7 @@ from parcela.api.dependencies.streams import take_place
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.routing import v1_router
 from parcela.core.errors import ParcelaError
-from parcela.services.consoles import Console, ConsoleKind, ConsoleStream
+from parcela.services.consoles import Console, ConsoleKind, SharedConsole
 from parcela.services.container import Services
 
 router = v1_router("/virtual-machines", tags=["consoles"])
@@ -26,7 +31,10 @@ async def console_socket(
     kind: ConsoleKind,
     ticket: Annotated[str, Query(max_length=200)] = "",
 ) -> None:
-    """Needs a ticket from `POST /virtual-machines/{vm_id}/console`; the hypervisor's ports never face the user."""
+    """Needs a ticket from `POST /virtual-machines/{vm_id}/console`; the hypervisor's ports never face the user.
+
+    Who opens it again shares it: all see, the newest types.
+    """
     try:
         console = await _open(socket, services, ticket, vm_id, kind)
     except ParcelaError as exc:
@@ -36,6 +44,7 @@ async def console_socket(
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_to_guest, socket, console.stream, tasks.cancel_scope)
+            tasks.start_soon(_tell_keyboard, socket, console.stream)
             tasks.start_soon(_until_refused, socket, services, console, tasks.cancel_scope)
             await _to_user(socket, console.stream)
             tasks.cancel_scope.cancel()
@@ -65,7 +74,15 @@ async def _until_refused(socket: WebSocket, services: Services, console: Console
     scope.cancel()
 
 
-async def _to_user(socket: WebSocket, stream: ConsoleStream) -> None:
+async def _tell_keyboard(socket: WebSocket, stream: SharedConsole) -> None:
+    """Say who types, each time that changes."""
+    with suppress(WebSocketDisconnect, RuntimeError):  # the user went away
+        while True:
+            keyboard = await stream.keyboard_changed()
+            await socket.send_text(json.dumps({"keyboard": keyboard.mine, "by": keyboard.by}))
+
+
+async def _to_user(socket: WebSocket, stream: SharedConsole) -> None:
     try:
         while data := await stream.read():
             await socket.send_bytes(data)
@@ -74,7 +91,7 @@ async def _to_user(socket: WebSocket, stream: ConsoleStream) -> None:
         return  # the user went away
 
 
-async def _to_guest(socket: WebSocket, stream: ConsoleStream, scope: anyio.CancelScope) -> None:
+async def _to_guest(socket: WebSocket, stream: SharedConsole, scope: anyio.CancelScope) -> None:
     try:
         while True:
             message = await socket.receive()

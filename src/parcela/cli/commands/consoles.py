@@ -37,7 +37,7 @@ def console(
     port: Annotated[int, typer.Option(min=0, max=65535, help="With --vnc: local port; 0 takes a free one.")] = 0,
     once: Annotated[bool, typer.Option("--once", help="With --vnc: end when the first viewer leaves.")] = False,
 ) -> None:
-    """Open the serial console of a VM; Ctrl-] leaves it.
+    """Open the serial console of a VM; Ctrl-] leaves it. When several have it open, all see it and the newest types.
 
     In a script (with --command, --until, --json or piped stdin) it types the text and prints what the guest answers:
     exit code 8 when the text of --until does not come in time.
@@ -66,7 +66,7 @@ def _pattern(until: str | None) -> re.Pattern[str] | None:
 
 
 def _script(cli: Cli, vm: Json, connection: ClientConnection, script: Script) -> None:
-    session = Session(lambda timeout_s: receive(connection, timeout_s), connection.send)
+    session = Session(lambda timeout_s: receive(connection, timeout_s, cli.out.note), connection.send)
     output, seen = session.run(script)
     if cli.out.as_json:
         if seen or script.until is None:
@@ -90,5 +90,6 @@ def _screen(cli: Cli, vm: Json, address: str, port: int, *, once: bool) -> None:
             server,
             lambda: open_console(cli.api, vm["id"], "vnc"),
             lambda error: cli.out.note(str(error)),
+            cli.out.note,
             once=once,
         )

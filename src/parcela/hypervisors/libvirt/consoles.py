@@ -8,7 +8,7 @@ from uuid import UUID
 
 import libvirt
 
-from parcela.hypervisors.driver import ConsoleStream
+from parcela.hypervisors.driver import ConsoleStream, SerialStream
 from parcela.hypervisors.errors import FatalDriverError
 from parcela.hypervisors.libvirt.context import HostContext, require_domain
 from parcela.hypervisors.libvirt.serial import SerialConsole
@@ -50,7 +50,7 @@ class ConsoleActions:
 
     _host: HostContext
 
-    async def open_serial(self, uuid: UUID) -> ConsoleStream:
+    async def open_serial(self, uuid: UUID) -> SerialStream:
         """See ``SerialConsoles.open_serial``."""
         console = SerialConsole(self._host, uuid)
         await console.open()

@@ -5,6 +5,9 @@ without a gap or a repetition, and a slow reader fills no buffer of ours. (A str
 loses what is printed until QEMU notices the new listener, up to a second.) The stream carries what is typed; its
 incoming bytes only tell that there is something new in the log.
 
+Several may read the log; the stream belongs to one of them. Whoever loses it to another opening (of this process or
+another one) goes on reading, and looks now and then whether the VM is still on: no stream tells it any more.
+
 Each console has a connection of its own: libvirtd stops reading from a connection whose streams it cannot empty, so a
 guest that does not read would hold up everything else on a shared one.
 """
@@ -19,7 +22,7 @@ from uuid import UUID
 import libvirt
 
 from parcela.core.tasks import is_set_within
-from parcela.hypervisors.errors import FatalDriverError
+from parcela.hypervisors.errors import DriverError, FatalDriverError
 from parcela.hypervisors.libvirt.context import HostContext, require_domain
 
 HISTORY_BYTES = 64 * 1024
@@ -29,6 +32,8 @@ SEND_BYTES = 1024
 BUSY_POLL_S = 0.02
 IDLE_POLL_S = 0.25
 BUSY_FOR_S = 1.0
+LOOK_S = 1.0
+"""Between two looks of a console without the stream at whether its VM is on."""
 _WOULD_BLOCK = -2
 _STREAM_EVENTS = libvirt.VIR_STREAM_EVENT_READABLE | libvirt.VIR_STREAM_EVENT_ERROR | libvirt.VIR_STREAM_EVENT_HANGUP
 
@@ -76,8 +81,10 @@ class LogTail:
 class ConsoleLine:
     """A libvirt console stream on a connection of its own; its methods block."""
 
-    def __init__(self, uri: str, uuid: UUID, on_news: Callable[[], None], on_end: Callable[[], None]) -> None:
-        """Open it, taking it over from whoever has it; the callbacks come from libvirt's event thread."""
+    def __init__(
+        self, uri: str, uuid: UUID, on_news: Callable[[], None], on_end: Callable[[], None], *, force: bool = True
+    ) -> None:
+        """Open it; with ``force`` whoever has it loses it. The callbacks come from libvirt's event thread."""
         self._on_news = on_news
         self._on_end = on_end
         self._connection = libvirt.open(uri)
@@ -85,7 +92,7 @@ class ConsoleLine:
             self._connection.setKeepAlive(5, 3)
             domain = self._connection.lookupByUUIDString(str(uuid))
             self._stream = self._connection.newStream(libvirt.VIR_STREAM_NONBLOCK)
-            domain.openConsole(None, self._stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
+            domain.openConsole(None, self._stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE if force else 0)
             self._stream.eventAddCallback(_STREAM_EVENTS, self._event, None)
         except libvirt.libvirtError:
             self._connection.close()
@@ -134,6 +141,10 @@ class SerialConsole:
         self._uuid = uuid
         self._tail: LogTail | None = None
         self._line: ConsoleLine | None = None
+        self._run = -1
+        self._opened = 0
+        self._line_ended = False
+        self._look_at_s = 0.0
         self._ended = False
         self._closed = False
         self._news = asyncio.Event()
@@ -143,32 +154,93 @@ class SerialConsole:
     async def open(self) -> None:
         """Open log and line; FatalDriverError when the VM is off."""
         host, uuid = self._host, self._uuid
-        loop = asyncio.get_running_loop()
-
-        def from_thread(callback: Callable[[], None]) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(callback)
-
-        def work(connection: libvirt.virConnect) -> ConsoleLine:
-            if not require_domain(connection, host.installation, uuid).isActive():
-                raise FatalDriverError(f"VM {uuid} is switched off")
-            return ConsoleLine(
-                host.calls.uri, uuid, lambda: from_thread(self._on_news), lambda: from_thread(self._on_end)
-            )
-
-        self._line = await host.calls.run(f"open the serial line of VM {uuid}", work)
+        self._run = await self._run_of_vm()
+        if self._run < 0:
+            raise FatalDriverError(f"VM {uuid} is switched off")
+        self._line = await self._open_line(force=True)
         try:
             self._tail = LogTail(host.layout.serial_log(uuid))
         except OSError as error:
             await self.aclose()
             raise FatalDriverError(f"VM {uuid} has no serial log", internal=str(error)) from error
 
+    async def _run_of_vm(self) -> int:
+        """Number of the VM's present run; -1 when it is off."""
+        host, uuid = self._host, self._uuid
+
+        def work(connection: libvirt.virConnect) -> int:
+            domain = require_domain(connection, host.installation, uuid)
+            return int(domain.ID()) if domain.isActive() else -1
+
+        return await host.calls.run(f"look at VM {uuid}", work)
+
+    async def _open_line(self, *, force: bool) -> ConsoleLine:
+        loop = asyncio.get_running_loop()
+        host, uuid = self._host, self._uuid
+        self._opened += 1
+        number, self._line_ended = self._opened, False
+
+        def from_thread(callback: Callable[[], None]) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(callback)
+
+        def on_end() -> None:
+            if number == self._opened:  # not that of a line which it has no more
+                self._on_end()
+
+        def work(_connection: libvirt.virConnect) -> ConsoleLine:
+            heard = (lambda: from_thread(self._on_news), lambda: from_thread(on_end))
+            return ConsoleLine(host.calls.uri, uuid, *heard, force=force)
+
+        return await host.calls.run(f"open the serial line of VM {uuid}", work)
+
+    @property
+    def has_keyboard(self) -> bool:
+        """See ``SerialStream.has_keyboard``."""
+        return self._line is not None and not self._line_ended and not self._ended
+
+    async def take_keyboard(self, *, force: bool) -> bool:
+        """See ``SerialStream.take_keyboard``."""
+        async with self._writing:
+            if self.has_keyboard or self._closed or self._ended:
+                return self.has_keyboard
+            await self._drop_line()
+            try:
+                line = await self._open_line(force=force)
+            except DriverError:
+                return False  # another has it, or the VM is off: the next look tells
+            self._line = line  # which may have been lost again meanwhile
+        if self._was_closed():
+            await self._drop_line()
+        return self.has_keyboard
+
+    def _was_closed(self) -> bool:
+        """Asked by a call, because it may have happened while something was waited for."""
+        return self._closed
+
+    async def _drop_line(self) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            await asyncio.get_running_loop().run_in_executor(self._host.console_threads, line.close)
+
+    async def _look(self) -> None:
+        """Whether the VM is still in the run that was opened: a line that ended may only have gone to another."""
+        loop = asyncio.get_running_loop()
+        if self._ended or loop.time() < self._look_at_s:
+            return
+        self._look_at_s = loop.time() + LOOK_S
+        try:
+            self._ended = await self._run_of_vm() != self._run
+        except DriverError:
+            self._ended = True  # removed, or its host does not answer
+
     def _on_news(self) -> None:
         self._busy_until_s = asyncio.get_running_loop().time() + BUSY_FOR_S
         self._news.set()
 
     def _on_end(self) -> None:
-        self._ended = True
+        self._line_ended = True
+        self._look_at_s = 0.0
         self._news.set()
 
     async def read(self) -> bytes:
@@ -176,6 +248,10 @@ class SerialConsole:
         loop = asyncio.get_running_loop()
         while not self._closed and self._tail is not None:
             self._news.clear()
+            if not self.has_keyboard:
+                await self._look()
+                if self._was_closed():
+                    break
             # Before the read: what is in the log when the line ends must still be delivered.
             ended = self._ended
             data = self._tail.read()
@@ -194,13 +270,16 @@ class SerialConsole:
             left = memoryview(data)
             while left:
                 line = self._line
-                if self._closed or self._ended or line is None:
+                if self._closed or self._ended:
                     raise ConnectionError("the console has ended")
+                if line is None or self._line_ended:
+                    return  # another types
                 chunk = bytes(left[:SEND_BYTES])
                 try:
                     taken = await loop.run_in_executor(self._host.console_threads, line.send, chunk)
-                except libvirt.libvirtError as error:
-                    raise ConnectionError("the console has ended") from error
+                except libvirt.libvirtError:
+                    self._on_end()
+                    return  # another types, or the VM went off: the reader finds out
                 left = left[taken:]
                 if taken == 0:
                     await asyncio.sleep(BUSY_POLL_S)

@@ -96,7 +96,7 @@ class SimVm:
         guest: its current run; None when it is off.
         broken: fault that its disk has whenever it writes; None for none.
         reason: why it is paused or off.
-        serial: the stream that has its serial line now, or had it last.
+        serial: the stream that types on its serial line; None for none.
         changed: notified when it printed something or its power state changed.
     """
 

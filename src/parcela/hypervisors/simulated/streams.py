@@ -63,25 +63,38 @@ class MemoryStream:
 
 
 class SerialStream(MemoryStream):
-    """The serial line: at most one at a time, history first."""
+    """The serial line, history first: any number at a time, of which the newest types."""
 
     def __init__(self, host: SimHost, vm: SimVm) -> None:
         host.advance(vm)
         super().__init__(host, vm)
-        if vm.serial is not None:
-            vm.serial.end()
         vm.serial = self
         self._buffer += self._guest.history
         self._guest.sinks.append(self._buffer.extend)
 
+    @property
+    def has_keyboard(self) -> bool:
+        """See SerialStream of the driver."""
+        return self._vm.serial is self
+
+    async def take_keyboard(self, *, force: bool) -> bool:
+        """See SerialStream of the driver."""
+        if not self.ended and (force or self._vm.serial is None):
+            self._vm.serial = self
+        return self.has_keyboard
+
     async def write(self, data: bytes) -> None:
         """See ConsoleStream."""
         await self.taken()
+        if not self.has_keyboard:
+            return
         self._guest.type(data)
         self._host.advance(self._vm)
 
     def end(self) -> None:
         """End it and leave the line."""
+        if self._vm.serial is self:
+            self._vm.serial = None
         if self._buffer.extend in self._guest.sinks:
             self._guest.sinks.remove(self._buffer.extend)
         super().end()
