@@ -19,7 +19,8 @@ from websockets.exceptions import ConnectionClosed
 
 from parcela.db.database import Database
 from parcela.repositories.uow import UnitOfWorkFactory
-from tests.compat.support import ADMIN_EMAIL, ADMIN_PASSWORD, Server, serving
+from tests.compat.siglab_client import Pages
+from tests.compat.support import ADMIN_EMAIL, ADMIN_PASSWORD, PASSWORD, Server, serving
 from tests.integration.deploy.listeners import last_id, listening, reluctant, take, take_all
 from tests.support.nginx import check, in_front_of, render, why_no_nginx
 from tests.support.servers import empty_database, why_missing
@@ -110,6 +111,37 @@ def test_replicas_see_the_address_of_the_client_and_believe_none_that_it_names(f
         login(client)
         events = client.get("/events", params={"type": "auth.logged_in", "limit": 1000}).json()["items"]
         assert events[-1]["data"]["address"] == CLIENT_ADDRESS
+
+
+@pytest.mark.parametrize("says_site", [True, False], ids=["localhost", "plain http on another name"])
+def test_the_pages_of_siglab_at_three_replicas(farm: Farm, says_site: bool) -> None:
+    name = f"ana-{says_site}".lower()
+    with farm.client() as client:
+        login(client)
+        body = {"username": name, "email": f"{name}@lab.example", "password": PASSWORD, "role": "technician"}
+        assert client.post("/users/", json=body).status_code == 201
+    pages = Pages(farm.url)
+    pages.http.headers["Connection"] = "close"  # nginx chooses anew for each request
+    if not says_site:
+        del pages.http.headers["Sec-Fetch-Site"]
+    pages.log_in(name, PASSWORD)
+    codes = [f"PC-{says_site}-{number}".upper() for number in range(6)]
+    servers = set()
+    for code in codes:
+        pages.add_machine(code)
+        answer = pages.fetch("GET", "/api/maquinas/buscar", termino=code)
+        assert [row["codigo"] for row in answer.json()] == [code]
+        servers.add(answer.headers["X-Server-Id"])
+    assert len(servers) > 1, "nginx gave all of it to one replica"
+    pages.change_machine(codes[0], estado_actual="Dañado")
+    pages.add_record(codes[0])
+    assert pages.machines()[codes[0]]["estado"] == "Dañado"
+    assert [one["total_mantenimientos"] for one in pages.report(codes[0])] == [1]
+    assert codes[1] not in pages.remove_machine(codes[1])
+    pages.http.headers["Sec-Fetch-Site" if says_site else "X-Forwarded-Host"] = "same-site" if says_site else "other:1"
+    pages.url = "http://other:1"
+    assert "otro sitio" in pages.fetch("DELETE", f"/api/maquinas/eliminar/{codes[2]}").json()["detail"]
+    pages.close()
 
 
 async def _flavours(url: str, headers: dict[str, str], names: list[str], other_than: str) -> set[str]:
