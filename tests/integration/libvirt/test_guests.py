@@ -60,8 +60,8 @@ async def test_two_vms_talk_over_an_edge(driver: LibvirtDriver, image: ImageSpec
     second = Shell(await driver.open_serial(left.uuid))
     await second.expect(b"PARCELA READY")
     await second.prompt()
-    assert (await second.run("true"))[0] == 0
-    await console.expect(b"PARCELA READY")
+    assert (await second.run("echo se''en by both"))[0] == 0
+    await console.expect(b"seen by both")
     await console.stream.aclose()
 
     screen = await driver.open_vnc(left.uuid)
