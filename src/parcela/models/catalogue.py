@@ -35,6 +35,7 @@ class Flavour(Base):
 class Image(Base):
     """What a VM boots; the file is ``images/<sha256>`` in the data folder.
 
+    ``source_sha256`` and ``source_format`` are of the file that was uploaded, before it was unpacked or converted.
     ``project_id``: project whose members use it, and whose quota counts it instead of the owner's. No foreign key, see
     ``Project``.
     """
@@ -57,6 +58,8 @@ class Image(Base):
     os_version: Mapped[str] = mapped_column(Written(64), default="")
     format: Mapped[str] = mapped_column(String(8))
     sha256: Mapped[str] = mapped_column(String(64))
+    source_sha256: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    source_format: Mapped[str] = mapped_column(String(16), default="", server_default="")
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     virtual_size_bytes: Mapped[int] = mapped_column(BigInteger)
     min_memory_mib: Mapped[int] = mapped_column(Integer, default=64)

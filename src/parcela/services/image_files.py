@@ -67,9 +67,9 @@ def examine(path: Path) -> ImageFacts:
         size_bytes = os.fstat(file.fileno()).st_size
         if file.read(len(QCOW2_MAGIC)) == QCOW2_MAGIC:
             facts = ImageFacts(ImageFormat.QCOW2, _read_qcow2(file, size_bytes))
-        elif _has(file, *ISO_MAGIC):  # before raw: most ISO files can also boot from a USB stick and have an MBR
+        elif has_bytes(file, *ISO_MAGIC):  # before raw: most ISO files can also boot from a USB stick and have an MBR
             facts = ImageFacts(ImageFormat.ISO, size_bytes)
-        elif _has(file, *BOOT_SIGNATURE):
+        elif has_bytes(file, *BOOT_SIGNATURE):
             facts = ImageFacts(ImageFormat.RAW, size_bytes)
         else:
             raise refusal(
@@ -83,7 +83,8 @@ def examine(path: Path) -> ImageFacts:
     return facts
 
 
-def _has(file: IO[bytes], offset: int, magic: bytes) -> bool:
+def has_bytes(file: IO[bytes], offset: int, magic: bytes) -> bool:
+    """Whether these bytes are at an offset."""
     file.seek(offset)
     return file.read(len(magic)) == magic
 

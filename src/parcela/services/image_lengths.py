@@ -62,7 +62,7 @@ def _check_qcow2(file: IO[bytes], size_bytes: int, virtual_bytes: int) -> None:
     require_bytes(expected, size_bytes, "its tables point so far")
 
 
-def _at(file: IO[bytes], offset: int, length: int) -> bytes:
+def bytes_at(file: IO[bytes], offset: int, length: int) -> bytes:
     """Bytes of a file, with zeros for what is not there."""
     file.seek(offset)
     return file.read(length).ljust(length, b"\0")
@@ -73,12 +73,12 @@ def _at(file: IO[bytes], offset: int, length: int) -> bytes:
 
 def _raw_ends(file: IO[bytes]) -> Iterator[int]:
     """Where a GUID partition table, the partitions of an MBR, or the file system without partitions end."""
-    sector = _at(file, 0, SECTOR_BYTES)
+    sector = bytes_at(file, 0, SECTOR_BYTES)
     if (whole := _file_system_end(sector)) is not None:
         yield whole
         return
     for size in _GPT_SECTOR_BYTES:
-        header = _at(file, size, 92)
+        header = bytes_at(file, size, 92)
         if header.startswith(b"EFI PART"):
             backup, _, last_usable = struct.unpack_from("<QQQ", header, 32)
             yield (max(backup, last_usable) + 1) * size
@@ -115,7 +115,7 @@ def _file_system_end(sector: bytes) -> int | None:
 def _iso_ends(file: IO[bytes]) -> Iterator[int]:
     """Where the ISO 9660 volume and the UDF partitions of the same file (installation media of Windows) end."""
     for number in _ISO_DESCRIPTORS:
-        descriptor = _at(file, number * ISO_SECTOR_BYTES, ISO_SECTOR_BYTES)
+        descriptor = bytes_at(file, number * ISO_SECTOR_BYTES, ISO_SECTOR_BYTES)
         if descriptor[1:6] != b"CD001" or descriptor[0] == 255:
             break
         if descriptor[0] == 1:
@@ -128,12 +128,12 @@ def _iso_ends(file: IO[bytes]) -> Iterator[int]:
 
 
 def _udf_ends(file: IO[bytes]) -> Iterator[int]:
-    anchor = _at(file, _UDF_ANCHOR_SECTOR * ISO_SECTOR_BYTES, ISO_SECTOR_BYTES)
+    anchor = bytes_at(file, _UDF_ANCHOR_SECTOR * ISO_SECTOR_BYTES, ISO_SECTOR_BYTES)
     if not _is_udf(anchor, _UDF_ANCHOR):
         return
     length, first = struct.unpack_from("<II", anchor, 16)
     for number in range(first, first + min(length // ISO_SECTOR_BYTES, 64)):
-        descriptor = _at(file, number * ISO_SECTOR_BYTES, ISO_SECTOR_BYTES)
+        descriptor = bytes_at(file, number * ISO_SECTOR_BYTES, ISO_SECTOR_BYTES)
         if _is_udf(descriptor, _UDF_PARTITION):
             start, sectors = struct.unpack_from("<II", descriptor, 188)
             yield (start + sectors) * ISO_SECTOR_BYTES

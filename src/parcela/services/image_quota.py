@@ -76,12 +76,20 @@ class Reservation:
         total = 0
         async for chunk in chunks:
             total += len(chunk)
-            now = self._quota.now()
-            if total > self._reserved_bytes or now - self._touched_at > TOUCHED_EVERY:
-                needed = max(total, self._reserved_bytes)
-                self._reserved_bytes = await self._quota.extend(self._caller, self._project_id, self.upload_id, needed)
-                self._touched_at = now
+            await self.reach(total)
             yield chunk
+
+    async def reach(self, total_bytes: int) -> None:
+        """Reserve more when a file has become longer than what is reserved, and tell that the upload is alive.
+
+        Raises:
+            ParcelaError: as ``watch``.
+        """
+        now = self._quota.now()
+        if total_bytes > self._reserved_bytes or now - self._touched_at > TOUCHED_EVERY:
+            needed = max(total_bytes, self._reserved_bytes)
+            self._reserved_bytes = await self._quota.extend(self._caller, self._project_id, self.upload_id, needed)
+            self._touched_at = now
 
 
 class ImageQuota:

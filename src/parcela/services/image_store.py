@@ -152,6 +152,20 @@ class ImageStore:
                 await self.run(lambda data=full: write(data))  # type: ignore[misc]
         await self.run(lambda: write(bytes(buffer)))
 
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[Path]:
+        """An empty file under a temporary name for a tool to write; removed at the end unless it was published."""
+        path = self.incoming / secrets.token_hex(16)
+        writer = await self.run(lambda: self._begin(path))
+        try:
+            yield path
+        finally:
+            await self.run(lambda: _discard(writer, path))
+
+    async def finished(self, path: Path) -> ReceivedFile:
+        """A file of ``place`` that is whole: on disk, with its digest."""
+        return await self.run(lambda: _finished(path))
+
     async def read_file(self, path: Path, *, anywhere: bool, limit_bytes: int) -> AsyncIterator[bytes]:
         """Chunks of a file on the server, for an import.
 
@@ -201,7 +215,7 @@ class ImageStore:
 
         A lock of the kernel, so that it also holds between processes and dies with its holder.
         """
-        file = await self.run(self._open_lock)
+        file = await self.run(lambda: _open_lock(self.folder))
         try:
             # Not a blocking call on a thread: that could not be cancelled.
             while not _try_lock(file):  # noqa: ASYNC110 (the lock is the kernel's, no event tells of it)
@@ -209,10 +223,6 @@ class ImageStore:
             yield
         finally:
             os.close(file)
-
-    def _open_lock(self) -> int:
-        make_private_folder(self.folder)
-        return os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     async def publish(self, received: ReceivedFile, suffix: str) -> Path:
         """Give a received file its final name in one step; a file of the same content is kept instead."""
@@ -228,13 +238,7 @@ class ImageStore:
 
     async def digests(self) -> set[str]:
         """Digests of all files that are published."""
-        return await self.run(self._digests)
-
-    def _digests(self) -> set[str]:
-        if not self.folder.is_dir():
-            return set()
-        names = [path.name.partition(".") for path in self.folder.iterdir()]
-        return {digest for digest, _, suffix in names if len(digest) == 64 and suffix in _SUFFIXES}
+        return await self.run(lambda: _digests(self.folder))
 
     def purge_incoming(self) -> int:
         """Remove what uploads left that were killed; how many. Blocking; call it before the server listens."""
@@ -261,6 +265,11 @@ class ImageStore:
         """Raise ``no_capacity`` when an announced file would not fit on the disk."""
         await self.run(lambda: self._require_room(size_bytes))
 
+    async def room_bytes(self) -> int:
+        """Bytes that may still be written before the disk counts as short of space; 0 when it does already."""
+        space = await self.run(lambda: DiskSpace.of(self.folder))
+        return max(0, space.free_mib - self._keep_free.mib(space.size_mib)) * MIB
+
     def _require_room(self, size_bytes: int) -> None:
         space = DiskSpace.of(self.folder)
         left_mib = space.free_mib - size_bytes / MIB
@@ -271,23 +280,45 @@ class ImageStore:
 def check_size(size_bytes: int, limit_bytes: int) -> None:
     """Raise ``too_large`` when a file has more bytes than allowed."""
     if size_bytes > limit_bytes:
-        text = f"An image may have at most {limit_bytes} bytes (PARCELA_MAX_UPLOAD_BYTES)."
-        raise ParcelaError(
-            ErrorKind.TOO_LARGE, "image_too_large", text, problems=[Problem("body", text, "image_too_large")]
-        )
+        raise too_large(limit_bytes)
+
+
+def too_large(limit_bytes: int) -> ParcelaError:
+    """The error of a file with more bytes than allowed."""
+    text = f"An image may have at most {limit_bytes} bytes (PARCELA_MAX_UPLOAD_BYTES), also unpacked and converted."
+    return ParcelaError(
+        ErrorKind.TOO_LARGE, "image_too_large", text, problems=[Problem("body", text, "image_too_large")]
+    )
+
+
+def store_full(internal: str) -> ParcelaError:
+    """The error of a file that the disk has no room for."""
+    text = (
+        "There is not enough disk space for the image on the server: nothing was kept of it. An administrator has "
+        "to free space in the images folder of the data folder."
+    )
+    return ParcelaError(ErrorKind.NO_CAPACITY, "image_store_full", text, internal=internal)
 
 
 def _store_failed(error: OSError) -> ParcelaError:
     if error.errno in FULL:
-        text = (
-            "There is not enough disk space for the image on the server: nothing was kept of it. An administrator has "
-            "to free space in the images folder of the data folder."
-        )
-        return ParcelaError(ErrorKind.NO_CAPACITY, "image_store_full", text, internal=str(error))
+        return store_full(str(error))
     if error.errno == errno.EROFS:
         return storage_read_only("the images folder of the server", str(error))
     text = "The server could not store the image; an administrator finds the reason in the log."
     return ParcelaError(ErrorKind.UNAVAILABLE, "image_store_failed", text, internal=str(error), retry_after_s=60)
+
+
+def _digests(folder: Path) -> set[str]:
+    if not folder.is_dir():
+        return set()
+    names = [path.name.partition(".") for path in folder.iterdir()]
+    return {digest for digest, _, suffix in names if len(digest) == 64 and suffix in _SUFFIXES}
+
+
+def _open_lock(folder: Path) -> int:
+    make_private_folder(folder)
+    return os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _try_lock(file: int) -> bool:
@@ -305,6 +336,13 @@ def _remove_abandoned(path: Path) -> bool:
             path.unlink(missing_ok=True)
             return True
     return False
+
+
+def _finished(path: Path) -> ReceivedFile:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return ReceivedFile(path, digest, os.fstat(file.fileno()).st_size)
 
 
 def _discard(writer: _Writer, path: Path) -> None:

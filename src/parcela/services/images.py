@@ -27,13 +27,12 @@ from parcela.services.access import Caller
 from parcela.services.bundled import BundledImage, read_manifest
 from parcela.services.catalogue_rules import check_fields
 from parcela.services.changes import assign
-from parcela.services.image_files import ImageFacts, examine, refusal
-from parcela.services.image_lengths import check_length
+from parcela.services.image_files import ImageFacts, examine
+from parcela.services.image_intake import CheckedFile, ImageIntake
 from parcela.services.image_quota import ImageQuota
 from parcela.services.image_rights import sees_image, visible_to
-from parcela.services.image_store import ImageStore, ReceivedFile, check_size
+from parcela.services.image_store import ImageStore, check_size
 from parcela.services.launching import hold_for_upload
-from parcela.services.qemu_img import check, confirm
 from parcela.services.template_users import note_removal, refuse_used, release_name
 
 log = structlog.get_logger(__name__)
@@ -50,7 +49,7 @@ class NewImage:
         name: unique; 1..100 letters, digits, ``. _ -`` and inner spaces.
         min_disk_gib: raised to the size of the disk in the image; 1..16384.
         visibility: ``public`` or ``private``.
-        sha256: digest the file must have, or None.
+        sha256: digest that the file must have as it is sent, before it is unpacked or converted; or None.
         project_id: project it is for, and counted by; None for its owner alone.
     """
 
@@ -70,15 +69,6 @@ class NewImage:
         return {name: getattr(self, name) for name in names}
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedFile:
-    """A received file that is an image."""
-
-    received: ReceivedFile
-    facts: ImageFacts
-    upload_id: int = 0
-
-
 class ImageService:
     """Uploads run outside of any unit of work: on SQLite one that writes holds the only writer."""
 
@@ -88,6 +78,7 @@ class ImageService:
         self._settings = settings
         self._store = store
         self._quota = ImageQuota(uows, settings)
+        self._intake = ImageIntake(store, settings.max_upload_bytes)
         self._sweeps: set[asyncio.Task[None]] = set()
 
     async def page(self, uow: ReadUnitOfWork, caller: Caller, request: PageRequest, **filters: Any) -> Page:
@@ -109,7 +100,8 @@ class ImageService:
 
         Raises:
             ParcelaError: ``too_large`` ``image_too_large``; ``conflict`` ``image_exists``; ``invalid`` with the codes
-                of ``image_files.examine``, ``image_cut_off``, ``image_damaged``, ``image_unreadable`` and
+                of ``image_files.examine``, ``image_kinds.recognise`` and ``foreign_disks.examine_foreign``,
+                ``image_cut_off``, ``image_damaged``, ``image_packing_refused``, ``image_unreadable`` and
                 ``sha256_mismatch``; as ``hold_for_upload``.
         """
         return self._receive(caller, new, lambda: chunks, announced_bytes)
@@ -143,20 +135,11 @@ class ImageService:
         async with self._uows.read() as uow:
             if await uow.images.by_name(new.name) is not None:
                 raise _name_taken()
-        limit_bytes = self._settings.max_upload_bytes
         async with (
             self._quota.reserved(caller, new.project_id, announced_bytes) as reserved,
-            self._store.receive(reserved.watch(open_chunks()), limit_bytes=limit_bytes) as received,
+            self._intake.receive(open_chunks(), reserved, new.sha256) as file,
         ):
-            if new.sha256 is not None and new.sha256.lower() != received.sha256:
-                raise refusal("sha256_mismatch", f"The file that arrived has the SHA-256 {received.sha256}.")
-            facts = await self._store.run(lambda: examine(received.path))
-            await self._store.run(lambda: check_length(received.path, facts))
-            seen_bytes = await confirm(received.path, facts)
-            if facts.format is ImageFormat.QCOW2 and seen_bytes != facts.virtual_size_bytes:
-                raise refusal("image_unreadable", "qemu-img reads another disk size than the header says.")
-            await check(received.path, facts)
-            yield CheckedFile(received, facts, reserved.upload_id)
+            yield file
 
     @staticmethod
     def check_create(caller: Caller, new: NewImage) -> None:
@@ -183,6 +166,8 @@ class ImageService:
             **{**new.fields(), "min_disk_gib": max(new.min_disk_gib, least_disk_gib(facts))},
             format=facts.format.value,
             sha256=file.received.sha256,
+            source_sha256=file.source.sha256,
+            source_format=file.source.format,
             size_bytes=file.received.size_bytes,
             virtual_size_bytes=facts.virtual_size_bytes,
             owner_id=caller.user_id,
@@ -313,6 +298,7 @@ class ImageService:
         facts = await self._store.run(lambda: examine(Path(values["path"])))
         values |= {"format": facts.format.value, "virtual_size_bytes": facts.virtual_size_bytes}
         values["min_disk_gib"] = least_disk_gib(facts)
+        values |= {"source_sha256": values["sha256"], "source_format": values["format"]}
         image = await self._present_bundled(uow, bundled.name)
         if image is None:
             fixed = {"name": bundled.name, "visibility": "public", "description": bundled.description}

@@ -19,6 +19,9 @@ MAX_TEXT_BYTES: Final = 64 * 1024
 """Kept of each output: a damaged file can make qemu-img print a line for every cluster."""
 MEMORY_BYTES: Final = 2 * 1024**3
 _DIES_WITH_US: Final = ("setpriv", "--pdeathsig", "KILL", "--")
+CONVERT_TIMEOUT_S: Final = 900.0
+CONVERT_PROCESSOR_S: Final = 600
+_NO_CHECK: Final = 63  # the exit status for a format that has none
 _LEAKS: Final = 3  # the exit status of a check that found nothing worse
 
 
@@ -119,16 +122,55 @@ async def check(path: Path, facts: ImageFacts) -> None:
     """
     if facts.format is not ImageFormat.QCOW2:
         return
+    await check_foreign(path, form_of(facts))
+
+
+async def check_foreign(path: Path, form: str) -> None:
+    """As ``check``, of a file in another format; one without a check passes.
+
+    Args:
+        path: of a file whose header was read before, so that it names no other files.
+        form: ``qcow2``, ``vmdk``, ``vdi``, ``vhdx`` or ``vhd``.
+    """
+    source = _source(path, form)
     found = await run_tool(
-        *("check", "-f", form_of(facts), "--output=json", str(path)), timeout_s=CHECK_TIMEOUT_S, processor_s=120
+        *("check", "--output=json", "--image-opts", source), timeout_s=CHECK_TIMEOUT_S, processor_s=120
     )
-    if found.status in {0, _LEAKS}:
+    if found.status in {0, _LEAKS, _NO_CHECK}:
         return
     if found.status == -signal.SIGXCPU:
         raise _unavailable("qemu-img did not finish checking the image; is it larger than the server can check?")
     error = damaged(f"{first_finding(found.errors, path)} (qemu-img check)")
     error.internal = found.errors[:500]
     raise error
+
+
+async def convert(path: Path, form: str, target: Path, *, most_bytes: int) -> Outcome:
+    """Write a disk as qcow2 into a file that is there.
+
+    Args:
+        path: as of ``check_foreign``.
+        form: likewise.
+        target: is overwritten.
+        most_bytes: how long it may become; the outcome then has the status ``-SIGXFSZ``.
+
+    Raises:
+        ParcelaError: ``unavailable`` as ``run_tool``.
+    """
+    return await run_tool(
+        *("convert", "--image-opts", "-O", "qcow2", _source(path, form), str(target)),
+        timeout_s=CONVERT_TIMEOUT_S,
+        processor_s=CONVERT_PROCESSOR_S,
+        file_bytes=most_bytes,
+    )
+
+
+def _source(path: Path, form: str) -> str:
+    """A file as an option of QEMU: no driver is probed, and its name is nothing but a name."""
+    name = str(path).replace(",", ",,")
+    if form == "vhd":  # by its geometry, which QEMU believes else, the end of some disks would be missing
+        return f"driver=vpc,force_size_calc=current_size,file.driver=file,file.filename={name}"
+    return f"driver={form},file.driver=file,file.filename={name}"
 
 
 def first_finding(errors: str, path: Path) -> str:

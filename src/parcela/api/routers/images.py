@@ -29,7 +29,8 @@ from parcela.models import Image
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
 from parcela.services.container import Services
-from parcela.services.images import CheckedFile, NewImage
+from parcela.services.image_intake import CheckedFile
+from parcela.services.images import NewImage
 
 router = v1_router("/images", tags=["images"])
 Reader = Annotated[Caller, Depends(Requires(Permission.CATALOGUE_READ))]
@@ -39,7 +40,8 @@ UNLIMITED: Final = 2**63 - 1
 FILE_BODY = {
     "requestBody": {
         "required": True,
-        "description": "The file itself: qcow2, ISO 9660 or raw, recognised by its content",
+        "description": "The file itself: qcow2, ISO 9660 or raw, or VMDK, VDI, VHDX or VHD (stored as qcow2), also "
+        "packed with gzip or xz (stored unpacked); recognised by its content",
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }

@@ -15,7 +15,7 @@ Visibility = Literal["public", "private"]
 ImageName = Annotated[str, Field(min_length=1, max_length=MAX_IMAGE_NAME_CHARS, pattern=IMAGE_NAME_PATTERN)]
 OsType = Annotated[str, Field(min_length=1, max_length=32, pattern=OS_TYPE_PATTERN)]
 OsVersion = Annotated[str, Field(max_length=64, pattern=TEXT_PATTERN)]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", description="Digest that the file must have")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$", description="Digest that the uploaded file must have")]
 
 
 class ImageFields(Body):
@@ -74,8 +74,15 @@ class ImageRead(Schema):
     os_type: str = Field(examples=["linux"])
     os_version: str = Field(examples=["Debian 12"])
     format: Literal["qcow2", "raw", "iso"]
-    sha256: str
-    size_bytes: int = Field(description="Length of the file")
+    sha256: str = Field(description="Digest of the file that is stored")
+    source_sha256: str = Field(
+        description="Digest of the file that was uploaded; another one when it was unpacked or converted"
+    )
+    source_format: str = Field(
+        description="What was uploaded: qcow2, raw, iso, vmdk, vdi, vhdx or vhd, and how it was packed (gz, xz)",
+        examples=["qcow2", "vmdk", "raw.xz"],
+    )
+    size_bytes: int = Field(description="Length of the file that is stored")
     virtual_size_bytes: int = Field(description="Size of the disk a guest sees")
     min_memory_mib: int
     min_disk_gib: int

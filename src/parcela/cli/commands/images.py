@@ -26,10 +26,11 @@ Public = Annotated[bool, typer.Option("--public", help="Everybody may use it.")]
 MinRam = Annotated[int, typer.Option(min=64, help="Least memory of a VM in MiB.")]
 MinDisk = Annotated[int, typer.Option(min=1, help="Least disk of a VM in GiB.")]
 Project = Annotated[str | None, typer.Option(help="Id or name of the project whose members may use it.")]
-Sha256 = Annotated[str | None, typer.Option(help="Digest the file must have.")]
+Sha256 = Annotated[str | None, typer.Option(help="Digest the file must have, as it is sent.")]
 CHUNK_BYTES = 1024 * 1024
-UPLOAD_TIMEOUT = httpx2.Timeout(300.0, connect=5.0)
-"""The server looks through the whole file before it answers."""
+UPLOAD_TIMEOUT = httpx2.Timeout(1800.0, connect=5.0)
+"""The server looks through the whole file, and converts disks of other hypervisors, before it answers."""
+PACKED = (".gz", ".xz")
 COLUMNS = (
     ("id", "id"),
     ("name", "name"),
@@ -46,6 +47,8 @@ DETAILS = (
     ("project", "project_id"),
     ("min disk gib", "min_disk_gib"),
     ("sha256", "sha256"),
+    ("uploaded as", "source_format"),
+    ("uploaded sha256", "source_sha256"),
     ("description", "description"),
 )
 
@@ -65,7 +68,9 @@ def show(cli: Cli, ref: ImageRef) -> None:
 @command(app, "upload")
 def upload(
     cli: Cli,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A qcow2, raw or ISO 9660 file on this machine.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A qcow2, raw, ISO, VMDK, VDI, VHDX or VHD file; also as .gz or .xz.")
+    ],
     name: Name = None,
     description: Description = "",
     os_type: OsType = "linux",
@@ -89,9 +94,9 @@ def upload(
             raise fail(
                 Exit.INVALID, "sha256_differs", f"{file} has the digest {digest.hexdigest()}, not the one given."
             )
-        fields = _fields(name or file.stem, description, os_type, os_version, public, min_ram, min_disk)
+        fields = _fields(name or _stem(file), description, os_type, os_version, public, min_ram, min_disk)
         made = _send(cli, file, size, {**fields, **place, "sha256": digest.hexdigest()}, progress)
-    if made["sha256"] != digest.hexdigest():
+    if made["source_sha256"] != digest.hexdigest():
         raise fail(Exit.UNEXPECTED, "sha256_differs", f"The server has image {made['id']} with another digest.")
     cli.out.record(made, DETAILS)
 
@@ -127,6 +132,11 @@ def _fields(
         "min_memory_mib": min_ram,
         "min_disk_gib": min_disk,
     }
+
+
+def _stem(file: Path) -> str:
+    """``debian-12`` of ``debian-12.qcow2.xz``."""
+    return Path(file.stem).stem if file.suffix.lower() in PACKED else file.stem
 
 
 def _place(cli: Cli, project: str | None) -> Json:
@@ -183,7 +193,7 @@ def import_file(
     project: Project = None,
 ) -> None:
     """Make an image of a file that is on the server already; it is copied."""
-    fields = _fields(name or Path(path).stem, description, os_type, os_version, public, min_ram, min_disk)
+    fields = _fields(name or _stem(Path(path)), description, os_type, os_version, public, min_ram, min_disk)
     body = {**fields, **_place(cli, project), "path": path, "sha256": sha256}
     headers = {"Idempotency-Key": uuid4().hex}
     answer = cli.api.request("POST", "/images/import", json=body, headers=headers, timeout=UPLOAD_TIMEOUT)
