@@ -101,6 +101,22 @@ async def test_a_stopped_vm_cannot_be_paused(lab: Lab) -> None:
     assert (refused.status_code, refused.json()["field"]) == (422, "status")
 
 
+async def test_a_size_that_is_refused_says_why(lab: Lab) -> None:
+    headers = lab.people["admin"].headers
+    vm = await lab.vm("stopped", "admin")
+    grown = await lab.http.put(f"/vms/{vm['id']}", json=await form(lab, vm["id"], disk=5), headers=headers)
+    assert grown.status_code == 200, grown.text
+    body = await form(lab, vm["id"], disk=4)
+    shrunk = await lab.http.put(f"/vms/{vm['id']}", json=body, headers=headers)
+    assert (shrunk.status_code, shrunk.json()["field"]) == (422, "disk")
+    assert "at least 5 GiB" in shrunk.json()["message"]
+    running = await lab.vm("running", "admin")
+    body = await form(lab, running["id"], ram=256)
+    refused = await lab.http.put(f"/vms/{running['id']}", json=body, headers=headers)
+    assert (refused.status_code, refused.json()["field"]) == (409, "ram")
+    assert "stopped" in refused.json()["errors"][0]["message"]
+
+
 async def test_a_failed_vm_says_so(lab: Lab) -> None:
     operation = await lab.operation("failed", "admin")
     answer = await lab.http.get("/vms/", headers=lab.people["admin"].headers)

@@ -25,8 +25,9 @@ SIZES: Mapping[str, str] = {
     "ram": "ram is a whole number of MB from 64 to 1048576.",
     "disk": "disk is a whole number of GB from 1 to 16384.",
 }
-"""What is said of a size that is none, whichever rule it breaks."""
-GENERAL = frozenset({"request_invalid", "template_invalid"})
+"""What is said of a size that is no number within the bounds; other rules say themselves what they allow."""
+WRONG_SHAPE = "request_invalid"
+GENERAL = frozenset({WRONG_SHAPE, "template_invalid"})
 """Codes whose sentence only points at the places that are wrong."""
 
 
@@ -54,10 +55,10 @@ def _field(where: str) -> str:
     return FIELDS.get(name, name)
 
 
-def _sentence(item: ProblemItem) -> str:
-    """What is wrong at one place, with its field: clients show nothing else."""
+def _sentence(item: ProblemItem, code: str) -> str:
+    """What is wrong at one place of an error, with its field: clients show nothing else."""
     field = _field(item.where)
-    if field in SIZES and item.where.startswith("body."):
+    if field in SIZES and code == WRONG_SHAPE:
         return SIZES[field]
     return item.what if field in item.what else f"{field}: {item.what}"
 
@@ -66,12 +67,13 @@ def _first(problem: ProblemDetails) -> str:
     """The first concrete reason, which is all that the pages show."""
     items = problem.problems
     general = bool(items) and (problem.code in GENERAL or problem.detail == items[0].what)
-    return _sentence(items[0]) if general else problem.detail
+    return _sentence(items[0], problem.code) if general else problem.detail
 
 
 def _answer(problem: ProblemDetails, headers: Mapping[str, str] | None) -> JSONResponse:
     errors = [
-        FieldError(field=_field(item.where), message=_sentence(item), code=item.code) for item in problem.problems
+        FieldError(field=_field(item.where), message=_sentence(item, problem.code), code=item.code)
+        for item in problem.problems
     ]
     body = VmsError(
         code=problem.code,
