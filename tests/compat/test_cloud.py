@@ -325,6 +325,9 @@ def test_what_the_document_cannot_hold_is_not_thrown_away(enter: Enter) -> None:
     assert browser.fetch("PUT", f"/api/v1/templates/{template_id}", body, headers).status_code == 200
     seen = browser.template(template_id)
     assert seen["perdido"] == ["vms[0].user_data"]
+    browser.change(template_id, name="renamed", json_template=seen["json_template"])  # as it was read
+    assert browser.template(template_id)["perdido"] == ["vms[0].user_data"]
+    seen["json_template"]["topologia"]["nodes"][0]["x"] = 77
     with pytest.raises(RefusedError) as refused:
         browser.change(template_id, json_template=seen["json_template"])
     assert (refused.value.status, refused.value.body["code"]) == (409, "template_beyond_cloud")

@@ -23,7 +23,9 @@ from parcela.core.topology.document import parse_document
 from parcela.core.topology.sizes import sums_of
 from parcela.repositories.paging import PageRequest
 from parcela.repositories.uow import ReadUnitOfWork
+from parcela.services.access import Caller
 from parcela.services.catalogue_snapshot import load_flavours
+from parcela.services.container import Services
 from parcela.services.template_drafts import TemplateDraft
 from parcela.services.template_lists import own_templates
 from parcela.services.templates import CLOUD, TemplateRow
@@ -108,10 +110,7 @@ async def update_template(
 ) -> TemplateSaved:
     """What is null or left out stays. A changed document makes a new version, and throws nothing away unseen."""
     before = await services.templates.get(uow, caller, template_id)
-    document: object = None
-    if body.document is not None:
-        options: dict[str, Any] = {"form": CLOUD, "name": body.title or before["name"], "before": before["document"]}
-        document = (await services.templates.import_draft(uow, caller, body.document, **options)).document
+    document = await _changed_document(services, uow, caller, body, before)
 
     def wanted(row: TemplateRow) -> TemplateDraft:
         description = row["description"] if body.text is None else body.text
@@ -124,8 +123,24 @@ async def update_template(
     return TemplateSaved(**await _facts(uow, row), message=SAVED)
 
 
+async def _changed_document(
+    services: Services, uow: ReadUnitOfWork, caller: Caller, body: TemplateBody, before: TemplateRow
+) -> object:
+    """The document that was sent, as it would be stored; None for none, and for the one that is answered now.
+
+    The last is compared as it reads: editors add keys of their own, and answers have ids and sizes that are not stored.
+    """
+    if body.document is None:
+        return None
+    told = await services.templates.export(uow, caller, before["id"], form=CLOUD)
+    options: dict[str, Any] = {"form": CLOUD, "name": before["name"], "before": before["document"]}
+    sent = (await services.templates.import_draft(uow, caller, body.document, **options)).document
+    same = (await services.templates.import_draft(uow, caller, told.content, **options)).document
+    return None if sent == same else sent
+
+
 def _refuse_loss(row: TemplateRow) -> None:
-    """Whoever reads with this API and writes back would remove what they never saw."""
+    """Whoever reads with this API and writes back what they changed would remove what they never saw."""
     _, lost = to_cloud(parse_document(row["document"]))
     if lost:
         text = "The template has parts that this document cannot hold, listed in 'problems'; change it by /api/v1."
