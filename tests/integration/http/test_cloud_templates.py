@@ -53,3 +53,17 @@ async def test_parts_beyond_the_document_do_not_keep_a_new_name_away(lab: Lab) -
     next(iter(changed["recursos"].values()))["name"] = "another"
     refused = await sent_back(lab, made["id"], json_template=changed)
     assert (refused.status_code, refused.json()["code"]) == (409, "template_beyond_cloud")
+
+
+async def test_names_that_this_form_refuses_may_come_back(lab: Lab) -> None:
+    made = await lab.template()
+    first, second = ({**made["document"]["vms"][0], "name": name} for name in ("one", "two"))
+    edge = {"name": "one <-> two", "a": {"vm": "one"}, "b": {"vm": "two"}}
+    body = {key: made[key] for key in ("name", "description", "visibility")}
+    body["document"] = {"vms": [first, second], "networks": [], "edges": [edge]}
+    stored = await lab.call("PUT", f"/templates/{made['id']}", "owner", json=body)
+    assert stored.status_code == 200, stored.text
+    before = await read(lab, made["id"])
+    answer = await sent_back(lab, made["id"])
+    assert answer.status_code == 200, answer.text
+    assert await read(lab, made["id"]) == before

@@ -133,6 +133,8 @@ async def _changed_document(
     if body.document is None:
         return None
     told = await services.templates.export(uow, caller, before["id"], form=CLOUD)
+    if body.document == told.content:
+        return None  # also where it has names that are refused in this form
     options: dict[str, Any] = {"form": CLOUD, "name": before["name"], "before": before["document"]}
     sent = (await services.templates.import_draft(uow, caller, body.document, **options)).document
     same = (await services.templates.import_draft(uow, caller, told.content, **options)).document
