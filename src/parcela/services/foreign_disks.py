@@ -53,9 +53,13 @@ def examine_foreign(path: Path, kind: SourceKind) -> int:
     with path.open("rb") as file:
         size_bytes = os.fstat(file.fileno()).st_size
         virtual = _READERS[kind](file, size_bytes)
-    if not SECTOR_BYTES <= virtual <= MAX_VIRTUAL_BYTES:
-        raise refusal("image_disk_size", "The disk in the image must have 512 bytes to 16384 GiB.")
+    _check_size(virtual)
     return virtual
+
+
+def _check_size(virtual_bytes: int) -> None:
+    if not SECTOR_BYTES <= virtual_bytes <= MAX_VIRTUAL_BYTES:
+        raise refusal("image_disk_size", "The disk in the image must have 512 bytes to 16384 GiB.")
 
 
 def _header(what: str) -> ParcelaError:
@@ -208,8 +212,9 @@ def _vhdx(file: IO[bytes], size_bytes: int) -> int:
     sector = struct.unpack("<I", items.get(_VHDX_SECTOR, bytes(4))[:4])[0]
     if flags & _VHDX_HAS_PARENT:
         raise _parent("VHDX")
-    if not MIB <= block <= 256 * MIB or sector not in {512, 4096} or virtual > MAX_VIRTUAL_BYTES:
+    if not MIB <= block <= 256 * MIB or sector not in {512, 4096}:
         raise _header("VHDX")
+    _check_size(virtual)  # before it is used to count blocks
     per_chunk = (sector << 23) // block
     blocks = -(-virtual // block)
     table = _table(file, regions[_VHDX_BAT][0], blocks + (blocks - 1) // per_chunk, size_bytes, "Q")

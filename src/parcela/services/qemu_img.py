@@ -82,7 +82,9 @@ def _limits(processor_s: int, file_bytes: int | None) -> tuple[str, ...]:
     limits: tuple[str, ...] = _DIES_WITH_US if shutil.which(_DIES_WITH_US[0]) else ()
     if shutil.which("prlimit"):
         size = () if file_bytes is None else (f"--fsize={file_bytes}",)
-        limits += ("prlimit", f"--cpu={processor_s}", f"--as={MEMORY_BYTES}", "--nofile=64", "--core=0", *size, "--")
+        # The second number kills; before that the first one says why (SIGXCPU).
+        processor = f"--cpu={processor_s}:{processor_s + 5}"
+        limits += ("prlimit", processor, f"--as={MEMORY_BYTES}", "--nofile=64", "--core=0", *size, "--")
     return limits
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import lzma
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,24 @@ def test_images(admin: Server, tmp_path: Path) -> None:
     assert digest in done(run("image", "show", "tool")).out
     done(run("image", "delete", "tool"))
     assert run("image", "show", "tool").code == 4
+
+
+def test_a_packed_image(admin: Server, tmp_path: Path) -> None:
+    """Its digest is that of the packed file, and its name has neither of the two endings."""
+    content = b"\0" * 510 + b"\x55\xaa"
+    file = tmp_path / "small.img.xz"
+    file.write_bytes(lzma.compress(content))
+    made = done(run("image", "upload", str(file), "--json")).json
+    assert (made["name"], made["source_format"]) == ("small", "raw.xz")
+    assert (made["sha256"], made["source_sha256"]) == tuple(
+        hashlib.sha256(data).hexdigest() for data in (content, file.read_bytes())
+    )
+    assert made["source_sha256"] in done(run("image", "show", "small")).out
+    done(run("image", "delete", "small"))
+    file.write_bytes(file.read_bytes()[:-4])
+    refused = run("image", "upload", str(file))
+    assert refused.code == 6
+    assert "is cut off" in refused.err
 
 
 def test_images_that_are_on_the_server(admin: Server) -> None:
