@@ -15,7 +15,7 @@ from parcela.services.access import Caller
 from parcela.services.inventory_rules import check_inventory, note, refuse_archived, stored_code, today
 from parcela.services.machine_status import move, remember
 from parcela.services.plan_dates import resume
-from parcela.services.plausible_days import check_days
+from parcela.services.plausible_days import check_days, check_registered
 
 INVALID = "machine_invalid"
 NEW_MACHINE: MachineRow = {"custom_fields": {}, "responsible": None, "responsible_id": None}
@@ -112,6 +112,7 @@ class MachineService:
         changes = {**changes, **amend(before)}
         check_inventory(INVALID, changes)
         check_days(INVALID, uow, changes, before=before)
+        await check_registered(INVALID, uow, changes, machine)
         await _check_responsible(uow, caller, changes, before["responsible_id"])
         left = dict(changes)
         status, reason, word = left.pop("status", None), left.pop("reason", ""), left.pop("status_word", None)

@@ -10,6 +10,7 @@ from typing import Any
 
 from parcela.core.errors import Problem, invalid
 from parcela.models import Machine
+from parcela.repositories.maintenance.port import RecordFilter
 from parcela.repositories.uow import ReadUnitOfWork
 
 FIRST_DAY = date(1970, 1, 1)
@@ -64,6 +65,28 @@ def check_days(
             problems.append(Problem(name, text, f"bad_{name}"))
     if problems:
         raise invalid(code, " ".join(problem.what for problem in problems), *problems)
+
+
+async def check_registered(code: str, uow: ReadUnitOfWork, given: Mapping[str, Any], machine: Machine) -> None:
+    """Check that a machine is not registered after work on it that is recorded; its row is locked.
+
+    Args:
+        code: of the error.
+        uow: has the records.
+        given: fields; others than registered_on are of no interest here.
+        machine: with the day that is stored. Where that is after a record already, it may be moved back.
+
+    Raises:
+        ParcelaError: kind ``invalid``, with the last day possible. The kinds of the store of records, where it is away.
+    """
+    wanted, stored = given.get("registered_on"), machine.registered_on
+    if wanted is None or wanted == stored or (machine.registered_on_given and wanted < stored):
+        return
+    oldest = await uow.maintenance.page(RecordFilter(machine_ids=(machine.id,)), limit=1, newest_first=False)
+    if oldest.records and oldest.records[0].performed_on < wanted:
+        last = oldest.records[0].performed_on
+        text = f"registered_on is {wanted}; it must be a day up to {last}, when the oldest record was performed."
+        raise invalid(code, text, Problem("registered_on", text, "bad_registered_on"))
 
 
 def _span(name: str, today: date, machine: Machine | None) -> _Span:

@@ -82,3 +82,42 @@ async def test_sockets_say_which_value_is_wrong(lab: Lab) -> None:
 async def test_sockets_of_older_apis_ignore_them(lab: Lab) -> None:
     async with open_socket(lab.app, "/ws/vms", headers=lab.people["owner"].headers, query="page=2") as socket:
         assert socket.subprotocol is None
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/virtual-machines/?status=running&status=stopped", "status"),
+        ("/machines/?area=A&limit=5&area=B", "area"),
+        ("/reports/maintenance?since=2026-01-01&since=2026-02-01", "since"),
+        ("/audit?from=2026-01-01T00:00:00Z&from=2026-01-01T00:00:00Z", "from"),
+        ("/flavours/?limit=1&limit=2", "limit"),
+    ],
+)
+async def test_a_second_value_is_refused_rather_than_taken_for_the_first(lab: Lab, path: str, name: str) -> None:
+    body = problem(await lab.call("GET", path, "admin"), 422, "repeated_parameter")
+    assert [found["where"] for found in body["problems"]] == [f"query.{name}"]
+    assert body["detail"] == f"'{name}' is given 2 times; give it once."
+
+
+async def test_a_list_takes_several_values(lab: Lab) -> None:
+    answer = await lab.call("GET", "/events?type=user.created&type=zone.created", "admin")
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/audit?from=2026", "from"),
+        ("/audit?to=1767225600", "to"),
+        ("/audit/export?from=0", "from"),
+        ("/reports/maintenance?since=0", "since"),
+        ("/reports/maintenance?until=1767225600", "until"),
+        ("/machines/?registered_since=86400", "registered_since"),
+        ("/maintenance-records/?until=0", "until"),
+    ],
+)
+async def test_a_number_is_no_day_of_1970(lab: Lab, path: str, name: str) -> None:
+    body = problem(await lab.call("GET", path, "admin"), 422, "request_invalid")
+    assert [found["where"] for found in body["problems"]] == [f"query.{name}"]
+    assert "written as 2031-01-31" in body["problems"][0]["what"]

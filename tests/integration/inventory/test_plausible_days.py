@@ -106,3 +106,44 @@ async def test_what_was_stored_before_is_read_and_corrected(lab: Lab, today: dat
     assert (await lab.call("PATCH", path_of_machine, "admin", json={"registered_on": "2024-01-01"})).status_code == 200
     corrected = await lab.call("PATCH", path, "admin", json={"performed_on": str(today)})
     assert corrected.json()["performed_on"] == str(today)
+
+
+async def test_a_machine_is_not_registered_after_work_on_it(lab: Lab) -> None:
+    made = await machine(lab, registered_on="2020-01-01")
+    await record(lab, machine_id=made["id"], state="done", performed_on="2022-03-01")
+    await record(lab, machine_id=made["id"], state="done", performed_on="2021-02-01")
+    path = f"/machines/{made['id']}"
+    answer = await lab.call("PATCH", path, "admin", json={"registered_on": "2021-02-02"})
+    (found,) = problem(answer, 422, "machine_invalid")["problems"]
+    assert found["where"] == "registered_on"
+    assert "up to 2021-02-01" in found["what"]
+    assert (await lab.call("GET", path, "admin")).json()["registered_on"] == "2020-01-01"
+    for day in ("2021-02-01", "2019-05-01"):
+        assert (await lab.call("PATCH", path, "admin", json={"registered_on": day})).status_code == 200
+
+
+@pytest.mark.parametrize("value", [0, 1767225600, "1767225600", "86400", 2026.0, True])
+async def test_a_number_is_no_day(lab: Lab, value: object) -> None:
+    made = await machine(lab, registered_on="1970-01-01")
+    answers = [
+        await lab.call("PATCH", f"/machines/{made['id']}", "admin", json={"registered_on": value}),
+        await lab.call(
+            "POST",
+            "/maintenance-records/",
+            "admin",
+            json={"machine_id": made["id"], "kind": "preventive", "performed_on": value},
+        ),
+    ]
+    for answer in answers:
+        (found,) = problem(answer, 422, "request_invalid")["problems"]
+        assert "written as 2031-01-31" in found["what"]
+
+
+async def test_a_record_without_cost_is_taken_as_it_was_read(lab: Lab) -> None:
+    made = await machine(lab)
+    read = await record(lab, machine_id=made["id"])
+    names = ("kind", "performed_on", "company", "technician", "notes", "cost_minor", "currency")
+    path = f"/maintenance-records/{read['id']}"
+    answer = await lab.call("PATCH", path, "admin", json={name: read[name] for name in names})
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["cost_minor"], answer.json()["currency"]) == (None, "")

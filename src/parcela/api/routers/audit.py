@@ -8,7 +8,6 @@ from typing import Annotated
 
 from fastapi import Depends, Query
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
 
 from parcela.api.dependencies.caller import Requires
 from parcela.api.dependencies.paging import Paging
@@ -16,7 +15,7 @@ from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.api.errors import problem_responses
 from parcela.api.routing import v1_router
 from parcela.api.schemas.audit import AuditFormat, AuditRead, RefusalRead
-from parcela.api.schemas.common import PageRead
+from parcela.api.schemas.common import Moment, PageRead
 from parcela.api.schemas.flavours import TextFilter
 from parcela.core.permissions import Permission
 from parcela.models import AuditOutcome
@@ -34,8 +33,8 @@ Action = Annotated[
     str | None,
     Query(min_length=1, max_length=160, pattern=TEXT_PATTERN, description="Exactly, or a prefix: `flavour.*`"),
 ]
-From = Annotated[AwareDatetime | None, Query(alias="from", description="This time and later")]
-To = Annotated[AwareDatetime | None, Query(alias="to", description="Before this time")]
+From = Annotated[Moment | None, Query(alias="from", description="This time and later")]
+To = Annotated[Moment | None, Query(alias="to", description="Before this time")]
 
 
 def _utc(value: datetime | None) -> datetime | None:

@@ -1,9 +1,11 @@
 """Shapes that several resources share."""
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import to_json
 
 from parcela.core.collation import all_composed
@@ -19,6 +21,20 @@ class Schema(BaseModel):
 
 Composed = BeforeValidator(all_composed)
 """Of text outside of bodies (filters, forms): in NFC, before its length is looked at."""
+
+
+_BEGINS_WITH_A_DAY = re.compile(r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def _calendar_day(value: Any) -> Any:
+    """Refuse numbers, which pydantic would take for seconds or milliseconds since 1970, as it likes: 2026 too."""
+    if value is None or isinstance(value, date) or (isinstance(value, str) and _BEGINS_WITH_A_DAY.match(value)):
+        return value
+    raise ValueError("a day is written as 2031-01-31, a time as 2031-01-31T00:00:00Z")
+
+
+Day = Annotated[date, BeforeValidator(_calendar_day)]
+Moment = Annotated[AwareDatetime, BeforeValidator(_calendar_day)]
 
 
 def _is_exact(key: str) -> bool:

@@ -7,6 +7,7 @@ from fastapi import Path, Query
 from pydantic import Field, FiniteFloat, StrictBool, StrictInt, StrictStr
 
 from parcela.api.schemas.common import Body, Composed, Schema
+from parcela.api.schemas.common import Day as CalendarDay
 from parcela.api.schemas.flavours import MAX_ROW_ID, left_out
 from parcela.core.lifecycle import HostState
 from parcela.core.machines import MachineStatus, MaintenanceKind
@@ -32,7 +33,7 @@ Serial = Annotated[str, text_of("serial")]
 Notes = Annotated[str, text_of("notes")]
 Company = Annotated[str, text_of("company")]
 Technician = Annotated[str, text_of("technician")]
-Day = Annotated[date, Field(examples=["2026-03-01"])]
+Day = Annotated[CalendarDay, Field(examples=["2026-03-01"])]
 RowRef = Annotated[int, Field(ge=1, le=MAX_ROW_ID)]
 CustomKey = Annotated[str, Field(min_length=1, max_length=MAX_CUSTOM_KEY_CHARS, pattern=TEXT_PATTERN)]
 CustomText = Annotated[StrictStr, Field(max_length=4000, pattern=TEXT_PATTERN)]
@@ -41,7 +42,7 @@ CustomValue = StrictBool | CustomNumber | FiniteFloat | CustomText | None
 CustomFields = Annotated[
     dict[CustomKey, CustomValue], Field(max_length=MAX_CUSTOM_FIELDS, examples=[{"warranty": "2031-05", "screens": 2}])
 ]
-DayFilter = Annotated[date | None, Query(description="A day, such as 2030-05-17")]
+DayFilter = Annotated[CalendarDay | None, Query(description="A day, such as 2030-05-17")]
 PartFilter = Annotated[str | None, Query(min_length=1, max_length=100, pattern=TEXT_PATTERN), Composed]
 RecordId = Annotated[str, Path(pattern="^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", description="UUID")]
 

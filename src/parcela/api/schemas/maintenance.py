@@ -2,7 +2,7 @@
 
 import dataclasses
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,7 @@ Cost = Annotated[
     int, Field(ge=0, le=MAX_COST_MINOR, description="In the currency's minor unit (cents)", examples=[12500])
 ]
 Currency = Annotated[str, Field(pattern=CURRENCY_PATTERN, description="ISO 4217", examples=["EUR"])]
+CurrencyOrNone = Annotated[Currency | Literal[""], Field(description="ISO 4217; empty without a cost")]
 Title = Annotated[str, text_of("title", min_length=1)]
 IntervalDays = Annotated[int, Field(ge=1, le=36_500)]
 LeadDays = Annotated[int, Field(ge=0, le=3650)]
@@ -53,7 +54,7 @@ class MaintenanceCreate(MachineRef):
     technician: Annotated[Technician, Field(examples=["Ana Pérez"])] = ""
     notes: Notes = ""
     cost_minor: Cost | None = None
-    currency: Currency = left_out()
+    currency: CurrencyOrNone = left_out()
 
 
 class MaintenanceUpdate(Body):
@@ -65,7 +66,7 @@ class MaintenanceUpdate(Body):
     technician: Technician = left_out()
     notes: Notes = left_out()
     cost_minor: Cost | None = None
-    currency: Currency = left_out()
+    currency: CurrencyOrNone = left_out()
 
 
 class MaintenanceFinish(Body):
@@ -76,7 +77,7 @@ class MaintenanceFinish(Body):
     technician: Technician = left_out()
     notes: Notes = left_out()
     cost_minor: Cost | None = None
-    currency: Currency = left_out()
+    currency: CurrencyOrNone = left_out()
     machine_status: MachineStatus = Field(
         MachineStatus.OPERATIONAL, description="What the machine is afterwards, if this record put it in maintenance"
     )

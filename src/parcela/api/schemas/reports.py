@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from fastapi import Query
 from pydantic import Field
 
-from parcela.api.schemas.common import Schema, Written
+from parcela.api.schemas.common import Day, Schema, Written
 from parcela.api.schemas.users import Line
 from parcela.core.machines import MaintenanceKind
 from parcela.services.reports.report import Format
@@ -18,8 +18,8 @@ class ReportQuery(Written):
     format: Format = Field(default=Format.JSON, description="`csv` has the records only")
     lang: Literal["en", "es"] | None = Field(default=None, description="Language of the headings; yours unless given")
     kind: MaintenanceKind | None = None
-    since: date | None = Field(default=None, description="First day", examples=["2026-01-01"])
-    until: date | None = Field(default=None, description="Last day", examples=["2026-12-31"])
+    since: Day | None = Field(default=None, description="First day", examples=["2026-01-01"])
+    until: Day | None = Field(default=None, description="Last day", examples=["2026-12-31"])
 
 
 class AllMachinesQuery(ReportQuery):

@@ -3,21 +3,11 @@
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic import ConfigDict, Field, StrictBool
 
-from parcela.api.schemas.common import Body, Schema
+from parcela.api.schemas.common import Body, Moment, Schema
 from parcela.api.schemas.roles import Right
 from parcela.api.schemas.users import Line
-
-
-def _text_only(value: object) -> object:
-    """Refuse numbers, which pydantic would take for seconds or milliseconds since 1970, as it likes."""
-    if value is not None and not isinstance(value, str):
-        raise ValueError("a time is written as text, e.g. 2031-01-31T00:00:00Z")
-    return value
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_text_only)]
 
 
 class PersonalTokenCreate(Body):
