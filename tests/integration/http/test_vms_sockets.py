@@ -40,6 +40,18 @@ async def test_the_vm_of_a_message_is_the_vm_of_the_api(lab: Lab) -> None:
     assert told["vm"]["id"] == made["id"]
 
 
+async def test_a_vm_that_was_removed_is_told_as_deleted_from_then_on(lab: Lab) -> None:
+    """Lists leave it out at once; a page that heard of a change would put it back into its own."""
+    made = await lab.vm("running", "admin")
+    headers = lab.people["admin"].headers
+    async with open_socket(lab.app, "/ws/vms", headers=headers) as socket:
+        await subscribed(lab, 1)
+        assert (await lab.http.delete(f"/vms/{made['id']}", headers=headers)).status_code == 204
+        await lab.settle()
+        told = [await socket.json() for _ in range(2)]
+    assert {(one["event"], one["vm"]["id"]) for one in told} == {("vm_deleted", made["id"])}
+
+
 async def test_nobody_hears_of_the_vms_of_others(lab: Lab) -> None:
     vm_id = (await lab.vm())["id"]
     async with open_socket(lab.app, "/ws/vms", headers=lab.people["stranger"].headers) as socket:

@@ -8,7 +8,7 @@ from typing import Any
 
 from parcela.api.compat.vms.schemas import UserRead, VmRead
 from parcela.api.frames import TextMessage
-from parcela.core.lifecycle import VmState
+from parcela.core.lifecycle import DesiredState
 from parcela.repositories.events import EventRecord
 from parcela.repositories.paging import PageRequest
 from parcela.services.container import Services
@@ -28,7 +28,9 @@ Make = Callable[[Services, EventRecord], Awaitable[dict[str, Any] | None]]
 async def vm_message(services: Services, record: EventRecord) -> dict[str, Any] | None:
     """``{"event": "vm_updated", "vm": {...}}`` with the whole row; None for events that are no news of a VM.
 
-    A VM whose row is kept no longer (months after its end) is no news either: a part of a row would break the pages.
+    A VM that somebody has removed is told as deleted while hosts still clear it away: lists leave it out already, and
+    the pages would put it back into theirs. One whose row is kept no longer (months after its end) is no news either: a
+    part of a row would break the pages.
     """
     if record.type not in VM_EVENTS or record.vm_id is None:
         return None
@@ -36,7 +38,7 @@ async def vm_message(services: Services, record: EventRecord) -> dict[str, Any] 
         rows = (await uow.vms.page(PageRequest(limit=1), vm_id=record.vm_id, include_deleted=True)).rows
     if not rows:
         return None
-    gone = record.data.get("state") == VmState.DELETED.value
+    gone = rows[0]["desired"] == DesiredState.DELETED.value
     event = "vm_deleted" if gone else VM_EVENTS[record.type]
     return {"event": event, "vm": VmRead.of(rows[0]).model_dump(mode="json")}
 

@@ -110,6 +110,6 @@ async def update_vm(vm_id: RowId, body: Waited, services: AppServices, caller: A
     "/{vm_id}", summary="Destroy a VM (vms)", status_code=204, responses=errors(401, 403, 404, 409, 422, 503)
 )
 async def delete_vm(vm_id: RowId, services: AppServices, caller: Administrator, uow: WriteUow) -> None:
-    """Needs `vm:write_all`. It is gone for this API at once; `vm_deleted` comes when no host has it any more."""
+    """Needs `vm:write_all`. It is gone for this API at once, and `vm_deleted` tells so; the host clears it away."""
     await _seen(services, uow, caller, vm_id)
     await services.vms.destroy(uow, caller, vm_id)
