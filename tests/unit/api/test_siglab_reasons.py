@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from parcela.api.compat.siglab.machine_schemas import CambiosMaquina, MantenimientoNuevo
+from parcela.api.compat.siglab.machine_schemas import CambiosMaquina, MantenimientoNuevo, MaquinaNueva
 from parcela.api.compat.siglab.reasons import OF_CODE, first_reason, reason
 from parcela.api.compat.siglab.schemas import Acceso, Registro
 from parcela.api.errors import ProblemItem
@@ -16,6 +16,7 @@ from parcela.services.reports.report import Format
 
 RECORD = {"codigo_maquina": "PC-1", "tipo": "preventivo"}
 PERSON = {"nombre_completo": "Ana", "username": "ana", "password": "correct horse battery"}
+MACHINE = {"codigo_equipo": "PC-1", "tipo_equipo": "PC"}
 
 
 def said_of(model: Any, body: Any) -> str:
@@ -37,7 +38,7 @@ def said_of(model: Any, body: Any) -> str:
         (Acceso, {"username": 7, "password": "x"}, "username: Debe ser un texto."),
         (Acceso, ["a"], "Debe ser un objeto JSON con los datos."),
         (Registro, PERSON | {"email": "a"}, "email: Es demasiado corto: 3 caracteres como mínimo."),
-        (CambiosMaquina, {"area": "a" * 101}, "area: Es demasiado largo: 100 caracteres como máximo."),
+        (MaquinaNueva, MACHINE | {"area": "a" * 101}, "area: Es demasiado largo: 100 caracteres como máximo."),
         (CambiosMaquina, {"fecha": 5.5}, "fecha: Debe ser una fecha: AAAA-MM-DD."),
         (CambiosMaquina, {"fecha": ["a"]}, "fecha: Debe ser una fecha: AAAA-MM-DD."),
         (MantenimientoNuevo, RECORD | {"tipo": "otro"}, "tipo: Tipos aceptados: preventivo, correctivo."),

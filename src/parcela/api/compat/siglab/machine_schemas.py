@@ -10,6 +10,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
+    ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
@@ -83,7 +85,8 @@ CodigoEnRuta = Annotated[
 ]
 Tipo = Annotated[str, Field(max_length=64, description=TYPE_TEXT, examples=["PC"]), AfterValidator(_type)]
 TipoEscrito = Annotated[str, Field(max_length=64, pattern=PLAIN, description=TYPE_TEXT, examples=["PC"])]
-TipoVacio = Annotated[TipoEscrito | None, BeforeValidator(or_none)]
+Leido = Annotated[str | None, Field(max_length=4000), BeforeValidator(or_none)]
+"""Of a machine that is there: what was read comes back, also where this family would not have taken it."""
 EstadoEscrito = Annotated[
     str, Field(max_length=64, description=STATUS_TEXT, examples=["operativa"]), AfterValidator(_status_word)
 ]
@@ -94,16 +97,38 @@ Limite = Annotated[int, Query(ge=1, le=MOST, description="Rows at most; `X-Sigui
 Desde = Annotated[str | None, Query(max_length=MAX_CURSOR_CHARS, description="`X-Siguiente` of the answer before")]
 
 
+NEW_TEXTS = {"tipo_equipo": TypeAdapter(TipoEscrito), "area": TypeAdapter(Texto), "usuario": TypeAdapter(Texto)}
+"""What texts of a machine must be like that it does not have yet."""
+
+
 class CambiosMaquina(Entrada):
     """What to change; fields that are left out, null or empty stay as they are."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"estado_actual": "Dañado"}})
 
-    tipo_equipo: TipoVacio = None
+    tipo_equipo: Leido = None
     estado_actual: EstadoVacio = None
-    area: TextoVacio = None
+    area: Leido = None
     fecha: Fecha = None
-    usuario: TextoVacio = None
+    usuario: Leido = None
+
+    def refuse_new_texts(self, shown: "Maquina") -> None:
+        """Refuse texts that this family does not take, unless the machine is shown with them.
+
+        Raises:
+            ParcelaError: kind ``invalid``.
+        """
+        problems = []
+        for name, adapter in NEW_TEXTS.items():
+            written = getattr(self, name)
+            if written is None or written in {getattr(shown, name), shown.tipo if name == "tipo_equipo" else None}:
+                continue
+            try:
+                adapter.validate_python(written)
+            except ValidationError as exc:
+                problems += [Problem(f"body.{name}", error["msg"], error["type"]) for error in exc.errors()]
+        if problems:
+            raise invalid("request_invalid", "The machine has other texts; these are not taken.", *problems)
 
     def fields(self, present_type: str = "") -> dict[str, Any]:
         """In our words, without ``usuario``.
@@ -166,6 +191,8 @@ class MaquinaNueva(MaquinaConCambios):
     )
 
     tipo_equipo: TipoEscrito
+    area: TextoVacio = None
+    usuario: TextoVacio = None
 
     def fields(self, present_type: str = "") -> dict[str, Any]:
         """In our words, without ``usuario``."""

@@ -157,6 +157,7 @@ async def _remove(services: Services, uow: UnitOfWork, caller: Caller, code: str
 
 async def _update(services: Services, uow: UnitOfWork, caller: Caller, code: str, body: CambiosMaquina) -> Hecho:
     machine = await services.inventory.machines.by_code(uow, caller, code)
+    body.refuse_new_texts(machine_out(machine))
     amend = await _user_fields(uow, caller, body.usuario)
     fields = _days(uow, body.fields(machine["type"]))
     changed = await services.inventory.machines.update(uow, caller, machine["id"], fields, amend=amend)
