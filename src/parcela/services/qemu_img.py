@@ -117,34 +117,55 @@ async def confirm(path: Path, facts: ImageFacts, *, timeout_s: float = TIMEOUT_S
 async def check(path: Path, facts: ImageFacts) -> None:
     """Let ``qemu-img check`` follow the tables of a qcow2 file; other formats have none.
 
-    Clusters that nothing uses (leaks) are no damage: they only take space.
+    Clusters that nothing uses (leaks) are no damage: they only take space. The check does not unpack compressed
+    clusters, so a file that has some is read from its beginning to its end.
 
     Raises:
         ParcelaError: ``invalid`` ``image_damaged`` with the first finding; ``unavailable`` as ``confirm``.
     """
     if facts.format is not ImageFormat.QCOW2:
         return
-    await check_foreign(path, form_of(facts))
+    if await check_foreign(path, form_of(facts)):
+        await _read_all(path, form_of(facts), facts.virtual_size_bytes)
 
 
-async def check_foreign(path: Path, form: str) -> None:
+async def check_foreign(path: Path, form: str) -> bool:
     """As ``check``, of a file in another format; one without a check passes.
 
     Args:
         path: of a file whose header was read before, so that it names no other files.
         form: ``qcow2``, ``vmdk``, ``vdi``, ``vhdx`` or ``vhd``.
+
+    Returns:
+        Whether it has compressed clusters.
     """
     source = _source(path, form)
     found = await run_tool(
         *("check", "--output=json", "--image-opts", source), timeout_s=CHECK_TIMEOUT_S, processor_s=120
     )
-    if found.status in {0, _LEAKS, _NO_CHECK}:
-        return
+    if found.status not in {0, _LEAKS, _NO_CHECK}:
+        raise _failed(found, path, "qemu-img check")
+    return '"compressed-clusters"' in found.output
+
+
+async def _read_all(path: Path, form: str, virtual_bytes: int) -> None:
+    """Read a whole disk into nothing."""
+    nothing = f"driver=null-co,size={virtual_bytes}"
+    found = await run_tool(
+        *("convert", "-n", "--image-opts", "--target-image-opts", _source(path, form), nothing),
+        timeout_s=CONVERT_TIMEOUT_S,
+        processor_s=CONVERT_PROCESSOR_S,
+    )
+    if found.status:
+        raise _failed(found, path, "reading all of it")
+
+
+def _failed(found: Outcome, path: Path, work: str) -> ParcelaError:
     if found.status == -signal.SIGXCPU:
-        raise _unavailable("qemu-img did not finish checking the image; is it larger than the server can check?")
-    error = damaged(f"{first_finding(found.errors, path)} (qemu-img check)")
+        return _unavailable("qemu-img did not finish checking the image; is it larger than the server can check?")
+    error = damaged(f"{first_finding(found.errors, path)} ({work})")
     error.internal = found.errors[:500]
-    raise error
+    return error
 
 
 async def convert(path: Path, form: str, target: Path, *, most_bytes: int) -> Outcome:

@@ -126,6 +126,18 @@ class TestQcow2:
         told = await refused(client, bytes(content), "image_damaged")
         assert "cluster 5 refcount=0 reference=1" in told
 
+    @pytest.mark.parametrize("variant", ["zlib", "zstd"])
+    async def test_compressed_clusters_are_read(self, client: Client, tmp_path: Path, variant: str) -> None:
+        """`qemu-img check` looks at the tables only."""
+        content = bytearray(converted(tmp_path, *VARIANTS[variant]))
+        l1 = struct.unpack_from(">Q", content, 40)[0]
+        l2 = struct.unpack_from(">Q", content, l1)[0] & 0x00FF_FFFF_FFFF_FE00
+        entry = next(entry for (entry,) in struct.iter_unpack(">Q", content[l2 : l2 + 512]) if entry >> 62 == 1)
+        place = entry & ((1 << 54) - 1)
+        content[place : place + 64] = b"\xff" * 64
+        assert _checked(tmp_path, content) == 0
+        assert "while reading" in await refused(client, bytes(content), "image_damaged")
+
     async def test_leaks_only_take_space(self, client: Client, tmp_path: Path) -> None:
         content = bytearray(converted(tmp_path))
         table = struct.unpack_from(">Q", content, 48)[0]
