@@ -141,7 +141,7 @@ async def _end(lab: Lab, how: str, key: str, session: dict[str, Any], stays: Per
             answer = await lab.http.get(
                 "/auth/logout", headers={"Cookie": f"parcela_session={session['access_token']}"}
             )
-            assert answer.status_code == 200
+            assert answer.status_code == 303
         case "ended from another session":
             await do(lab, "DELETE", "/sessions/", stays.name)
         case "password of one's own":
