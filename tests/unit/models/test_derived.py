@@ -47,7 +47,7 @@ EXACT = {
     *("status_reason", "subject", "url", "user_agent", "user_data", "uuid", "visibility"),
 }
 """Columns of our own words, of ASCII, of sealed bytes, and of copies that are shown as they came."""
-OURS = {"counters.name", "events.type", "segments.name"}
+OURS = {"counters.name", "events.type", "segments.name", "template_references.name", "template_references.gone_name"}
 ENDINGS = ("id", "_hash", "path", "sha256", "address", "email")
 
 
