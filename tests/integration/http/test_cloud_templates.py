@@ -59,11 +59,18 @@ async def test_names_that_this_form_refuses_may_come_back(lab: Lab) -> None:
     made = await lab.template()
     first, second = ({**made["document"]["vms"][0], "name": name} for name in ("one", "two"))
     edge = {"name": "one <-> two", "a": {"vm": "one"}, "b": {"vm": "two"}}
-    body = {key: made[key] for key in ("name", "description", "visibility")}
-    body["document"] = {"vms": [first, second], "networks": [], "edges": [edge]}
+    document = {"vms": [first, second], "networks": [], "edges": [edge]}
+    body = {"name": "one <-> two", "description": "", "visibility": "private", "document": document}
     stored = await lab.call("PUT", f"/templates/{made['id']}", "owner", json=body)
     assert stored.status_code == 200, stored.text
     before = await read(lab, made["id"])
     answer = await sent_back(lab, made["id"])
     assert answer.status_code == 200, answer.text
     assert await read(lab, made["id"]) == before
+    for name in ("one <-> three", " ", "x" * 101):
+        refused = await sent_back(lab, made["id"], name=name)
+        assert refused.status_code == 422, refused.text
+        assert refused.json()["detail"].startswith("body.name: A "), refused.text
+    assert await read(lab, made["id"]) == before
+    renamed = await sent_back(lab, made["id"], name=" Uno y dos ")
+    assert (renamed.status_code, renamed.json()["name"]) == (200, "Uno y dos")

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from parcela.api.schemas.common import Written
+from parcela.core.errors import Problem, invalid
 from parcela.core.labels import MAX_LABEL, label_fault, tidy
 from parcela.core.topology.sizes import Sums
 
@@ -47,17 +48,22 @@ STORED: dict[str, Any] = {
 }
 
 
+def _name_fault(tidied: str) -> str:
+    return label_fault(tidied) if tidied else f"A name has 1 to {MAX_LABEL} characters."
+
+
 def tidy_name(text: str) -> str:
     """A name as it is stored."""
     tidied = tidy(text)
-    fault = label_fault(tidied) if tidied else f"A name has 1 to {MAX_LABEL} characters."
+    fault = _name_fault(tidied)
     if fault:
         raise PydanticCustomError("bad_label", "{fault}", {"fault": fault})
     return tidied
 
 
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
-Name = Annotated[str, Field(max_length=1000), AfterValidator(tidy_name)]
+SentName = Annotated[str, Field(max_length=1000)]
+Name = Annotated[SentName, AfterValidator(tidy_name)]
 Text = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00]*$")]
 
 
@@ -108,6 +114,29 @@ class TemplateBody(Input):
             return {**parts, "nodes": self.nodes, "edges": self.edges}
         is_given = self.topologia is not None or any(value is not None for value in parts.values())
         return {**parts, "topologia": self.topologia} if is_given else None
+
+
+class TemplateChange(TemplateBody):
+    """What to change; the name that the template has may come back, also where this family would not have taken it."""
+
+    slice_name: SentName | None = None
+    nombre: SentName | None = None
+    name: SentName | None = None
+
+    def new_name(self, present: str) -> str | None:
+        """The name it is to get, as it is stored; None for none, and for the one that it has.
+
+        Raises:
+            ParcelaError: kind ``invalid``, code ``request_invalid``.
+        """
+        sent = {"slice_name": self.slice_name, "nombre": self.nombre, "name": self.name}
+        new = {key: tidy(text) for key, text in sent.items() if text is not None and text != present}
+        faults = [
+            Problem(f"body.{key}", fault, "bad_label") for key, text in new.items() if (fault := _name_fault(text))
+        ]
+        if faults:
+            raise invalid("request_invalid", "The name is not allowed.", *faults)
+        return next(iter(new.values()), None)
 
 
 class Needs(BaseModel):

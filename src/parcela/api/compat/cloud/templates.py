@@ -11,7 +11,14 @@ from fastapi.responses import JSONResponse
 
 from parcela.api.compat.cloud.caller import CloudCaller
 from parcela.api.compat.cloud.errors import CloudRoute, SharedCloudRoute
-from parcela.api.compat.cloud.schemas import TemplateBody, TemplateGone, TemplateItem, TemplateRead, TemplateSaved
+from parcela.api.compat.cloud.schemas import (
+    TemplateBody,
+    TemplateChange,
+    TemplateGone,
+    TemplateItem,
+    TemplateRead,
+    TemplateSaved,
+)
 from parcela.api.compat.lists import MOST, Cursor, Limit, whole
 from parcela.api.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.api.errors import problem_responses
@@ -106,16 +113,17 @@ async def get_template(template_id: RowId, services: AppServices, caller: CloudC
     responses=problem_responses(400, 401, 403, 404, 409, 413, 422),
 )
 async def update_template(
-    template_id: RowId, body: TemplateBody, services: AppServices, caller: CloudCaller, uow: WriteUow
+    template_id: RowId, body: TemplateChange, services: AppServices, caller: CloudCaller, uow: WriteUow
 ) -> TemplateSaved:
     """What is null or left out stays. A changed document makes a new version, and throws nothing away unseen."""
     before = await services.templates.get(uow, caller, template_id)
     document = await _changed_document(services, uow, caller, body, before)
+    name = body.new_name(before["name"])
 
     def wanted(row: TemplateRow) -> TemplateDraft:
         description = row["description"] if body.text is None else body.text
         said = row["document"] if document is None else document
-        return TemplateDraft(body.title or row["name"], said, description, row["visibility"])
+        return TemplateDraft(name or row["name"], said, description, row["visibility"])
 
     check = _refuse_loss if document is not None else _lose_nothing
     with _told_by_older_places(document or before["document"]):
