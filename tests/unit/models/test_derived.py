@@ -43,8 +43,8 @@ EXACT = {
     ),
     *("label", "last_error", "lease_owner", "locale", "location", "mac", "media_type", "message", "noun", "noun_name"),
     *("origin", "os_type", "outcome", "permission", "photo_file", "photo_type", "previous_salt", "provider", "reason"),
-    *("ready_marker", "recipient", "role", "salt", "sealed_body", "sealed_secret", "state", "status", "status_before"),
-    *("status_reason", "subject", "url", "user_agent", "user_data", "uuid", "visibility"),
+    *("ready_marker", "recipient", "role", "salt", "sealed_body", "sealed_secret", "source_format", "state", "status"),
+    *("status_before", "status_reason", "subject", "url", "user_agent", "user_data", "uuid", "visibility"),
 }
 """Columns of our own words, of ASCII, of sealed bytes, and of copies that are shown as they came."""
 OURS = {"counters.name", "events.type", "segments.name", "template_references.name", "template_references.gone_name"}
