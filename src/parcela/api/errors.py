@@ -1,5 +1,6 @@
 """The one table error kind -> HTTP status, and the handlers that write problem details (RFC 9457)."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -161,11 +162,28 @@ async def _on_parcela_error(request: Request, exc: ParcelaError) -> JSONResponse
     return problem_response(request, status, exc.code, exc.message, problems=items, headers=headers)
 
 
+def _problem_item(error: Mapping[str, Any], body: Any) -> ProblemItem:
+    if error["type"] == "json_invalid" and isinstance(body, str):
+        at = json.JSONDecodeError(str(error["ctx"]["error"]), body, int(error["loc"][-1]))
+        return ProblemItem(where="body", what=f"line {at.lineno}, column {at.colno}: {at.msg}.", code="json_invalid")
+    where = ".".join(str(part) for part in error["loc"])
+    return ProblemItem(where=where, what=str(error["msg"]), code=str(error["type"]))
+
+
+def _unreadable(cause: BaseException | None) -> str:
+    """What is wrong with a JSON body that has no place in its text; "" for anything else."""
+    match cause:
+        case UnicodeDecodeError():
+            return f"The body is no UTF-8 text from byte {cause.start + 1} on."
+        case RecursionError():
+            return "Lists and objects stand too deep in each other."
+        case ValueError():
+            return "A number has too many digits."
+    return ""
+
+
 async def _on_validation_error(request: Request, exc: RequestValidationError) -> JSONResponse:
-    items = [
-        ProblemItem(where=".".join(str(part) for part in error["loc"]), what=str(error["msg"]), code=str(error["type"]))
-        for error in exc.errors()
-    ]
+    items = [_problem_item(error, exc.body) for error in exc.errors()]
     detail = "The request has the wrong shape; see 'problems' for every place."
     return problem_response(request, 422, "request_invalid", detail, problems=items)
 
@@ -184,6 +202,9 @@ async def _on_http_error(request: Request, exc: StarletteHTTPException) -> JSONR
         413: "body_too_large",
         421: "unknown_host",
     }
+    if exc.status_code == 400 and (what := _unreadable(exc.__cause__)):
+        item = ProblemItem(where="body", what=what, code="json_invalid")
+        return problem_response(request, 400, "bad_request", what, problems=[item])
     code = getattr(exc, "code", "") or codes.get(exc.status_code, f"http_{exc.status_code}")
     return problem_response(request, exc.status_code, code, str(exc.detail), headers=exc.headers)
 

@@ -72,15 +72,17 @@ BODIES = [
     bad(
         "deep document",
         "POST /templates/",
-        (400, "bad_request", ""),
+        (400, "bad_request", "body"),
         **raw(b'{"name": "x", "document": ' + DEEP + b"}"),
     ),
-    bad("deep check", "POST /templates/validate", (400, "bad_request", ""), **raw(b'{"document": ' + DEEP + b"}")),
-    bad("deep import", "POST /templates/import", (400, "bad_request", ""), **raw(b'{"vms": ' + DEEP + b"}")),
-    bad("deep login", "POST /login", (400, "bad_request", ""), by=None, **raw(DEEP)),
-    bad("broken UTF-8", "POST /templates/", (400, "bad_request", ""), **raw(b'{"name": "\xff\xfe", "document": {}}')),
-    bad("broken UTF-8 in a login", "POST /login", (400, "bad_request", ""), by=None, **raw(b'{"email": "\xff"}')),
-    bad("no JSON", "POST /templates/", (422, INVALID, "body.1"), **raw(b"{name: x}")),
+    bad("deep check", "POST /templates/validate", (400, "bad_request", "body"), **raw(b'{"document": ' + DEEP + b"}")),
+    bad("deep import", "POST /templates/import", (400, "bad_request", "body"), **raw(b'{"vms": ' + DEEP + b"}")),
+    bad("deep login", "POST /login", (400, "bad_request", "body"), by=None, **raw(DEEP)),
+    bad(
+        "broken UTF-8", "POST /templates/", (400, "bad_request", "body"), **raw(b'{"name": "\xff\xfe", "document": {}}')
+    ),
+    bad("broken UTF-8 in a login", "POST /login", (400, "bad_request", "body"), by=None, **raw(b'{"email": "\xff"}')),
+    bad("no JSON", "POST /templates/", (422, INVALID, "body"), **raw(b"{name: x}")),
     bad("not an object", "POST /templates/", (422, INVALID, "body"), json=[1, 2]),
     bad("no body", "POST /templates/", (422, INVALID, "body")),
     bad(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import to_json
 
 from parcela.core.collation import all_composed
@@ -35,6 +35,17 @@ def _calendar_day(value: Any) -> Any:
 
 Day = Annotated[date, BeforeValidator(_calendar_day)]
 Moment = Annotated[AwareDatetime, BeforeValidator(_calendar_day)]
+
+
+def _printable(value: str) -> str:
+    """Refuse what makes two names look like one: signs that are not seen, and spaces at the ends."""
+    if value.isprintable() and value == value.strip():
+        return value
+    raise ValueError("a name has printable characters, without a space at either end")
+
+
+Printable = AfterValidator(_printable)
+"""Of names that people choose."""
 
 
 def _is_exact(key: str) -> bool:

@@ -4,7 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import Field, FiniteFloat, StrictBool, StrictInt, StrictStr
+from pydantic import BeforeValidator, Field, FiniteFloat, StrictBool, StrictInt, StrictStr
 
 from parcela.api.schemas.common import Body, Composed, Schema
 from parcela.api.schemas.common import Day as CalendarDay
@@ -19,6 +19,15 @@ from parcela.services.inventory_rules import (
     MAX_CUSTOM_FIELDS,
     MAX_CUSTOM_KEY_CHARS,
 )
+
+
+def _fraction(value: Any) -> Any:
+    """Refuse whole numbers: those that are too large for one would lose their last digits as a fraction."""
+    if isinstance(value, int):  # pydantic turns a ValueError alone into a problem
+        raise ValueError(  # noqa: TRY004
+            f"a whole number is at most {MAX_ROW_ID}, and at least {-MAX_ROW_ID}"
+        )
+    return value
 
 
 def text_of(field: str, **facts: Any) -> Any:
@@ -38,7 +47,8 @@ RowRef = Annotated[int, Field(ge=1, le=MAX_ROW_ID)]
 CustomKey = Annotated[str, Field(min_length=1, max_length=MAX_CUSTOM_KEY_CHARS, pattern=TEXT_PATTERN)]
 CustomText = Annotated[StrictStr, Field(max_length=4000, pattern=TEXT_PATTERN)]
 CustomNumber = Annotated[StrictInt, Field(ge=-MAX_ROW_ID, le=MAX_ROW_ID)]
-CustomValue = StrictBool | CustomNumber | FiniteFloat | CustomText | None
+CustomFraction = Annotated[FiniteFloat, BeforeValidator(_fraction)]
+CustomValue = StrictBool | CustomNumber | CustomFraction | CustomText | None
 CustomFields = Annotated[
     dict[CustomKey, CustomValue], Field(max_length=MAX_CUSTOM_FIELDS, examples=[{"warranty": "2031-05", "screens": 2}])
 ]

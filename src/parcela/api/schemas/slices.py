@@ -6,14 +6,12 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from parcela.api.schemas.common import AllowedActions, Body, Schema
+from parcela.api.schemas.common import AllowedActions, Body, Printable, Schema
 from parcela.core.lifecycle import CrashPolicy, SliceState
 from parcela.services.catalogue_rules import TEXT_PATTERN
 
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
-SliceName = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
-]
+SliceName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), Printable]
 
 
 class SliceCreate(Body):

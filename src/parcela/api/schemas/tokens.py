@@ -5,9 +5,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StrictBool
 
-from parcela.api.schemas.common import Body, Moment, Schema
+from parcela.api.schemas.common import Body, Moment, Printable, Schema
 from parcela.api.schemas.roles import Right
-from parcela.api.schemas.users import Line
 
 
 class PersonalTokenCreate(Body):
@@ -17,7 +16,7 @@ class PersonalTokenCreate(Body):
         json_schema_extra={"example": {"name": "laptop", "scopes": ["vm:*"], "expires_at": "2031-01-31T00:00:00Z"}}
     )
 
-    name: Annotated[Line, Field(min_length=1, max_length=100, examples=["laptop"])]
+    name: Annotated[str, Field(min_length=1, max_length=100, examples=["laptop"]), Printable]
     scopes: Annotated[
         list[Right],
         Field(

@@ -5,13 +5,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from parcela.api.schemas.common import Body, Schema
+from parcela.api.schemas.common import Body, Printable, Schema
 from parcela.api.schemas.flavours import left_out
 from parcela.models import DeliveryState
-from parcela.services.catalogue_rules import TEXT_PATTERN
 from parcela.services.webhook_http import MAX_URL_CHARS
 
-WebhookName = Annotated[str, Field(min_length=1, max_length=100, pattern=TEXT_PATTERN)]
+WebhookName = Annotated[str, Field(min_length=1, max_length=100), Printable]
 Url = Annotated[str, Field(min_length=8, max_length=MAX_URL_CHARS, pattern=r"^[!-~]+$")]
 EventType = Annotated[str, Field(max_length=64, pattern=r"^(\*|[a-z_]+\.(\*|[a-z_]+))$")]
 EventTypes = Annotated[
