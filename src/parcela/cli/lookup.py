@@ -49,8 +49,8 @@ class Ref:
 
 
 def is_id(text: str) -> bool:
-    """Whether it looks like an id: ASCII digits, 1 to 2**63 - 1."""
-    return text.isascii() and text.isdigit() and 0 < int(text) < 2**63 if len(text) < 20 else False
+    """Whether it looks like an id: ASCII digits, 1 to 2**63 - 1; with a zero before them they are a name."""
+    return len(text) < 20 and text.isascii() and text.isdigit() and text[0] != "0" and int(text) < 2**63
 
 
 def read_ref(text: str) -> Ref:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from parcela.core.errors import Problem
 from parcela.core.topology.catalogue import Catalogue
-from parcela.core.topology.document import TopologyDocument, template_invalid
+from parcela.core.topology.document import TopologyDocument, parse_document, template_invalid
 from parcela.core.topology.references import Key, ReferenceKind, renamed
 from parcela.repositories.template_references import StoredReference
 from parcela.repositories.uow import ReadUnitOfWork
@@ -25,10 +25,15 @@ Info = TypeVar("Info")
 async def show_names(
     uow: ReadUnitOfWork, caller: Caller, row: Mapping[str, Any], template_id: int, number: int
 ) -> dict[str, Any]:
-    """A row with the ``document`` of a version, which has the present names of what the caller may see."""
+    """A row with the ``document`` of a version, which has the present names of what the caller may see.
+
+    ``gone`` has a problem for each image and flavour that was removed: the version cannot be launched.
+    """
     references = await uow.template_references.of_version(template_id, number)
+    removed = [one for one in references if one.is_gone]
+    gone = _gone(parse_document(row["document"]), removed) if removed else []
     names = {one.key: shown for one in references if (shown := _shown(caller, one)) != one.name}
-    return {**row, "document": renamed(row["document"], names)} if names else dict(row)
+    return {**row, "document": renamed(row["document"], names) if names else row["document"], "gone": gone}
 
 
 async def targets(uow: ReadUnitOfWork, caller: Caller, template_id: int, number: int) -> Mapping[Key, int | None]:
@@ -86,9 +91,9 @@ def _put(known: dict[str, Info], name: str, info: Info | None) -> None:
         known[name] = info
 
 
-def _refuse_gone(document: TopologyDocument, gone: Sequence[StoredReference]) -> None:
+def _gone(document: TopologyDocument, gone: Sequence[StoredReference]) -> list[Problem]:
     called = {one.key: one.present or one.name for one in gone}
-    problems = [
+    return [
         Problem(
             f"vms[{index}].{kind.value}",
             f"The {kind.value} '{called[kind, name]}' of the VM '{vm.name}' does not exist any more.",
@@ -98,6 +103,10 @@ def _refuse_gone(document: TopologyDocument, gone: Sequence[StoredReference]) ->
         for kind, name in ((ReferenceKind.IMAGE, vm.image), (ReferenceKind.FLAVOUR, vm.flavour or ""))
         if (kind, name) in called
     ]
+
+
+def _refuse_gone(document: TopologyDocument, gone: Sequence[StoredReference]) -> None:
+    problems = _gone(document, gone)
     if problems:
         rest = len(problems) - 1
         more = f" (and {rest} more of this kind)" if rest else ""

@@ -127,6 +127,9 @@ async def test_what_templates_use_is_removed_only_by_force(lab: Lab) -> None:
         ("vms[0].flavour", "flavour_gone"),
     ]
     assert "The image 'exam of June' of the VM 'web' does not exist any more." in refused["detail"]
+    for path in (f"/templates/{made['id']}", f"/templates/{made['id']}/versions/1"):
+        gone = (await lab.call("GET", path)).json()["gone"]
+        assert gone == refused["problems"]  # said before anybody launches it
     # Another image of that name, which anybody may have made, does not take its place by itself.
     await public_image(lab, "exam of June")
     problem(await lab.call("POST", "/slices/", json={"template_id": made["id"]}), 422, "template_invalid")

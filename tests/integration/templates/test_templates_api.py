@@ -72,7 +72,7 @@ async def test_a_template_is_saved_and_read(lab: Lab, client: Client) -> None:
     assert read.json() == body
     items = (await client.call("GET", "/templates/")).json()["items"]
     assert body["allowed_actions"] == ["launch", "update", "share", "delete"]
-    assert items == [{key: value for key, value in body.items() if key not in {"document", "allowed_actions"}}]
+    assert items == [{key: value for key, value in body.items() if key not in {"document", "gone", "allowed_actions"}}]
     async with lab.uows.read() as uow:
         events = await uow.events.since(0, limit=9)
     assert [(event.type, event.owner_id) for event in events] == [("template.created", ALICE_ID)]
@@ -212,7 +212,8 @@ async def test_hostile_documents_are_refused(client: Client) -> None:
     nested = '{"name": "T", "document": ' + "[" * 500 + "]" * 500 + "}"
     for path in ("/templates/", "/templates/import"):
         answer = await client.call("POST", path, content=nested, headers={"content-type": "application/json"})
-        problem(answer, 422, "template_invalid")
+        # Either the body or, where more of it fits on the stack, the document is refused.
+        assert (answer.status_code, answer.json()["code"]) in {(422, "template_invalid"), (422, "request_invalid")}
     nodes = [{"id": index, "label": "x", "x": 0, "y": 0} for index in range(10_000)]
     cloud = {"topologia": {"nodes": nodes, "edges": []}, "recursos": {}}
     query = {"format": "cloud", "name": "T"}

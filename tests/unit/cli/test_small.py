@@ -31,7 +31,8 @@ def test_what_is_no_length_of_time(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "yes"), [("1", True), ("0", False), ("٣", False), ("1x", False), ("", False), ("9" * 30, False)]
+    ("text", "yes"),
+    [("1", True), ("0", False), ("02", False), ("٣", False), ("1x", False), ("", False), ("9" * 30, False)],
 )
 def test_ids(text: str, yes: bool) -> None:
     assert is_id(text) is yes
@@ -44,6 +45,9 @@ def test_ids(text: str, yes: bool) -> None:
         ("#7", 7, None),
         ("id:7", 7, None),
         ("name:7", None, "7"),
+        ("07", None, "07"),
+        ("#007", None, "#007"),
+        ("", None, ""),
         ("name:#7", None, "#7"),
         ("name:name:x", None, "name:x"),
         ("lab", None, "lab"),
@@ -52,7 +56,6 @@ def test_ids(text: str, yes: bool) -> None:
         ("#0", None, "#0"),
         ("#", None, "#"),
         ("name:", None, "name:"),
-        ("", None, ""),
     ],
 )
 def test_what_a_text_may_mean(text: str, number: int | None, name: str | None) -> None:

@@ -31,6 +31,9 @@ Document = Annotated[
 ]
 
 
+GONE_TEXT = "Images and flavours of it that were removed: it cannot be launched until it is saved with others"
+
+
 class TemplateCreate(Body):
     """A template to be saved."""
 
@@ -49,6 +52,14 @@ class TemplateCreate(Body):
 
 class TemplateUpdate(TemplateCreate):
     """A template that replaces the saved one; a changed document makes a new version."""
+
+
+class TemplateProblem(Schema):
+    """One thing that is wrong with a document."""
+
+    where: str = Field(examples=["vms[0].flavour"])
+    what: str
+    code: str = Field(examples=["unknown_flavour"])
 
 
 class TemplateItem(Schema):
@@ -71,6 +82,7 @@ class TemplateRead(TemplateItem):
     """A template with its newest document."""
 
     document: TopologyDocument
+    gone: list[TemplateProblem] = Field(default=[], description=GONE_TEXT)
     allowed_actions: AllowedActions
 
 
@@ -87,20 +99,13 @@ class TemplateVersionRead(TemplateVersionItem):
     """A version with its document."""
 
     document: TopologyDocument
+    gone: list[TemplateProblem] = Field(default=[], description=GONE_TEXT)
 
 
 class TemplateCheck(Body):
     """A document to be checked."""
 
     document: Document
-
-
-class TemplateProblem(Schema):
-    """One thing that is wrong with a document."""
-
-    where: str = Field(examples=["vms[0].flavour"])
-    what: str
-    code: str = Field(examples=["unknown_flavour"])
 
 
 class TemplateVerdict(Schema):

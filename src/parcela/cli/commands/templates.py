@@ -67,6 +67,8 @@ def show(cli: Cli, ref: TemplateRef) -> None:
     cli.out.record(found, (*COLUMNS, MAY))
     if not cli.out.as_json:
         cli.out.table(found["document"]["vms"], VM_COLUMNS, empty="It has no VMs.")
+        for problem in found["gone"]:
+            cli.out.note(f"It cannot be launched. {problem['what']}")
 
 
 @command(app, "apply")
