@@ -22,7 +22,7 @@ class Invitee:
 
 
 def read_invitees(text: str, role: ProjectRole, most: int) -> Sequence[Invitee]:
-    """The people of a list, each address once; of several lines with the same address the last one counts.
+    """The people of a list, each address once.
 
     Args:
         text: lines of ``address`` or ``address,role``; an empty line and a heading (``email``) are passed over.
@@ -30,7 +30,8 @@ def read_invitees(text: str, role: ProjectRole, most: int) -> Sequence[Invitee]:
         most: how many lines with an address there may be.
 
     Raises:
-        ParcelaError: ``invalid`` with code ``list_invalid`` and a problem per bad line; nothing is known of accounts.
+        ParcelaError: ``invalid`` with code ``list_invalid`` and a problem per bad line, also for an address with
+            two roles; nothing is known of accounts.
     """
     found: dict[str, Invitee] = {}
     problems: list[Problem] = []
@@ -46,7 +47,9 @@ def read_invitees(text: str, role: ProjectRole, most: int) -> Sequence[Invitee]:
             except ParcelaError as exc:
                 problems.append(Problem(f"line {number}", exc.message, exc.code))
             else:
-                found[one.email] = one
+                if found.setdefault(one.email, one) != one:
+                    text = f"{one.email} has the role {found[one.email].role} on a line before; leave one of them."
+                    problems.append(Problem(f"line {number}", text, "two_roles"))
     except csv.Error as exc:
         problems.append(Problem("body", f"This is no CSV text: {exc}.", "csv_invalid"))
     if lines > most:

@@ -202,13 +202,23 @@ async def test_a_list_is_all_or_nothing_and_tells_syntax_only(lab: Lab, classroo
     problem(answer, 422, "list_invalid")
     assert [one["where"] for one in answer.json()["problems"]] == ["line 3", "line 5", "line 6"]
     assert (await lab.call("GET", path, "teacher")).json() == []
-    good = f"\ufeffemail,role\r\n{known['email']},manager\r\n{known['email'].upper()},viewer\r\nana@class.example\r\n"
+    good = f"\ufeffemail,role\r\n{known['email']},manager\r\n{known['email'].upper()},manager\r\nana@class.example\r\n"
     answer = await lab.call("POST", f"{path}/csv?role=member", "teacher", content=good.encode())
     assert (answer.status_code, answer.json()) == (200, {"invited": 2})
     listed = {row["email"]: row["role"] for row in (await lab.call("GET", path, "teacher")).json()}
-    assert listed == {known["email"]: "viewer", "ana@class.example": "member"}
+    assert listed == {known["email"]: "manager", "ana@class.example": "member"}
     for content in (b"", b"email\n", b"\xff\xfe", b'"a@b.example\n'):
         problem(await lab.call("POST", f"{path}/csv", "teacher", content=content), 422, "list_invalid")
+
+
+async def test_a_list_gives_nobody_two_roles(lab: Lab, classroom: dict[str, Any]) -> None:
+    path = f"/projects/{classroom['id']}/invitations"
+    twice = b"ana@lab.example,member\nANA@lab.example,manager\n"
+    (found,) = problem(await lab.call("POST", f"{path}/csv", "teacher", content=twice), 422, "list_invalid")["problems"]
+    assert (found["where"], found["code"]) == ("line 2", "two_roles")
+    same = b"ana@lab.example,member\nANA@lab.example\n"
+    answer = await lab.call("POST", f"{path}/csv?role=member", "teacher", content=same)
+    assert (answer.status_code, answer.json()) == (200, {"invited": 1})
 
 
 async def test_an_invitation_ends_and_can_be_withdrawn(lab: Lab, classroom: dict[str, Any]) -> None:
