@@ -29,6 +29,7 @@ from tests.integration.catalogue.disks import raw_disk
 from tests.integration.http.lab import API, ONE_VM, PASSWORD, make_settings
 from tests.integration.http.rights_table import RULES
 
+TIMEOUT_S = 300
 EXAMPLES = 6
 """Generated requests per operation, caller and mode."""
 EXCLUDED = {
@@ -173,6 +174,7 @@ def test_operation(target: Target, route: str, mode: schemathesis.GenerationMode
         for name, value in case.path_parameters.items():
             if name in target.ids and isinstance(value, type(target.ids[name])):
                 case.path_parameters[name] = target.ids[name]
-        case.call_and_validate(headers=target.headers[who], checks=CHECKS)
+        # The default of ten seconds is too short where the machine is busy with something else.
+        case.call_and_validate(headers=target.headers[who], checks=CHECKS, timeout=TIMEOUT_S)
 
     run()
