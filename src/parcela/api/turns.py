@@ -17,7 +17,7 @@ EVERY_S = 0.01
 """Moments are short and few begin in each: what begins together runs in turn at every step, and each step of another
 request waits for all of them. The next moment is counted from the end of the last, so a busy loop lets fewer begin."""
 UNFINISHED_AT_ONCE, UNFINISHED_MOST = 2, 256
-HANDSHAKES_AT_ONCE = 4
+HANDSHAKES_AT_ONCE = 2
 
 
 class Waiting(Protocol):
