@@ -128,9 +128,9 @@ def serve(
     if port:
         os.environ["PARCELA_PORT"] = str(port)  # and names it in its own addresses
     settings = configured()
-    _tell_older_names()
     host, port = settings.listen_host, settings.listen_port
     check_port(host, port)
+    _tell_older_names()
     files = raise_open_files()
     if files < FEW:
         log.warning("serve.few_open_files", files=files, wanted=FEW, mend="LimitNOFILE= of the unit, or ulimit -n")

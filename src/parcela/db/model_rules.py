@@ -7,6 +7,7 @@ Sentences are made of the models, so that a new constraint has one. Where the co
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -18,6 +19,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.schema import Column, Constraint, Table
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from parcela.models import Base
 
@@ -99,10 +101,11 @@ def rule_of_column(table: str, column: str) -> ModelRule | None:
     found = column_of(table, column)
     if found is None:
         return None
-    if isinstance(found.type, String) and found.type.length:
-        return ModelRule(field_of(table, column), f"At most {found.type.length} characters are allowed.")
-    if isinstance(found.type, Integer):
-        most = INT64 if isinstance(found.type, BigInteger) else INT32
+    kept = _kept_as(found)
+    if isinstance(kept, String) and kept.length:
+        return ModelRule(field_of(table, column), f"At most {kept.length} characters are allowed.")
+    if isinstance(kept, Integer):
+        most = INT64 if isinstance(kept, BigInteger) else INT32
         return ModelRule(field_of(table, column), f"A whole number from {-most - 1} to {most} is allowed.")
     return None
 
@@ -118,12 +121,18 @@ def references_of(table: str) -> list[str]:
     return [column.name for column in Base.metadata.tables[table].columns if column.foreign_keys]
 
 
+def _kept_as(column: Column[object]) -> TypeEngine[Any]:
+    """The type that the database has for a column: that of text which is stored in one form is behind ours."""
+    return column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type
+
+
 def is_too_large(column: Column[object], value: object) -> bool:
     """Whether a column cannot keep a value: too many characters, or a number beyond its type."""
-    if isinstance(column.type, String) and isinstance(value, str):
-        return column.type.length is not None and len(value) > column.type.length
-    if isinstance(column.type, Integer) and isinstance(value, int):
-        most = INT64 if isinstance(column.type, BigInteger) else INT32
+    kept = _kept_as(column)
+    if isinstance(kept, String) and isinstance(value, str):
+        return kept.length is not None and len(value) > kept.length
+    if isinstance(kept, Integer) and isinstance(value, int):
+        most = INT64 if isinstance(kept, BigInteger) else INT32
         return not -most - 1 <= value <= most
     return False
 
