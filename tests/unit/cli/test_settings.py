@@ -209,7 +209,8 @@ def test_a_start_says_what_it_reads_and_what_not(monkeypatch: pytest.MonkeyPatch
     told: list[tuple[str, dict[str, str]]] = []
     monkeypatch.setattr("parcela.cli.server.log.info", lambda event, **facts: told.append((event, facts)))
     monkeypatch.setattr("parcela.cli.server.log.warning", lambda event, **facts: told.append((event, facts)))
-    monkeypatch.setattr("parcela.cli.server.check_port", lambda _host, _port: (_ for _ in ()).throw(SystemExit(3)))
+    monkeypatch.setattr("parcela.cli.server.raise_open_files", lambda: (_ for _ in ()).throw(SystemExit(3)))
+    monkeypatch.setattr("parcela.cli.server.check_port", lambda _host, _port: None)
     monkeypatch.setenv("PARCELA_DATA_DIR", str(tmp_path / "data"))
     for name, value in {"SERVER_ID": "2", "PORT": "8011", "COOKIE_SECURE": "true", "REDIS_TTL": "60"}.items():
         monkeypatch.setenv(name, value)
