@@ -38,9 +38,9 @@ from parcela.services.bootstrap import Bootstrap, FirstAdmin
 from parcela.services.container import Services
 from parcela.services.drivers import HostDrivers
 from parcela.services.fanout import Relay, sharing
+from parcela.services.identity.presence import Presence
 from parcela.services.measured import watch_process
 from parcela.services.metrics import Metrics
-from parcela.services.presence import Presence
 from parcela.services.signals import Signal
 from parcela.services.stores import Stores
 from parcela.web.app import include_web

@@ -20,8 +20,11 @@ OPTIONAL_IMPORTS = {
         "parcela.hypervisors.libvirt.driver",
     ): "libvirt-python is an extra: others serve without it",
     ("cli/server.py", "parcela.db.migrate"): "Alembic is large, and most starts find the schema as it should be",
-    ("services/identity.py", "parcela.services.smtp"): "most installations send no mails",
-    ("services/identity.py", "parcela.services.oidc"): "most installations have no provider; its clients are large",
+    ("services/identity/services.py", "parcela.services.smtp"): "most installations send no mails",
+    (
+        "services/identity/services.py",
+        "parcela.services.identity.single_sign_on.oidc",
+    ): "most installations have no provider; its clients are large",
     ("services/webhook_http.py", "httpx2"): "loaded for the first delivery: most installations have no webhooks",
     ("services/qr_codes.py", "segno"): "loaded for the first label or second factor",
     ("services/stores.py", "parcela.db.redis"): "most installations have no Redis, and its client is slow to load",
@@ -39,9 +42,11 @@ COMMITTERS = {
     "services/audit.py": "a refused write is noted although its answer is an error",
     "services/image_quota.py": "an upload reserves bytes while they arrive, and must not hold the writer meanwhile",
     "services/refusals.py": "counts of refusals are written together in the background, as services/audit.py",
-    "services/guard.py": "hashing must not hold the writer, and a failed login counts although its answer is an error",
+    "services/identity/login_limits/guard.py": (
+        "hashing must not hold the writer, and a failed login counts although its answer is an error"
+    ),
     "services/mail.py": "sends in the background: claim, hand over and result are transactions of their own",
-    "services/auth_cache.py": "notes last uses of tokens in the background",
+    "services/identity/caller_cache.py": "notes last uses of tokens in the background",
     "services/bootstrap.py": "runs before there is any edge",
     "services/consoles.py": "a ticket is spent even when the console then does not open",
     "services/store_move.py": "a move goes in batches, each of which may be repeated after a cut",

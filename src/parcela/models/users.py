@@ -114,7 +114,10 @@ class ApiToken(Base):
 
 
 class LoginThrottle(Base):
-    """Failures of one account, client address, device or session; see ``services/throttle.py``."""
+    """Failures of one account, client address, device or session.
+
+    See ``services/identity/login_limits/throttles.py``.
+    """
 
     __tablename__ = "login_throttles"
 

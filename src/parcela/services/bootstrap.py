@@ -18,8 +18,8 @@ from parcela.models import Host, Template, TemplateVersion, Zone
 from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
 from parcela.services.access import SYSTEM
 from parcela.services.catalogue_snapshot import load_catalogue
+from parcela.services.identity.users import NewUser, UserService
 from parcela.services.images import ImageService
-from parcela.services.users import NewUser, UserService
 
 log = structlog.get_logger(__name__)
 SAMPLE_NAME = "First lab"

@@ -20,7 +20,7 @@ from parcela.core.open_files import FEW, open_files
 from parcela.core.settings import Settings
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.health import Check
-from parcela.services.throttle import address_key
+from parcela.services.identity.login_limits.throttles import address_key
 
 MOST_BY_DEFAULT = 8192
 OWN_FILES = 64

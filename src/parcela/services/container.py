@@ -14,7 +14,7 @@ from parcela.services.flavours import FlavourService
 from parcela.services.health import HealthService
 from parcela.services.hosts import HostService
 from parcela.services.idempotency import IdempotencyService
-from parcela.services.identity import IdentityServices
+from parcela.services.identity.services import IdentityServices
 from parcela.services.images import ImageService
 from parcela.services.inventory import Inventory
 from parcela.services.invitations import InvitationService

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from parcela.core.errors import ParcelaError, Problem, invalid
 from parcela.core.permissions import ProjectRole
-from parcela.services.users import clean_email
+from parcela.services.identity.users import clean_email
 
 MAX_PROBLEMS = 100
 HEADINGS = frozenset({"email", "e-mail", "address", "correo"})

@@ -14,7 +14,7 @@ import limits
 
 from parcela.core.settings import Settings
 from parcela.core.settings_limits import OFF
-from parcela.services.throttle import WIDER_PREFIXES, address_keys
+from parcela.services.identity.login_limits.throttles import WIDER_PREFIXES, address_keys
 
 
 class SharedCounters(Protocol):

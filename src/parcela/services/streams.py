@@ -7,7 +7,7 @@ from typing import Final, Self
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.settings import Settings
-from parcela.services.throttle import address_key
+from parcela.services.identity.login_limits.throttles import address_key
 
 RETRY_AFTER_S = 30
 PLACE: Final = "parcela.place"

@@ -17,7 +17,7 @@ from parcela.core import cookies
 from parcela.core.errors import forbidden
 from parcela.core.settings import Settings
 from parcela.core.tokens import hash_token
-from parcela.services.sessions import TokenPair
+from parcela.services.identity.sessions import TokenPair
 
 SESSION_COOKIE = cookies.SESSION_COOKIE
 REFRESH_COOKIE, LOGIN_COOKIE = cookies.REFRESH_COOKIE, "parcela_login"

@@ -9,7 +9,7 @@ from parcela.core.cookies import SESSION_COOKIE
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.services.access import Caller
 from parcela.services.container import Services
-from parcela.services.sessions import TokenPair
+from parcela.services.identity.sessions import TokenPair
 from parcela.web.rendering import Renderer
 from parcela.web.session import Refresher
 

@@ -18,7 +18,7 @@ from parcela.services.flavours import FlavourService
 from parcela.services.health import HealthService
 from parcela.services.hosts import HostService
 from parcela.services.idempotency import IdempotencyService
-from parcela.services.identity import IdentityServices, build_identity
+from parcela.services.identity.services import IdentityServices, build_identity
 from parcela.services.image_store import ImageStore
 from parcela.services.images import ImageService
 from parcela.services.inventory import Inventory

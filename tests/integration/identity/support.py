@@ -22,18 +22,18 @@ from parcela.models import User
 from parcela.repositories.events import EventRecord
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.access import Caller
-from parcela.services.auth import AuthService
 from parcela.services.idempotency import IdempotencyService
-from parcela.services.identity import build_identity
+from parcela.services.identity.auth import AuthService
+from parcela.services.identity.password_resets import PasswordResetService
+from parcela.services.identity.prolonging import ProlongingService
+from parcela.services.identity.registration import RegistrationService
+from parcela.services.identity.roles import RoleService
+from parcela.services.identity.second_factors import SecondFactorService
+from parcela.services.identity.services import build_identity
+from parcela.services.identity.sessions import SessionService, TokenPair
+from parcela.services.identity.single_sign_on.single_sign_on import SingleSignOnService
+from parcela.services.identity.users import NewUser, UserService
 from parcela.services.mail import MailService
-from parcela.services.password_resets import PasswordResetService
-from parcela.services.prolonging import ProlongingService
-from parcela.services.registration import RegistrationService
-from parcela.services.roles import RoleService
-from parcela.services.second_factor import SecondFactorService
-from parcela.services.sessions import SessionService, TokenPair
-from parcela.services.single_sign_on import SingleSignOnService
-from parcela.services.users import NewUser, UserService
 
 SECRET = "k" * 40
 PASSWORD = "correct horse"

@@ -8,8 +8,8 @@ import httpx2
 import pytest
 
 from parcela.core.errors import ParcelaError
-from parcela.services.sessions import Origin
-from parcela.services.users import UserChanges
+from parcela.services.identity.sessions import Origin
+from parcela.services.identity.users import UserChanges
 from tests.integration.identity.support import (
     ADDRESS,
     ADMIN_ID,

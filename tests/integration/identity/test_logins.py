@@ -9,7 +9,7 @@ import pytest
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.passwords import Lane
 from parcela.core.tokens import hash_token
-from parcela.services.users import UserChanges
+from parcela.services.identity.users import UserChanges
 from tests.integration.identity.support import (
     ADDRESS,
     ADMIN_ID,

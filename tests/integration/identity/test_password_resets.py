@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import text
 
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.services.identity import build_identity
+from parcela.services.identity.services import build_identity
+from parcela.services.identity.sessions import Origin
+from parcela.services.identity.users import UserChanges
 from parcela.services.mail import Mail
-from parcela.services.sessions import Origin
-from parcela.services.users import UserChanges
 from parcela.workers.reconcilers.mail_outbox import MailOutbox
 from tests.integration.identity.support import (
     ADDRESS,

@@ -17,8 +17,8 @@ from parcela.api.compat.vms import users as vms
 from parcela.api.errors import install_error_handlers
 from parcela.core.errors import ParcelaError
 from parcela.core.passwords import Lane
-from parcela.services.registration import Applicant
-from parcela.services.sessions import Origin
+from parcela.services.identity.registration import Applicant
+from parcela.services.identity.sessions import Origin
 from parcela.workers.reconcilers.registrations import UnfinishedRegistrations
 from tests.integration.identity.support import ADDRESS, PASSWORD, ROOT, Identity, open_identity, together
 from tests.integration.identity.test_password_resets import mail_settings, token_in

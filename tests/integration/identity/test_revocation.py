@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from parcela.core.errors import ParcelaError
-from parcela.services.auth import Challenge
-from parcela.services.sessions import Origin
-from parcela.services.users import UserChanges
+from parcela.services.identity.auth import Challenge
+from parcela.services.identity.sessions import Origin
+from parcela.services.identity.users import UserChanges
 from tests.integration.identity.support import (
     ADDRESS,
     PASSWORD,

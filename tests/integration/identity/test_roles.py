@@ -8,8 +8,8 @@ import pytest
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.repositories.paging import PageRequest
 from parcela.services.access import Caller
-from parcela.services.roles import RoleChanges
-from parcela.services.users import UserChanges
+from parcela.services.identity.roles import RoleChanges
+from parcela.services.identity.users import UserChanges
 from tests.integration.identity.support import ADMIN_ID, ROOT, Identity
 
 pytestmark = pytest.mark.anyio

@@ -10,10 +10,10 @@ from sqlalchemy import text
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.permissions import Permission
 from parcela.services.access import Caller
-from parcela.services.auth import Challenge
-from parcela.services.identity import build_identity
-from parcela.services.sessions import Origin, TokenPair
-from parcela.services.users import UserChanges
+from parcela.services.identity.auth import Challenge
+from parcela.services.identity.services import build_identity
+from parcela.services.identity.sessions import Origin, TokenPair
+from parcela.services.identity.users import UserChanges
 from tests.integration.identity.support import (
     ADDRESS,
     ADMIN_ID,

@@ -11,10 +11,10 @@ from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.tokens import TokenSigner, hash_token
 from parcela.models import ApiToken
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.auth import AuthService
-from parcela.services.identity import build_identity
-from parcela.services.roles import RoleChanges
-from parcela.services.users import UserChanges
+from parcela.services.identity.auth import AuthService
+from parcela.services.identity.roles import RoleChanges
+from parcela.services.identity.services import build_identity
+from parcela.services.identity.users import UserChanges
 from tests.integration.identity.support import (
     ADDRESS,
     ADMIN_ID,

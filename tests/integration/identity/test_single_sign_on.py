@@ -11,9 +11,9 @@ import pytest
 from parcela.core.clock import utc_now
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.services.access import Caller
-from parcela.services.auth import Challenge
-from parcela.services.sessions import Origin, TokenPair
-from parcela.services.single_sign_on import Arrival
+from parcela.services.identity.auth import Challenge
+from parcela.services.identity.sessions import Origin, TokenPair
+from parcela.services.identity.single_sign_on.single_sign_on import Arrival
 from parcela.workers.reconcilers.identity_provider import IdentityProvider
 from tests.integration.identity.support import ADDRESS, ADMIN_ID, PASSWORD, Identity, open_identity, together
 from tests.support.provider import Provider, running_provider

@@ -9,8 +9,8 @@ from parcela.core.permissions import Permission
 from parcela.core.tokens import hash_token
 from parcela.repositories.paging import PageRequest
 from parcela.services.access import Caller
-from parcela.services.personal_tokens import NewPersonalToken
-from parcela.services.users import UserChanges
+from parcela.services.identity.tokens import NewPersonalToken
+from parcela.services.identity.users import UserChanges
 from tests.integration.identity.support import ADDRESS, ROOT, Identity
 
 pytestmark = pytest.mark.anyio

@@ -24,7 +24,7 @@ from parcela.models import (
 from parcela.repositories.paging import PageRequest
 from parcela.repositories.uow import UnitOfWork
 from parcela.services.access import Caller
-from parcela.services.users import NewUser, UserChanges
+from parcela.services.identity.users import NewUser, UserChanges
 from tests.integration.identity.support import ADMIN_ID, PASSWORD, ROOT, Identity, together
 
 pytestmark = pytest.mark.anyio

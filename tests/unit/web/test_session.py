@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.services.sessions import TokenPair
+from parcela.services.identity.sessions import TokenPair
 from parcela.web.session import Refresher, check_csrf, csrf_token, local_path
 
 

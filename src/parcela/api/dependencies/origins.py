@@ -5,7 +5,7 @@ from fastapi import Request, Response
 from parcela.api.dependencies.caller import client_address
 from parcela.core.cookies import DEVICE_COOKIE
 from parcela.services.container import Services
-from parcela.services.sessions import Origin
+from parcela.services.identity.sessions import Origin
 
 DAY_S = 86400
 

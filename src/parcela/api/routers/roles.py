@@ -18,7 +18,7 @@ from parcela.api.schemas.roles import PermissionsRead, RoleCreate, RoleRead, Rol
 from parcela.core.permissions import Permission
 from parcela.core.scopes import all_scopes
 from parcela.services.access import Caller
-from parcela.services.roles import RoleChanges
+from parcela.services.identity.roles import RoleChanges
 
 router = v1_router(tags=["roles"])
 RoleReader = Annotated[Caller, Depends(Requires(Permission.ROLE_READ))]

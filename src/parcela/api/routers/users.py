@@ -26,7 +26,7 @@ from parcela.api.schemas.users import (
 from parcela.core.permissions import Permission
 from parcela.repositories.users import UserRecord
 from parcela.services.access import Caller
-from parcela.services.users import NewUser, UserChanges
+from parcela.services.identity.users import NewUser, UserChanges
 
 router = v1_router("/users", tags=["users"])
 UserReader = Annotated[Caller, Depends(Requires(Permission.USER_READ))]

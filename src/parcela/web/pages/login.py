@@ -9,9 +9,9 @@ from fastapi.responses import HTMLResponse
 
 from parcela.core.cookies import DEVICE_COOKIE
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.services.auth import Challenge
 from parcela.services.container import Services
-from parcela.services.sessions import Origin, TokenPair
+from parcela.services.identity.auth import Challenge
+from parcela.services.identity.sessions import Origin, TokenPair
 from parcela.web.dependencies.caller import Writer
 from parcela.web.dependencies.uow import AppServices
 from parcela.web.dependencies.view import StrangerView, View, see_other

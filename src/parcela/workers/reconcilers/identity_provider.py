@@ -6,7 +6,7 @@ in. It only starts the question, in the background.
 Must not touch: accounts and sessions. Nobody is signed out because a provider is away.
 """
 
-from parcela.services.single_sign_on import SingleSignOnService
+from parcela.services.identity.single_sign_on.single_sign_on import SingleSignOnService
 
 
 class IdentityProvider:

@@ -8,7 +8,7 @@ Must not touch: accounts with a password, of single sign-on, or made by an admin
 from datetime import timedelta
 
 from parcela.core.clock import Clock
-from parcela.services.registration import RegistrationService
+from parcela.services.identity.registration import RegistrationService
 
 PURGED_EVERY = timedelta(hours=1)
 

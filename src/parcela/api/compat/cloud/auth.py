@@ -22,7 +22,7 @@ from parcela.api.routing import json_router
 from parcela.api.schemas.users import EmailText, FullName, Password
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.repositories.users import UserRecord
-from parcela.services.registration import Applicant
+from parcela.services.identity.registration import Applicant
 
 # Before everything else: a page of another site must not even log somebody in, as somebody else.
 router = json_router("/auth", tags=["cloud"], route_class=CloudRoute, dependencies=[Depends(refuse_foreign_origin)])

@@ -24,7 +24,7 @@ from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.core.permissions import CLIENT_ROLE, Permission
 from parcela.repositories.users import UserRecord
 from parcela.services.access import Caller
-from parcela.services.registration import Applicant
+from parcela.services.identity.registration import Applicant
 
 # Before everything else: a page of another site must not even log somebody in, as somebody else.
 FOREIGN = [Depends(refuse_foreign_origin)]

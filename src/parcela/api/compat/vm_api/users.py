@@ -13,7 +13,7 @@ from parcela.api.routing import V1, json_router
 from parcela.core.permissions import Permission
 from parcela.repositories.paging import PageRequest
 from parcela.services.access import Caller
-from parcela.services.registration import Applicant
+from parcela.services.identity.registration import Applicant
 
 router = marked_router("/users")
 registration = json_router(f"{V1}/users", tags=["vm_api"], route_class=StrangersRoute)

@@ -16,9 +16,9 @@ from parcela.api.schemas.flavours import RowId
 from parcela.core.errors import Problem, invalid
 from parcela.core.permissions import CLIENT_ROLE, Permission
 from parcela.repositories.users import UserRecord
-from parcela.services import users as rules
 from parcela.services.access import Caller
-from parcela.services.registration import Applicant
+from parcela.services.identity import users as rules
+from parcela.services.identity.registration import Applicant
 
 router = json_router("/users", tags=["vms"], route_class=VmsRoute, responses=errors(429))
 LOOK_INTO_MAIL = "Revise su correo: le dice cómo seguir."

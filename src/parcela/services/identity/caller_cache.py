@@ -8,7 +8,7 @@ import structlog
 from parcela.core.disks import is_storage_trouble
 from parcela.core.origin import detach
 from parcela.services.access import Caller
-from parcela.services.guard import LoginGuard
+from parcela.services.identity.login_limits.guard import LoginGuard
 
 log = structlog.get_logger(__name__)
 

@@ -21,14 +21,14 @@ from parcela.core.tasks import end
 from parcela.models import ExternalIdentity, User
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import SYSTEM
-from parcela.services.auth import AuthService, Challenge
-from parcela.services.guard import LoginGuard, lock_user
 from parcela.services.health import Check
-from parcela.services.oidc_flow import Claims, Flow, Provider, new_flow, refused
-from parcela.services.revoking import revoke_access
-from parcela.services.sessions import Origin, TokenPair
-from parcela.services.unfinished import is_unfinished
-from parcela.services.users import LOCALES, USERNAME, NewUser, UserService, clean_email
+from parcela.services.identity.auth import AuthService, Challenge
+from parcela.services.identity.login_limits.guard import LoginGuard, lock_user
+from parcela.services.identity.revoking import revoke_access
+from parcela.services.identity.sessions import Origin, TokenPair
+from parcela.services.identity.single_sign_on.oidc_flow import Claims, Flow, Provider, new_flow, refused
+from parcela.services.identity.unfinished import is_unfinished
+from parcela.services.identity.users import LOCALES, USERNAME, NewUser, UserService, clean_email
 
 log = structlog.get_logger(__name__)
 

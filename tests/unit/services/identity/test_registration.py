@@ -7,7 +7,7 @@ import pytest
 from parcela.core.errors import ParcelaError
 from parcela.core.settings import Settings
 from parcela.services.access import Caller
-from parcela.services.registration import RegistrationService
+from parcela.services.identity.registration import RegistrationService
 
 CLERK = Caller(1, "clerk", "clerk", frozenset({"user:write"}))
 CLIENT = Caller(2, "ana", "client", frozenset())

@@ -18,15 +18,15 @@ from parcela.models import PasswordReset, User
 from parcela.repositories.uow import UnitOfWork
 from parcela.repositories.users import UserRecord
 from parcela.services.access import SYSTEM, Caller
-from parcela.services.guard import LoginGuard, lock_user
+from parcela.services.identity.login_limits.guard import LoginGuard, lock_user
+from parcela.services.identity.login_limits.throttles import address_keys
+from parcela.services.identity.password_resets import PAGE
+from parcela.services.identity.sessions import Origin
+from parcela.services.identity.unfinished import is_unfinished, remove_unfinished, shown_username
+from parcela.services.identity.usernames import pending_username, username_for, wish_from
+from parcela.services.identity.users import NewUser, UserService, clean_email, clean_username
 from parcela.services.mail import Mail, MailService
 from parcela.services.mail_texts import mail_text
-from parcela.services.password_resets import PAGE
-from parcela.services.sessions import Origin
-from parcela.services.throttle import address_keys
-from parcela.services.unfinished import is_unfinished, remove_unfinished, shown_username
-from parcela.services.usernames import pending_username, username_for, wish_from
-from parcela.services.users import NewUser, UserService, clean_email, clean_username
 
 LINK_HOURS = 24
 TRIES = 4

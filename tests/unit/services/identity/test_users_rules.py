@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.services.users import clean_email, clean_username
+from parcela.services.identity.users import clean_email, clean_username
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,12 @@ from parcela.core.sealing import Sealer
 from parcela.models import SecondFactor, User
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
-from parcela.services.attempts import own_key
 from parcela.services.auth_rules import bad_credentials, require_session
-from parcela.services.guard import LoginGuard, lock_user
+from parcela.services.identity.login_limits.attempts import own_key
+from parcela.services.identity.login_limits.guard import LoginGuard, lock_user
+from parcela.services.identity.revoking import revoke_access
+from parcela.services.identity.users import UserService
 from parcela.services.qr_codes import qr_svg
-from parcela.services.revoking import revoke_access
-from parcela.services.users import UserService
 
 log = structlog.get_logger(__name__)
 

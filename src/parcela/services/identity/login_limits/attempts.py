@@ -29,8 +29,8 @@ from parcela.core.tokens import session_id_of
 from parcela.models import User
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
-from parcela.services.sessions import Origin
-from parcela.services.throttle import ADDRESS, address_key, address_keys, clean_identifier
+from parcela.services.identity.login_limits.throttles import ADDRESS, address_key, address_keys, clean_identifier
+from parcela.services.identity.sessions import Origin
 
 DEVICES_PER_BROWSER = 8
 """Accounts that one browser is known for: the computers of a lab are shared."""

@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from parcela.core.settings import Settings
 from parcela.models import LoginThrottle
-from parcela.services.throttle import LoginThrottles, Rule, address_key, address_keys, clean_identifier
+from parcela.services.identity.login_limits.throttles import (
+    LoginThrottles,
+    Rule,
+    address_key,
+    address_keys,
+    clean_identifier,
+)
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

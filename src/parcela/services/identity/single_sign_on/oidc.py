@@ -24,7 +24,7 @@ from parcela.core.clock import Clock
 from parcela.core.errors import ParcelaError
 from parcela.core.settings import Settings
 from parcela.core.settings_identity import LOOPBACK
-from parcela.services.oidc_flow import Claims, Flow, refused, unavailable
+from parcela.services.identity.single_sign_on.oidc_flow import Claims, Flow, refused, unavailable
 
 log = structlog.get_logger(__name__)
 

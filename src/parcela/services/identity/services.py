@@ -7,21 +7,21 @@ from parcela.core.sealing import SALT, Sealer, derived_key
 from parcela.core.settings import Settings
 from parcela.core.tokens import TokenSigner
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.attempts import KnownOrigins
-from parcela.services.auth import AuthService
-from parcela.services.guard import LoginGuard
+from parcela.services.identity.auth import AuthService
+from parcela.services.identity.login_limits.attempts import KnownOrigins
+from parcela.services.identity.login_limits.guard import LoginGuard
+from parcela.services.identity.password_resets import PasswordResetService
+from parcela.services.identity.prolonging import ProlongingService
+from parcela.services.identity.registration import RegistrationService
+from parcela.services.identity.roles import RoleService
+from parcela.services.identity.second_factors import SecondFactorService
+from parcela.services.identity.sessions import SessionService
+from parcela.services.identity.single_sign_on.oidc_flow import Provider
+from parcela.services.identity.single_sign_on.single_sign_on import SingleSignOnService
+from parcela.services.identity.users import UserService
 from parcela.services.mail import MailService
 from parcela.services.mailer import Mailer
-from parcela.services.oidc_flow import Provider
-from parcela.services.password_resets import PasswordResetService
-from parcela.services.prolonging import ProlongingService
 from parcela.services.refusals import Refusals
-from parcela.services.registration import RegistrationService
-from parcela.services.roles import RoleService
-from parcela.services.second_factor import SecondFactorService
-from parcela.services.sessions import SessionService
-from parcela.services.single_sign_on import SingleSignOnService
-from parcela.services.users import UserService
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,6 @@ def _mailer(settings: Settings) -> Mailer | None:
 def _provider(settings: Settings, uows: UnitOfWorkFactory) -> Provider | None:
     if not settings.oidc_issuer:
         return None
-    from parcela.services.oidc import OidcClient
+    from parcela.services.identity.single_sign_on.oidc import OidcClient
 
     return OidcClient(settings, uows.clock)

@@ -12,10 +12,10 @@ from parcela.db.constraints import is_transient
 from parcela.models import User
 from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
 from parcela.services.access import Caller
-from parcela.services.attempts import Attempt, KnownOrigins, own_key
+from parcela.services.identity.login_limits.attempts import Attempt, KnownOrigins, own_key
+from parcela.services.identity.login_limits.throttles import ADDRESS, LoginThrottles, clean_identifier
+from parcela.services.identity.sessions import Origin
 from parcela.services.refusals import Refusals
-from parcela.services.sessions import Origin
-from parcela.services.throttle import ADDRESS, LoginThrottles, clean_identifier
 
 ResultT = TypeVar("ResultT")
 REPEATS = 4

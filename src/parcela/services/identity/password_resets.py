@@ -11,13 +11,13 @@ from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid
 from parcela.core.tokens import hash_token, new_secret
 from parcela.models import PasswordReset, User
 from parcela.repositories.uow import UnitOfWork
-from parcela.services.guard import LoginGuard, lock_user
+from parcela.services.identity.login_limits.guard import LoginGuard, lock_user
+from parcela.services.identity.login_limits.throttles import address_keys, clean_identifier
+from parcela.services.identity.revoking import revoke_access
+from parcela.services.identity.sessions import NOWHERE, Origin
+from parcela.services.identity.unfinished import settle_username, shown_username
 from parcela.services.mail import Mail, MailService
 from parcela.services.mail_texts import mail_text
-from parcela.services.revoking import revoke_access
-from parcela.services.sessions import NOWHERE, Origin
-from parcela.services.throttle import address_keys, clean_identifier
-from parcela.services.unfinished import settle_username, shown_username
 
 GOOD_FOR = timedelta(minutes=30)
 PAGE = "/password/reset"

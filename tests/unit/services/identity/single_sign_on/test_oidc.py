@@ -18,8 +18,8 @@ from joserfc.jwk import RSAKey
 
 from parcela.core.errors import ParcelaError
 from parcela.core.settings import Settings
-from parcela.services.oidc import OidcClient
-from parcela.services.oidc_flow import Flow, new_flow
+from parcela.services.identity.single_sign_on.oidc import OidcClient
+from parcela.services.identity.single_sign_on.oidc_flow import Flow, new_flow
 
 pytestmark = pytest.mark.anyio
 ISSUER = "https://login.example/realms/lab"

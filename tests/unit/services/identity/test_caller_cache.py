@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from parcela.services.access import Caller
-from parcela.services.auth_cache import CallerCache
+from parcela.services.identity.caller_cache import CallerCache
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 SOON = NOW + timedelta(seconds=30)

@@ -7,7 +7,7 @@ from datetime import datetime
 from parcela.core.errors import Problem, invalid
 from parcela.core.scopes import is_own
 from parcela.services.access import Caller
-from parcela.services.roles import check_scopes, check_within_rights
+from parcela.services.identity.roles import check_scopes, check_within_rights
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,6 @@ from parcela.repositories.events import EventRecord
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
-from parcela.services.attempts import Attempt, own_key
-from parcela.services.auth_cache import KEPT_FOR, CallerCache, Housekeeper
 from parcela.services.auth_rules import (
     account_disabled,
     bad_credentials,
@@ -32,11 +30,13 @@ from parcela.services.auth_rules import (
     unknown_token,
 )
 from parcela.services.event_views import ENDING
-from parcela.services.guard import LoginGuard, lock_user
-from parcela.services.personal_tokens import NewPersonalToken, check_wished
-from parcela.services.revoking import revoke_access
-from parcela.services.second_factor import SecondFactorService, code_required, wrong_code
-from parcela.services.sessions import NOWHERE, Origin, SessionService, TokenPair
+from parcela.services.identity.caller_cache import KEPT_FOR, CallerCache, Housekeeper
+from parcela.services.identity.login_limits.attempts import Attempt, own_key
+from parcela.services.identity.login_limits.guard import LoginGuard, lock_user
+from parcela.services.identity.revoking import revoke_access
+from parcela.services.identity.second_factors import SecondFactorService, code_required, wrong_code
+from parcela.services.identity.sessions import NOWHERE, Origin, SessionService, TokenPair
+from parcela.services.identity.tokens import NewPersonalToken, check_wished
 
 CHALLENGE_S = 300
 FORGETTING = ENDING | {f"project.member_{what}" for what in ("added", "changed", "removed", "joined")}

@@ -3,8 +3,8 @@
 from parcela.core.permissions import CLIENT_ROLE
 from parcela.models import User
 from parcela.repositories.uow import UnitOfWork
-from parcela.services.guard import lock_user
-from parcela.services.usernames import free_username, wish_of
+from parcela.services.identity.login_limits.guard import lock_user
+from parcela.services.identity.usernames import free_username, wish_of
 
 
 def is_unfinished(user: User) -> bool:

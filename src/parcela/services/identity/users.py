@@ -17,9 +17,9 @@ from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.repositories.users import UserRecord
 from parcela.services.access import SYSTEM, Caller, check_visible
 from parcela.services.changes import assign
-from parcela.services.revoking import revoke_access
-from parcela.services.roles import check_administrators_left, check_within_rights
-from parcela.services.unfinished import make_way
+from parcela.services.identity.revoking import revoke_access
+from parcela.services.identity.roles import check_administrators_left, check_within_rights
+from parcela.services.identity.unfinished import make_way
 
 USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,63}")
 MAX_EMAIL = 254

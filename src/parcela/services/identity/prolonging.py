@@ -2,8 +2,8 @@
 
 from functools import partial
 
-from parcela.services.guard import LoginGuard
-from parcela.services.sessions import SessionService
+from parcela.services.identity.login_limits.guard import LoginGuard
+from parcela.services.identity.sessions import SessionService
 
 
 class ProlongingService:

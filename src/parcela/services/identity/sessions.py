@@ -16,7 +16,7 @@ from parcela.repositories.tokens import ActiveSession
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.auth_rules import require_session
-from parcela.services.presence import Presence
+from parcela.services.identity.presence import Presence
 from parcela.services.quota_rules import ceiling, require_room
 
 MAX_AGENT_CHARS = 200

@@ -1,0 +1,1 @@
+"""Limits on guessing: attempts to sign in, and the counters that delay them."""
