@@ -35,8 +35,8 @@ from parcela.core.sites import listening_site
 from parcela.db.database import Database, ProcessLock
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.bootstrap import Bootstrap, FirstAdmin
+from parcela.services.compute.drivers import HostDrivers
 from parcela.services.container import Services
-from parcela.services.drivers import HostDrivers
 from parcela.services.fanout import Relay, sharing
 from parcela.services.identity.presence import Presence
 from parcela.services.measured import watch_process

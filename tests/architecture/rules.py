@@ -40,7 +40,9 @@ COMMITTERS = {
     "web/dependencies/uow.py": "the one place of the HTML edge",
     "api/routers/images.py": "an upload must not hold SQLite's only writer while gigabytes arrive",
     "services/audit.py": "a refused write is noted although its answer is an error",
-    "services/image_quota.py": "an upload reserves bytes while they arrive, and must not hold the writer meanwhile",
+    "services/projects/image_quota.py": (
+        "an upload reserves bytes while they arrive, and must not hold the writer meanwhile"
+    ),
     "services/refusals.py": "counts of refusals are written together in the background, as services/audit.py",
     "services/identity/login_limits/guard.py": (
         "hashing must not hold the writer, and a failed login counts although its answer is an error"
@@ -48,7 +50,7 @@ COMMITTERS = {
     "services/mail.py": "sends in the background: claim, hand over and result are transactions of their own",
     "services/identity/caller_cache.py": "notes last uses of tokens in the background",
     "services/bootstrap.py": "runs before there is any edge",
-    "services/consoles.py": "a ticket is spent even when the console then does not open",
+    "services/compute/consoles/consoles.py": "a ticket is spent even when the console then does not open",
     "services/store_move.py": "a move goes in batches, each of which may be repeated after a cut",
     "services/operations/journal.py": "each step of an operation is its own transaction (intent before side effect)",
 }

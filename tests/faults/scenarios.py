@@ -8,8 +8,8 @@ from uuid import UUID, uuid5
 from parcela.core.lifecycle import Action, VmState
 from parcela.hypervisors.simulated import Moment
 from parcela.models import Operation, OperationStep
-from parcela.services.vms import SentBack, VmChange
-from parcela.services.wiring import NAT_NAMESPACE
+from parcela.services.compute.segments import NAT_NAMESPACE
+from parcela.services.compute.vms import SentBack, VmChange
 from tests.support.furnish import ALICE
 from tests.support.lab import (
     Lab,

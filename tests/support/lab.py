@@ -11,8 +11,8 @@ from parcela.core.settings import Settings
 from parcela.hypervisors.simulated import Delays, SimulatedWorld
 from parcela.models import Operation, Slice, VirtualMachine
 from parcela.services.access import Caller
-from parcela.services.slices import SliceOrder
-from parcela.services.vm_orders import VmOrder
+from parcela.services.compute.slices import SliceOrder
+from parcela.services.compute.vm_orders import VmOrder
 from tests.support.clock import Clock
 from tests.support.furnish import ALICE, TEMPLATE_IDS, ZONE, host_row
 from tests.support.stack import Stack, start_stack

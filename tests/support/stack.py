@@ -14,8 +14,8 @@ from parcela.hypervisors.registry import DriverRegistry
 from parcela.hypervisors.simulated import SimulatedDriver, SimulatedWorld
 from parcela.models import Operation, OperationStep
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork, UnitOfWorkFactory
+from parcela.services.compute.drivers import HostDrivers
 from parcela.services.container import Services
-from parcela.services.drivers import HostDrivers
 from parcela.services.operations.journal import Journal
 from parcela.services.signals import Signal
 from parcela.wiring.services import build_services

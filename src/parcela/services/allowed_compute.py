@@ -20,7 +20,7 @@ from parcela.models import Operation, Slice, VirtualMachine
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
 from parcela.services.allowed import TEMPLATE_RULES, Allowed, Rule, Rules, TemplateFacts, Thing, busy, writing
-from parcela.services.launching import may_build
+from parcela.services.projects.launching import may_build
 
 EXTEND, CONSOLE, CANCEL, RETRY = "extend", "console", "cancel", "retry"
 TOUCHED: Mapping[Action, frozenset[VmState]] = {

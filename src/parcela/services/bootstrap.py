@@ -17,9 +17,9 @@ from parcela.core.topology.sample import sample_topology
 from parcela.models import Host, Template, TemplateVersion, Zone
 from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
 from parcela.services.access import SYSTEM
-from parcela.services.catalogue_snapshot import load_catalogue
+from parcela.services.catalogue.images import ImageService
+from parcela.services.catalogue.snapshot import load_catalogue
 from parcela.services.identity.users import NewUser, UserService
-from parcela.services.images import ImageService
 
 log = structlog.get_logger(__name__)
 SAMPLE_NAME = "First lab"

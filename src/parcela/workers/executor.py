@@ -16,7 +16,7 @@ from parcela.hypervisors.errors import (
     RetryableDriverError,
     VmPausedError,
 )
-from parcela.services.drivers import HostDrivers
+from parcela.services.compute.drivers import HostDrivers
 from parcela.services.operations.destructions import CANCELLED
 from parcela.services.operations.journal import Journal, Lease, LeaseLostError, StepRow
 from parcela.services.operations.steps import KINDS, Call, Result, StepInputs

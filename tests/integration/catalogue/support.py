@@ -22,13 +22,13 @@ from parcela.db.migrate import upgrade
 from parcela.models import User
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.access import Caller
-from parcela.services.flavours import FlavourService
-from parcela.services.hosts import HostService
+from parcela.services.catalogue.flavours import FlavourService
+from parcela.services.catalogue.image_files.image_store import ImageStore
+from parcela.services.catalogue.images import ImageService
+from parcela.services.catalogue.zones import ZoneService
+from parcela.services.compute.hosts import HostService
+from parcela.services.compute.templates import TemplateService
 from parcela.services.idempotency import IdempotencyService
-from parcela.services.image_store import ImageStore
-from parcela.services.images import ImageService
-from parcela.services.templates import TemplateService
-from parcela.services.zones import ZoneService
 from tests.support.servers import empty_database, why_missing
 
 ADMIN_ID, ALICE_ID, BOB_ID = 1, 2, 3

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from parcela.api.routers import images
-from parcela.services import image_intake
-from parcela.services.image_quota import Reservation
-from parcela.services.images import NewImage
+from parcela.services.catalogue.image_files import image_intake
+from parcela.services.catalogue.images import NewImage
+from parcela.services.projects.image_quota import Reservation
 from tests.integration.catalogue.disks import KIB, iso, qcow2, raw_disk
 from tests.integration.catalogue.foreign_files import description, ova, stream_optimized, vmdk_header
 from tests.integration.catalogue.support import ADMIN, Client, Lab, open_client, open_lab, problem
@@ -147,7 +147,7 @@ class TestOtherFiles:
         async def run_tool(*arguments: str, **_: Any) -> None:
             raise AssertionError(arguments)
 
-        monkeypatch.setattr("parcela.services.qemu_img.run_tool", run_tool)
+        monkeypatch.setattr("parcela.services.catalogue.image_files.qemu_img.run_tool", run_tool)
 
     @pytest.mark.parametrize("subformat", ["monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"])
     async def test_a_split_vmdk(self, client: Client, tmp_path: Path, subformat: str) -> None:

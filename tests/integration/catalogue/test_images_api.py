@@ -11,11 +11,11 @@ import pytest
 
 from parcela.api.routers import flavours, images
 from parcela.core.errors import ParcelaError
-from parcela.services import image_store
-from parcela.services.catalogue_snapshot import load_catalogue
-from parcela.services.image_store import ImageStore
-from parcela.services.image_words import ImageWords
-from parcela.services.images import NewImage
+from parcela.services.catalogue.image_files import image_store
+from parcela.services.catalogue.image_files.image_store import ImageStore
+from parcela.services.catalogue.image_words import ImageWords
+from parcela.services.catalogue.images import NewImage
+from parcela.services.catalogue.snapshot import load_catalogue
 from tests.integration.catalogue.disks import GIB, iso, qcow2, qcow2_header, raw_disk
 from tests.integration.catalogue.support import (
     ADMIN,

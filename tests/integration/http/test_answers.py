@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from parcela.api.etags import etag_of
-from parcela.services.flavours import FlavourService
+from parcela.services.catalogue.flavours import FlavourService
 from tests.integration.http.lab import API, ORIGIN, Lab, problem
 
 pytestmark = pytest.mark.anyio

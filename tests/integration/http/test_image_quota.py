@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from parcela.services import image_quota
+from parcela.services.projects import image_quota
 from parcela.workers.reconcilers.silent_uploads import SilentUploads
 from tests.integration.catalogue.disks import raw_disk
 from tests.integration.http.lab import Lab, make_settings, open_lab, problem

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from parcela.services import image_quota
+from parcela.services.projects import image_quota
 from tests.integration.catalogue.disks import raw_disk
 from tests.integration.http.lab import Lab, make_settings, open_lab, problem
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from parcela.services.vms import VmService
+from parcela.services.compute.vms import VmService
 from tests.integration.http.lab import ORIGIN, Lab, make_settings, open_lab
 
 pytestmark = pytest.mark.anyio

@@ -9,9 +9,9 @@ import pytest
 from parcela.core.errors import ParcelaError
 from parcela.core.permissions import ProjectKind, ProjectRole
 from parcela.models.projects import RESOURCES
-from parcela.services import image_quota
 from parcela.services.access import Caller
-from parcela.services.images import NewImage
+from parcela.services.catalogue.images import NewImage
+from parcela.services.projects import image_quota
 from tests.integration.catalogue.disks import raw_disk
 from tests.support.furnish import ADMIN, ALICE, BOB
 from tests.support.lab import Lab, open_lab

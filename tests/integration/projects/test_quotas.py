@@ -17,8 +17,8 @@ from parcela.models.projects import RESOURCES
 from parcela.repositories.paging import PageRequest
 from parcela.repositories.quotas import Amount, QuotaRepository, used_of
 from parcela.services.access import Caller
-from parcela.services.projects import QuotaState
-from parcela.services.vms import VmChange
+from parcela.services.compute.vms import VmChange
+from parcela.services.projects.projects import QuotaState
 from tests.support.checks import check_consistent
 from tests.support.furnish import ADMIN, ALICE, ALICE_ID, BOB
 from tests.support.lab import Lab, deploy, make_running_slice, make_running_vm, make_slice, open_lab

@@ -10,7 +10,7 @@ from parcela.core.errors import ParcelaError
 from parcela.core.permissions import ProjectKind, ProjectRole
 from parcela.repositories.projects import ProjectRepository
 from parcela.services.access import Caller
-from parcela.services.slices import SliceOrder
+from parcela.services.compute.slices import SliceOrder
 from tests.support.furnish import ADMIN, ALICE, TEMPLATE_IDS
 from tests.support.lab import Lab, open_lab
 

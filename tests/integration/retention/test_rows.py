@@ -17,7 +17,7 @@ from parcela.models import (
     TemplateVersion,
     VirtualMachine,
 )
-from parcela.services.template_drafts import TemplateDraft, TemplateLimits
+from parcela.services.compute.template_drafts import TemplateDraft, TemplateLimits
 from parcela.workers.reconcilers.retention import Retention
 from tests.support.furnish import ADMIN, ALICE, DOCUMENTS, TEMPLATE_IDS, vm
 from tests.support.lab import Lab, make_running_slice, make_slice

@@ -14,7 +14,7 @@ from parcela.core.topology.document import dump_document
 from parcela.core.topology.sample import one_vm_topology, sample_topology
 from parcela.repositories.paging import PageRequest
 from parcela.services.access import Caller
-from parcela.services.template_drafts import TemplateDraft
+from parcela.services.compute.template_drafts import TemplateDraft
 from tests.integration.catalogue.support import (
     ADMIN,
     ALICE,

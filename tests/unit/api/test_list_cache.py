@@ -12,7 +12,7 @@ from parcela.api.list_cache import KEPT_FOR_S, Answer, Key, ListCache
 from parcela.core.clock import utc_now
 from parcela.db.migrate import upgrade
 from parcela.repositories.events import EventRecord
-from parcela.services.vms import VmService
+from parcela.services.compute.vms import VmService
 from tests.integration.http.lab import ORIGIN, Lab, make_settings, open_lab
 
 LIST = "/api/v1/virtual-machines/"

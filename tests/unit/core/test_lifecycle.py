@@ -27,9 +27,9 @@ from parcela.core.lifecycle import (
     vm_transition,
 )
 from parcela.services.allowed_compute import TOUCHED
+from parcela.services.compute.slices import MEANWHILE
 from parcela.services.operations.journal import came_from
 from parcela.services.operations.steps import KINDS
-from parcela.services.slices import MEANWHILE
 
 S, V, A = SliceState, VmState, Action
 StateT = TypeVar("StateT")

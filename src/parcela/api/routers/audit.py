@@ -21,7 +21,7 @@ from parcela.core.permissions import Permission
 from parcela.models import AuditOutcome
 from parcela.repositories.audit import AuditFilter
 from parcela.services.access import Caller
-from parcela.services.catalogue_rules import TEXT_PATTERN
+from parcela.services.catalogue.rules import TEXT_PATTERN
 from parcela.services.container import Services
 from parcela.services.csv_text import csv_line
 

@@ -16,7 +16,7 @@ from parcela.api.dependencies.streams import take_place
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.routing import v1_router
 from parcela.core.errors import ParcelaError
-from parcela.services.consoles import Console, ConsoleKind, SharedConsole
+from parcela.services.compute.consoles.consoles import Console, ConsoleKind, SharedConsole
 from parcela.services.container import Services
 
 router = v1_router("/virtual-machines", tags=["consoles"])

@@ -20,7 +20,7 @@ from parcela.api.schemas.operations import EventList, EventRead
 from parcela.core.errors import ParcelaError
 from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller
-from parcela.services.catalogue_rules import TEXT_PATTERN
+from parcela.services.catalogue.rules import TEXT_PATTERN
 from parcela.services.container import Services
 from parcela.services.events import StreamLaggedError
 

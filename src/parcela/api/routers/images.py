@@ -28,9 +28,9 @@ from parcela.hypervisors.spec import ImageFormat
 from parcela.models import Image
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
+from parcela.services.catalogue.image_files.image_intake import CheckedFile
+from parcela.services.catalogue.images import NewImage
 from parcela.services.container import Services
-from parcela.services.image_intake import CheckedFile
-from parcela.services.images import NewImage
 
 router = v1_router("/images", tags=["images"])
 Reader = Annotated[Caller, Depends(Requires(Permission.CATALOGUE_READ))]

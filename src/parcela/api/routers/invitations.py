@@ -22,7 +22,7 @@ from parcela.api.schemas.projects import (
 from parcela.core.errors import invalid
 from parcela.core.permissions import ProjectRole
 from parcela.services.identity.users import clean_email
-from parcela.services.invitation_lists import Invitee, read_invitees
+from parcela.services.projects.invitation_lists import Invitee, read_invitees
 
 router = v1_router(tags=["projects"])
 OF_PROJECT, OWN = "/projects/{project_id}/invitations", "/users/me/invitations"

@@ -13,7 +13,7 @@ from parcela.api.schemas.common import PageRead
 from parcela.api.schemas.operations import OperationDetail, OperationRead, StepRead
 from parcela.core.lifecycle import OperationState
 from parcela.models import Operation
-from parcela.services.catalogue_rules import TEXT_PATTERN
+from parcela.services.catalogue.rules import TEXT_PATTERN
 
 router = v1_router("/operations", tags=["operations"])
 OperationId = Annotated[int, Path(ge=1, le=2**63 - 1)]

@@ -26,7 +26,7 @@ from parcela.api.schemas.projects import (
     QuotaRead,
 )
 from parcela.core.permissions import Permission
-from parcela.services.catalogue_rules import TEXT_PATTERN
+from parcela.services.catalogue.rules import TEXT_PATTERN
 
 router = v1_router(tags=["projects"])
 

@@ -19,8 +19,8 @@ from parcela.api.schemas.vms import VmRead
 from parcela.core.lifecycle import Action, SliceState
 from parcela.models import Operation
 from parcela.repositories.paging import PageRequest
-from parcela.services.catalogue_rules import TEXT_PATTERN
-from parcela.services.slices import SliceOrder
+from parcela.services.catalogue.rules import TEXT_PATTERN
+from parcela.services.compute.slices import SliceOrder
 
 router = v1_router("/slices", tags=["slices"])
 SliceId = Annotated[int, Path(ge=1, le=2**63 - 1)]

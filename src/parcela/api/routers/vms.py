@@ -23,10 +23,10 @@ from parcela.repositories.paging import PageRequest
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.repositories.vms import VmFilters
 from parcela.services.access import Caller
-from parcela.services.catalogue_rules import TEXT_PATTERN
+from parcela.services.catalogue.rules import TEXT_PATTERN
+from parcela.services.compute.vm_orders import VmOrder
+from parcela.services.compute.vms import SentBack, VmChange
 from parcela.services.container import Services
-from parcela.services.vm_orders import VmOrder
-from parcela.services.vms import SentBack, VmChange
 
 router = v1_router("/virtual-machines", tags=["virtual machines"])
 _LIST = PageWriter(VmRead)

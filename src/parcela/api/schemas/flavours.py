@@ -8,7 +8,7 @@ from pydantic import Field
 
 from parcela.api.schemas.common import Body, Composed, Schema
 from parcela.models import Flavour
-from parcela.services.catalogue_rules import MAX_NAME_CHARS, NAME_PATTERN, RANGES, TEXT_PATTERN
+from parcela.services.catalogue.rules import MAX_NAME_CHARS, NAME_PATTERN, RANGES, TEXT_PATTERN
 
 MAX_ROW_ID = 2**53 - 1
 """Far beyond any row, and exact as a floating-point number: that is what JSON and OpenAPI hold a limit in."""

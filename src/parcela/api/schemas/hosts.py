@@ -9,7 +9,7 @@ from parcela.api.schemas.common import Body, Schema
 from parcela.api.schemas.flavours import MAX_ROW_ID, Name, left_out
 from parcela.core.lifecycle import HostState
 from parcela.models import Host
-from parcela.services.catalogue_rules import RANGES
+from parcela.services.catalogue.rules import RANGES
 
 _LIMITS = RANGES[Host]
 

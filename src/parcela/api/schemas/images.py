@@ -8,8 +8,8 @@ from pydantic import Field
 
 from parcela.api.schemas.common import Body, Schema
 from parcela.api.schemas.flavours import MAX_ROW_ID, Description, DiskGib, MemoryMib, left_out
-from parcela.services.catalogue_rules import IMAGE_NAME_PATTERN, MAX_IMAGE_NAME_CHARS, OS_TYPE_PATTERN, TEXT_PATTERN
-from parcela.services.images import NewImage
+from parcela.services.catalogue.images import NewImage
+from parcela.services.catalogue.rules import IMAGE_NAME_PATTERN, MAX_IMAGE_NAME_CHARS, OS_TYPE_PATTERN, TEXT_PATTERN
 
 Visibility = Literal["public", "private"]
 ImageName = Annotated[str, Field(min_length=1, max_length=MAX_IMAGE_NAME_CHARS, pattern=IMAGE_NAME_PATTERN)]

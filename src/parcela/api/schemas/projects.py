@@ -8,8 +8,8 @@ from pydantic import Field
 from parcela.api.schemas.common import Body, Printable, Schema
 from parcela.api.schemas.flavours import Description
 from parcela.core.permissions import ProjectKind, ProjectRole
-from parcela.services.catalogue_rules import TEXT_PATTERN
-from parcela.services.projects import QuotaState
+from parcela.services.catalogue.rules import TEXT_PATTERN
+from parcela.services.projects.projects import QuotaState
 
 ProjectName = Annotated[str, Field(min_length=1, max_length=100, examples=["Networks 2026"]), Printable]
 Ceiling = Annotated[int, Field(ge=0, le=2**31 - 1)] | None

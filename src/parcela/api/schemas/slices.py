@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 
 from parcela.api.schemas.common import AllowedActions, Body, Printable, Schema
 from parcela.core.lifecycle import CrashPolicy, SliceState
-from parcela.services.catalogue_rules import TEXT_PATTERN
+from parcela.services.catalogue.rules import TEXT_PATTERN
 
 RowId = Annotated[int, Field(ge=1, le=2**63 - 1)]
 SliceName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), Printable]

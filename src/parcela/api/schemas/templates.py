@@ -11,8 +11,8 @@ from parcela.api.schemas.flavours import Description
 from parcela.api.schemas.images import Visibility
 from parcela.core.topology.document import TopologyDocument, dump_document
 from parcela.core.topology.sample import one_vm_topology
-from parcela.services.catalogue_rules import TEXT_PATTERN
-from parcela.services.template_drafts import TemplateDraft
+from parcela.services.catalogue.rules import TEXT_PATTERN
+from parcela.services.compute.template_drafts import TemplateDraft
 
 TemplateName = Annotated[str, Field(min_length=1, max_length=100, pattern=TEXT_PATTERN)]
 TemplateFormat = Annotated[

@@ -11,8 +11,8 @@ from parcela.core.labels import LABEL_PATTERN, MAX_LABEL
 from parcela.core.lifecycle import CrashPolicy, DesiredState, VmState
 from parcela.core.power import PowerReason
 from parcela.core.topology.document import MAX_USER_DATA_BYTES
-from parcela.services.catalogue_rules import TEXT_PATTERN
-from parcela.services.consoles import ConsoleKind
+from parcela.services.catalogue.rules import TEXT_PATTERN
+from parcela.services.compute.consoles.consoles import ConsoleKind
 
 Cores = Annotated[int, Field(ge=1, le=128, description="Virtual processors", examples=[1])]
 Ram = Annotated[int, Field(ge=64, le=1_048_576, description="Memory in MiB", examples=[128])]

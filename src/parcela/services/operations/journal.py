@@ -23,7 +23,7 @@ from parcela.services.operations.outcomes import conclude
 from parcela.services.operations.specs import step_inputs
 from parcela.services.operations.steps import KINDS, Result, StepInputs, StepKind
 from parcela.services.operations.together import Together
-from parcela.services.reserving import release
+from parcela.services.projects.quotas import release
 from parcela.services.signals import Signal
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from parcela.models import Operation, VirtualMachine
 from parcela.repositories.operations import DESTRUCTIONS
 from parcela.repositories.uow import UnitOfWork
 from parcela.services.operations.destructions import waiting_for, with_next_attempt
-from parcela.services.reserving import release, resize
+from parcela.services.projects.quotas import release, resize
 
 SETTLED = {VmState.RUNNING.value, VmState.PAUSED.value, VmState.STOPPED.value}
 DEPLOYMENTS = {"slice.deploy", "vm.deploy"}

@@ -11,7 +11,7 @@ from parcela.core.errors import ParcelaError
 from parcela.core.lifecycle import VmState
 from parcela.models import VirtualMachine
 from parcela.services.allowed_compute import VM_OPEN
-from parcela.services.consoles import ConsoleKind
+from parcela.services.compute.consoles.consoles import ConsoleKind
 from parcela.web.dependencies.caller import Reader, Writer
 from parcela.web.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.web.dependencies.view import ReaderView

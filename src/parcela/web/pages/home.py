@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse
 
 from parcela.core.permissions import Permission
 from parcela.repositories.paging import Page, PageRequest
-from parcela.services.templates import with_allowed
+from parcela.services.compute.templates import with_allowed
 from parcela.web.dependencies.caller import Reader
 from parcela.web.dependencies.uow import AppServices, ReadUow
 from parcela.web.dependencies.view import ReaderView

@@ -6,7 +6,7 @@ from fastapi import Path
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from parcela.core.topology.document import parse_document
-from parcela.services.slices import SliceOrder
+from parcela.services.compute.slices import SliceOrder
 from parcela.web.dependencies.caller import Reader, Writer
 from parcela.web.dependencies.uow import AppServices, ReadUow, WriteUow
 from parcela.web.dependencies.view import ReaderView, see_other

@@ -16,7 +16,7 @@ from parcela.core.tasks import end, is_set_within
 from parcela.hypervisors.driver import Driver
 from parcela.models import Host
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.drivers import HostDrivers
+from parcela.services.compute.drivers import HostDrivers
 
 REST_S = 1.0
 """After a round: what hints at something meanwhile is looked at once. A deployment gives two hints per VM, and a look

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from parcela.core.errors import ParcelaError
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
 from parcela.services.access import SYSTEM
+from parcela.services.compute.slices import SliceService
+from parcela.services.compute.vms import VmService
 from parcela.services.operations.destructions import AGAIN_STEPS, again_after
-from parcela.services.slices import SliceService
-from parcela.services.vms import VmService
 from parcela.workers.reconcilers.base import PAGE_ROWS, log
 
 Subject = Mapping[str, int | None]

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.operations.requests import OperationService
-from parcela.services.reserving import release
+from parcela.services.projects.quotas import release
 from parcela.workers.reconcilers.base import PAGE_ROWS, log
 
 STUCK_RETRY = timedelta(seconds=30)

@@ -8,8 +8,8 @@ Must not touch: uploads of living processes, which lock their file and renew the
 from datetime import timedelta
 
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.image_quota import SILENT_AFTER
-from parcela.services.images import ImageService
+from parcela.services.catalogue.images import ImageService
+from parcela.services.projects.image_quota import SILENT_AFTER
 
 PAUSE = timedelta(minutes=10)
 

@@ -11,7 +11,7 @@ from parcela.core.errors import ParcelaError
 from parcela.core.lifecycle import SliceState
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.access import SYSTEM
-from parcela.services.slices import SliceService
+from parcela.services.compute.slices import SliceService
 from parcela.workers.reconcilers.base import log
 
 

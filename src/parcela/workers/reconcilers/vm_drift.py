@@ -23,8 +23,8 @@ from parcela.models import Host
 from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
 from parcela.repositories.vms import Judged
 from parcela.services.access import SYSTEM
+from parcela.services.compute.vms import VmService
 from parcela.services.operations.outcomes import settle_slice
-from parcela.services.vms import VmService
 from parcela.workers.reconcilers.base import PAGE_ROWS, DrivenHosts, log
 
 OBSERVED = {

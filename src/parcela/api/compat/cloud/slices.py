@@ -24,10 +24,10 @@ from parcela.api.schemas.flavours import RowId
 from parcela.repositories.paging import MAX_LIMIT, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
+from parcela.services.compute.placement import hinted_zone
+from parcela.services.compute.slices import SliceOrder
+from parcela.services.compute.template_lists import descriptions, names_of_vms
 from parcela.services.container import Services
-from parcela.services.placing import hinted_zone
-from parcela.services.slices import SliceOrder
-from parcela.services.template_lists import descriptions, names_of_vms
 
 router = json_router(tags=["cloud"], route_class=CloudRoute)
 shared = json_router(tags=["cloud"], route_class=SharedCloudRoute)

@@ -31,11 +31,11 @@ from parcela.core.topology.sizes import sums_of
 from parcela.repositories.paging import PageRequest
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
-from parcela.services.catalogue_snapshot import load_flavours
+from parcela.services.catalogue.snapshot import load_flavours
+from parcela.services.compute.template_drafts import TemplateDraft
+from parcela.services.compute.template_lists import own_templates
+from parcela.services.compute.templates import CLOUD, TemplateRow
 from parcela.services.container import Services
-from parcela.services.template_drafts import TemplateDraft
-from parcela.services.template_lists import own_templates
-from parcela.services.templates import CLOUD, TemplateRow
 
 # ``/templates/{id}`` is a page too, and this stands before ``/templates/{id}`` so that it is no id.
 shared = json_router("/templates", tags=["cloud"], route_class=SharedCloudRoute)

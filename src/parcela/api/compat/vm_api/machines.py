@@ -17,9 +17,9 @@ from parcela.core.lifecycle import DesiredState
 from parcela.repositories.paging import PageRequest
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
+from parcela.services.catalogue.image_words import ImageWords
+from parcela.services.compute.vm_orders import VmOrder
 from parcela.services.container import Services
-from parcela.services.image_words import ImageWords
-from parcela.services.vm_orders import VmOrder
 
 router = marked_router("/virtual-machines")
 VmId = Annotated[int, Path(ge=1, le=2**63 - 1)]

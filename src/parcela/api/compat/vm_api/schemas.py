@@ -20,7 +20,7 @@ from parcela.core.labels import MAX_LABEL
 from parcela.core.lifecycle import DesiredState
 from parcela.core.permissions import CLIENT_ROLE
 from parcela.repositories.users import UserRecord
-from parcela.services.catalogue_rules import TEXT_PATTERN
+from parcela.services.catalogue.rules import TEXT_PATTERN
 
 MIB_PER_GB = 1024
 """This API's gigabyte is a gibibyte, as that of every hypervisor."""

@@ -10,11 +10,11 @@ from parcela.api.compat.vms.schemas import VmChange
 from parcela.api.compat.vms.words import action_for
 from parcela.core.lifecycle import Action, VmState
 from parcela.repositories.uow import UnitOfWork
-from parcela.services import vms as rules
 from parcela.services.access import Caller
+from parcela.services.catalogue.image_words import ImageWords
 from parcela.services.checks import Check, unchecked
+from parcela.services.compute import vms as rules
 from parcela.services.container import Services
-from parcela.services.image_words import ImageWords
 
 WAIT_S = 5.0
 """How long a change waits for what works on its VM."""

@@ -18,9 +18,9 @@ from parcela.core.lifecycle import DesiredState
 from parcela.core.permissions import Permission
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
+from parcela.services.catalogue.image_words import ImageWords
+from parcela.services.compute.vm_orders import VmOrder
 from parcela.services.container import Services
-from parcela.services.image_words import ImageWords
-from parcela.services.vm_orders import VmOrder
 
 router = json_router("/vms", tags=["vms"], route_class=VmsRoute, responses=errors(429))
 Administrator = Annotated[Caller, Depends(Requires(Permission.VM_WRITE_ALL))]

@@ -16,7 +16,7 @@ from parcela.core.labels import MAX_LABEL
 from parcela.core.lifecycle import DesiredState
 from parcela.core.permissions import CLIENT_ROLE
 from parcela.repositories.users import UserRecord
-from parcela.services.catalogue_rules import TEXT_PATTERN
+from parcela.services.catalogue.rules import TEXT_PATTERN
 
 
 def _role(text: str) -> str:

@@ -1,0 +1,1 @@
+"""What VMs are made of: images and their files, flavours, zones."""

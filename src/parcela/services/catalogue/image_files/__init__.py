@@ -1,0 +1,1 @@
+"""Files of images: taken in, recognised, checked, converted, stored."""

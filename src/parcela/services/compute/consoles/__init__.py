@@ -1,0 +1,1 @@
+"""Consoles: tickets, the stream behind one, and who types when several look."""

@@ -1,0 +1,1 @@
+"""Classes and teams: who is in one, invitations, and quotas of people and projects."""
