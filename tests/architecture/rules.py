@@ -26,7 +26,7 @@ OPTIONAL_IMPORTS = {
         "parcela.services.identity.single_sign_on.oidc",
     ): "most installations have no provider; its clients are large",
     ("services/webhook_http.py", "httpx2"): "loaded for the first delivery: most installations have no webhooks",
-    ("services/qr_codes.py", "segno"): "loaded for the first label or second factor",
+    ("core/qr_codes.py", "segno"): "loaded for the first label or second factor",
     ("services/stores.py", "parcela.db.redis"): "most installations have no Redis, and its client is slow to load",
     ("services/stores.py", "parcela.db.mongo"): "the same for MongoDB",
     ("services/stores.py", "parcela.repositories.maintenance.mongo"): "the same for MongoDB",
@@ -51,7 +51,7 @@ COMMITTERS = {
     "services/identity/caller_cache.py": "notes last uses of tokens in the background",
     "services/bootstrap.py": "runs before there is any edge",
     "services/compute/consoles/consoles.py": "a ticket is spent even when the console then does not open",
-    "services/store_move.py": "a move goes in batches, each of which may be repeated after a cut",
+    "services/inventory/record_store_migration.py": "a move goes in batches, each of which may be repeated after a cut",
     "services/operations/journal.py": "each step of an operation is its own transaction (intent before side effect)",
 }
 """Who may commit besides the edges, and why."""

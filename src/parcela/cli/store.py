@@ -16,7 +16,7 @@ from parcela.db.mongo import Mongo
 from parcela.repositories.maintenance.codec import Checksum
 from parcela.repositories.maintenance.mongo import MongoActivityStore, MongoMaintenanceStore, MoveMarker
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.store_move import Proof, StoreKind, StoreMove
+from parcela.services.inventory.record_store_migration import Proof, StoreKind, StoreMove
 
 app = typer.Typer(no_args_is_help=True)
 UNSEEN = (

@@ -101,8 +101,8 @@ class MaintenancePlan(Base):
     ``given_due_on`` is the due date that a person gave, ``given_due_at`` when (null: before any record); it counts
     until a record of the plan is finished after that. ``resumed_on``: when the machine was last back in use, where the
     plan had come due by then. ``called_off``: a person ended the plan. From these and the records of the plan follow
-    ``next_due_on``, ``last_done_on``, ``active``, ``remind_on`` and ``drain_on`` (``services/plan_dates.py``); they are
-    kept so that every database can search for them.
+    ``next_due_on``, ``last_done_on``, ``active``, ``remind_on`` and ``drain_on``
+    (``services/inventory/plan_dates.py``); they are kept so that every database can search for them.
 
     ``reminded_for`` and ``overdue_for`` are the due dates that were reported already, so that each is reported once.
     ``drain_days_before``: how long before the due date the machine's host takes no VMs any more; null: from now on.

@@ -29,7 +29,10 @@ class MachineHostRepository(Repository[HostMachine]):
         return {host_id: (machine_id, code) for host_id, machine_id, code in rows}
 
     async def unsettled(self, today: date) -> list[int]:
-        """Machines whose host is not as their maintenance wants it; ``services/machine_hosts.py`` has the rule."""
+        """Machines whose host is not as their maintenance wants it.
+
+        ``services/inventory/machine_hosts.py`` has the rule.
+        """
         machine_id = HostMachine.machine_id
         opened = exists().where(OpenMaintenance.machine_id == machine_id)
         begun = exists().where(OpenMaintenance.machine_id == machine_id, OpenMaintenance.begun_at.is_not(None))

@@ -21,7 +21,7 @@ from parcela.services.events import EventService
 from parcela.services.health import HealthService
 from parcela.services.idempotency import IdempotencyService
 from parcela.services.identity.services import IdentityServices
-from parcela.services.inventory import Inventory
+from parcela.services.inventory.services import Inventory
 from parcela.services.observing import Observing
 from parcela.services.operations.requests import OperationService
 from parcela.services.projects.invitations import InvitationService

@@ -27,8 +27,8 @@ from parcela.services.events import EventService
 from parcela.services.health import HealthService
 from parcela.services.idempotency import IdempotencyService
 from parcela.services.identity.services import IdentityServices, build_identity
-from parcela.services.inventory import Inventory
-from parcela.services.maintenance_place import MaintenancePlace
+from parcela.services.inventory.record_store_check import MaintenancePlace
+from parcela.services.inventory.services import Inventory
 from parcela.services.metrics import Metrics
 from parcela.services.observing import Observing
 from parcela.services.operations.requests import OperationService

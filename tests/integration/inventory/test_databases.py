@@ -14,7 +14,7 @@ from parcela.db.database import Database
 from parcela.models import HostMachine
 from parcela.repositories.paging import PageRequest
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.inventory import Inventory
+from parcela.services.inventory.services import Inventory
 from parcela.workers.reconcilers.machine_hosts import MachineHosts
 from parcela.workers.reconcilers.maintenance_reminders import MaintenanceReminders
 from tests.support.clock import Clock

@@ -9,8 +9,8 @@ import pytest
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.lifecycle import HostState
-from parcela.services.machine_hosts import HostView
-from parcela.services.maintenance import RecordView
+from parcela.services.inventory.machine_hosts import HostView
+from parcela.services.inventory.maintenance import RecordView
 from tests.support.furnish import ADMIN, ALICE, ALICE_ID, BOB
 from tests.support.lab import Lab, make_running_vm, make_vm, open_lab
 

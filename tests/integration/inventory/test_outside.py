@@ -12,7 +12,7 @@ from parcela.db.database import Database
 from parcela.repositories.maintenance.outside import Outside
 from parcela.repositories.maintenance.port import MaintenanceRecord, RecordFilter
 from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
-from parcela.services.inventory import Inventory
+from parcela.services.inventory.services import Inventory
 from parcela.workers.reconcilers.maintenance_changes import MaintenanceChanges
 from tests.support.clock import Clock
 from tests.support.furnish import ADMIN

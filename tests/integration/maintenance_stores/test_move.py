@@ -17,8 +17,8 @@ from parcela.db.mongo import Mongo
 from parcela.repositories.maintenance.codec import checksum
 from parcela.repositories.maintenance.mongo import MongoActivityStore, MongoMaintenanceStore, MoveMarker
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services import store_move
-from parcela.services.store_move import MongoSide, Proof, Side, SqlSide, StoreKind, StoreMove
+from parcela.services.inventory import record_store_migration
+from parcela.services.inventory.record_store_migration import MongoSide, Proof, Side, SqlSide, StoreKind, StoreMove
 from tests.contract.stores.makers import activity, an_id, bare, record
 from tests.support.mongo import drop, fresh_url, mongo_database, why_no_mongo
 from tests.support.servers import Template
@@ -109,7 +109,7 @@ async def test_everything_is_there_afterwards_and_only_there(ends: Ends, to: Sto
 async def test_cut_off_before_any_write_and_repeated_it_ends_the_same(
     ends: Ends, to: StoreKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_move, "BATCH", 3)
+    monkeypatch.setattr(record_store_migration, "BATCH", 3)
     before = await ends.fill(other(to))
     cut = 0
     while True:
@@ -129,7 +129,7 @@ async def test_cut_off_before_any_write_and_repeated_it_ends_the_same(
 
 
 async def test_what_changed_after_a_cut_is_moved_as_it_is_now(ends: Ends, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_move, "BATCH", 2)
+    monkeypatch.setattr(record_store_migration, "BATCH", 2)
     await ends.fill(SQL)
     ends.die_at = 4
     with pytest.raises(CutOffError):

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from parcela.core.settings import Settings
 from parcela.db.migrate import upgrade
-from parcela.services.maintenance_place import IN_MONGODB, IN_TABLES, NAME
+from parcela.services.inventory.record_store_check import IN_MONGODB, IN_TABLES, NAME
 from tests.integration.stores.replicas import Replica, replica, replica_settings
 from tests.support.mongo import drop, fresh_url, why_no_mongo
 

@@ -11,7 +11,7 @@ from parcela.api.compat.siglab.schemas import Acceso, Registro
 from parcela.api.errors import ProblemItem
 from parcela.core.errors import ParcelaError
 from parcela.core.passwords import PasswordPolicy
-from parcela.services.inventory_rules import check_inventory
+from parcela.services.inventory.rules import check_inventory
 from parcela.services.reports.report import Format
 
 RECORD = {"codigo_maquina": "PC-1", "tipo": "preventivo"}

@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect
 
 from parcela.api.dependencies.uow import AppServices
 from parcela.core.errors import Problem, invalid
-from parcela.services.inventory_files import ReceivedFile
+from parcela.services.inventory.files import ReceivedFile
 
 UNLIMITED: Final = 2**63 - 1
 """The limit of the application for bodies does not count for these routes; the service has its own."""

@@ -18,8 +18,8 @@ from parcela.api.schemas.flavours import RowId
 from parcela.api.schemas.maintenance import AttachmentRead
 from parcela.core.permissions import Permission
 from parcela.services.access import Caller
-from parcela.services.attachments import MAX_NAME_CHARS
 from parcela.services.catalogue.rules import TEXT_PATTERN
+from parcela.services.inventory.attachments import MAX_NAME_CHARS
 
 router = v1_router(tags=["machines"])
 Reader = Annotated[Caller, Depends(Requires(Permission.MAINTENANCE_READ))]

@@ -17,13 +17,13 @@ from parcela.api.routing import v1_router
 from parcela.api.schemas.audit import AuditFormat, AuditRead, RefusalRead
 from parcela.api.schemas.common import Moment, PageRead
 from parcela.api.schemas.flavours import TextFilter
+from parcela.core.csv_text import csv_line
 from parcela.core.permissions import Permission
 from parcela.models import AuditOutcome
 from parcela.repositories.audit import AuditFilter
 from parcela.services.access import Caller
 from parcela.services.catalogue.rules import TEXT_PATTERN
 from parcela.services.container import Services
-from parcela.services.csv_text import csv_line
 
 router = v1_router("/audit", tags=["audit"])
 Reader = Annotated[Caller, Depends(Requires(Permission.AUDIT_READ))]

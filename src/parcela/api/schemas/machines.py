@@ -12,7 +12,7 @@ from parcela.api.schemas.flavours import MAX_ROW_ID, left_out
 from parcela.core.lifecycle import HostState
 from parcela.core.machines import MachineStatus, MaintenanceKind
 from parcela.services.catalogue.rules import TEXT_PATTERN
-from parcela.services.inventory_rules import (
+from parcela.services.inventory.rules import (
     CODE_PATTERN,
     MAX_CHARS,
     MAX_CODE_CHARS,

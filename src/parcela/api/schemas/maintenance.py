@@ -21,9 +21,9 @@ from parcela.api.schemas.machines import (
 )
 from parcela.core.machines import IntervalUnit, MachineStatus, MaintenanceKind, MaintenanceState, PlanTiming
 from parcela.repositories.maintenance.port import MaintenanceRecord
-from parcela.services.inventory_rules import CURRENCY_PATTERN, MAX_COST_MINOR
-from parcela.services.machine_hosts import HostView
-from parcela.services.maintenance import RecordView
+from parcela.services.inventory.machine_hosts import HostView
+from parcela.services.inventory.maintenance import RecordView
+from parcela.services.inventory.rules import CURRENCY_PATTERN, MAX_COST_MINOR
 
 Cost = Annotated[
     int, Field(ge=0, le=MAX_COST_MINOR, description="In the currency's minor unit (cents)", examples=[12500])

@@ -12,7 +12,7 @@ from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.catalogue.rules import check_fields
-from parcela.services.machine_hosts import bind, lock_for_binding, refuse_up_while_maintained
+from parcela.services.inventory.machine_hosts import bind, lock_for_binding, refuse_up_while_maintained
 
 INVALID = "host_invalid"
 HostRow = dict[str, Any]

@@ -18,6 +18,7 @@ import structlog
 
 from parcela.core.errors import ParcelaError, Problem, conflict, invalid, unauthenticated
 from parcela.core.permissions import Permission
+from parcela.core.qr_codes import qr_svg
 from parcela.core.sealing import Sealer
 from parcela.models import SecondFactor, User
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
@@ -27,7 +28,6 @@ from parcela.services.identity.login_limits.attempts import own_key
 from parcela.services.identity.login_limits.guard import LoginGuard, lock_user
 from parcela.services.identity.revoking import revoke_access
 from parcela.services.identity.users import UserService
-from parcela.services.qr_codes import qr_svg
 
 log = structlog.get_logger(__name__)
 

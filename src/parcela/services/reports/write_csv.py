@@ -3,7 +3,7 @@
 import csv
 import io
 
-from parcela.services.csv_text import inert
+from parcela.core.csv_text import inert
 from parcela.services.reports.report import Report
 from parcela.services.reports.tables import record_cells, record_headings
 from parcela.services.reports.texts import Words

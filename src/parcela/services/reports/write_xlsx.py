@@ -8,7 +8,7 @@ from decimal import Decimal
 from xlsxwriter import Workbook
 from xlsxwriter.worksheet import Worksheet
 
-from parcela.services.csv_text import inert
+from parcela.core.csv_text import inert
 from parcela.services.reports.report import Report
 from parcela.services.reports.tables import (
     Cell,

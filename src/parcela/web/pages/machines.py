@@ -11,7 +11,7 @@ from parcela.repositories.maintenance.port import MaintenanceRecord, RecordFilte
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
 from parcela.services.container import Services
-from parcela.services.inventory_rules import MAX_CODE_CHARS
+from parcela.services.inventory.rules import MAX_CODE_CHARS
 from parcela.web.dependencies.caller import Reader
 from parcela.web.dependencies.uow import AppServices, ReadUow
 from parcela.web.dependencies.view import ReaderView

@@ -1,7 +1,7 @@
 """The reconcilers of the inventory."""
 
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.inventory_files import InventoryFiles
+from parcela.services.inventory.files import InventoryFiles
 from parcela.workers.reconcilers.base import Reconciler
 from parcela.workers.reconcilers.inventory_files import InventoryFileSweep
 from parcela.workers.reconcilers.machine_hosts import MachineHosts

@@ -9,7 +9,7 @@ import asyncio
 from datetime import timedelta
 
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.inventory_files import InventoryFiles
+from parcela.services.inventory.files import InventoryFiles
 
 AGE_S = 3600.0
 PAUSE = timedelta(minutes=10)

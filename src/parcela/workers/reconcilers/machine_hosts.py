@@ -9,8 +9,8 @@ maintenance began, or put ``down`` meanwhile.
 
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.access import SYSTEM
-from parcela.services.inventory_rules import today
-from parcela.services.machine_hosts import settle
+from parcela.services.inventory.machine_hosts import settle
+from parcela.services.inventory.rules import today
 
 
 class MachineHosts:

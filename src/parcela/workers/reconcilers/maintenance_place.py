@@ -10,7 +10,7 @@ from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.repositories.maintenance.outside import Outside
 from parcela.repositories.maintenance.port import RecordFilter
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.maintenance_place import MaintenancePlace
+from parcela.services.inventory.record_store_check import MaintenancePlace
 from parcela.workers.reconcilers.base import log
 
 

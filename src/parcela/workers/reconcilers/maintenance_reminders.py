@@ -10,7 +10,7 @@ already (compare-and-set, so that several processes report it once).
 from parcela.repositories.maintenance_plans import PlanRow
 from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
 from parcela.services.access import SYSTEM
-from parcela.services.inventory_rules import note, today
+from parcela.services.inventory.rules import note, today
 
 
 class MaintenanceReminders:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.plan_dates import arrange
+from parcela.services.inventory.plan_dates import arrange
 from parcela.workers.reconcilers.base import PAGE_ROWS
 
 EVERY = timedelta(hours=1)

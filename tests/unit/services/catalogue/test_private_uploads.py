@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from parcela.services.catalogue.image_files.image_store import ImageStore
-from parcela.services.inventory_files import InventoryFiles
+from parcela.services.inventory.files import InventoryFiles
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 import typst
 
-from parcela.services.csv_text import inert
+from parcela.core.csv_text import inert
 from parcela.services.reports import plots, write_csv, write_pdf, write_xlsx
 from parcela.services.reports.report import Money, Report, Selection
 from parcela.services.reports.texts import TEXTS, Words

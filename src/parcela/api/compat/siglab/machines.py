@@ -37,8 +37,8 @@ from parcela.core.permissions import Permission
 from parcela.repositories.uow import UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.container import Services
-from parcela.services.inventory_overview import Dashboard
-from parcela.services.plausible_days import day_of
+from parcela.services.inventory.overview import Dashboard
+from parcela.services.inventory.plausible_days import day_of
 
 router = siglab_router("/api/maquinas")
 Reader = Annotated[Caller, Depends(Requires(Permission.MACHINE_READ))]

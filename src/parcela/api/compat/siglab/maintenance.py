@@ -30,7 +30,7 @@ from parcela.core.machines import MachineStatus, MaintenanceKind, MaintenanceSta
 from parcela.core.permissions import Permission
 from parcela.repositories.maintenance.port import RecordFilter
 from parcela.services.access import Caller
-from parcela.services.plausible_days import day_of
+from parcela.services.inventory.plausible_days import day_of
 from parcela.services.reports.report import Entry, Format, MachineSummary, Report
 from parcela.services.reports.service import Wanted
 

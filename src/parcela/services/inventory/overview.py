@@ -6,15 +6,15 @@ from datetime import date
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.permissions import Permission
+from parcela.core.qr_codes import qr_svg
 from parcela.core.settings import Settings
 from parcela.core.sites import own_site
 from parcela.repositories.maintenance.port import MonthCount, RecordFilter
 from parcela.repositories.maintenance_plans import PlanRow
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
-from parcela.services.inventory_rules import today
-from parcela.services.maintenance_plans import MaintenancePlanService
-from parcela.services.qr_codes import qr_svg
+from parcela.services.inventory.maintenance_plans import MaintenancePlanService
+from parcela.services.inventory.rules import today
 
 MONTHS = 12
 LABEL_SCALE = 8

@@ -14,7 +14,7 @@ from parcela.core.machines import MachineStatus
 from parcela.models import Host, HostMachine, Machine, MaintenancePlan, OpenMaintenance
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
-from parcela.services.inventory_rules import note, refuse_archived, today
+from parcela.services.inventory.rules import note, refuse_archived, today
 
 
 @dataclass(frozen=True, slots=True)

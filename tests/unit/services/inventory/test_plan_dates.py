@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from parcela.core.machines import IntervalUnit
-from parcela.services.plan_dates import step
+from parcela.services.inventory.plan_dates import step
 
 
 @pytest.mark.parametrize(

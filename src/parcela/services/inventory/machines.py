@@ -12,10 +12,10 @@ from parcela.repositories.maintenance.port import ActivityPage, RecordFilter
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
-from parcela.services.inventory_rules import check_inventory, note, refuse_archived, stored_code, today
-from parcela.services.machine_status import move, remember
-from parcela.services.plan_dates import resume
-from parcela.services.plausible_days import check_days, check_registered
+from parcela.services.inventory.machine_status import move, remember
+from parcela.services.inventory.plan_dates import resume
+from parcela.services.inventory.plausible_days import check_days, check_registered
+from parcela.services.inventory.rules import check_inventory, note, refuse_archived, stored_code, today
 
 INVALID = "machine_invalid"
 NEW_MACHINE: MachineRow = {"custom_fields": {}, "responsible": None, "responsible_id": None}

@@ -17,11 +17,11 @@ from parcela.models import Machine, MaintenancePlan, OpenMaintenance
 from parcela.repositories.maintenance.port import MaintenanceRecord, RecordFilter, RecordPage, whole_ms
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
-from parcela.services.inventory_rules import check_inventory, note, refuse_archived, stored_code, today
-from parcela.services.machine_hosts import HostView, settle, view
-from parcela.services.machine_status import move
-from parcela.services.plan_dates import arrange
-from parcela.services.plausible_days import check_days
+from parcela.services.inventory.machine_hosts import HostView, settle, view
+from parcela.services.inventory.machine_status import move
+from parcela.services.inventory.plan_dates import arrange
+from parcela.services.inventory.plausible_days import check_days
+from parcela.services.inventory.rules import check_inventory, note, refuse_archived, stored_code, today
 
 INVALID = "maintenance_invalid"
 CHANGEABLE = frozenset({"kind", "performed_on", "company", "technician", "notes", "cost_minor", "currency"})

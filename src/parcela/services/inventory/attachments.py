@@ -12,8 +12,8 @@ from parcela.models import Attachment, Machine
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
-from parcela.services.inventory_files import PHOTO_TYPES, InventoryFiles, ReceivedFile
-from parcela.services.inventory_rules import is_plain, note, refuse_archived
+from parcela.services.inventory.files import PHOTO_TYPES, InventoryFiles, ReceivedFile
+from parcela.services.inventory.rules import is_plain, note, refuse_archived
 from parcela.services.quota_rules import ceiling, require_room
 
 MAX_NAME_CHARS = 200

@@ -5,8 +5,8 @@ from parcela.core.machines import MachineStatus, machine_transition
 from parcela.models import Machine, MachineStatusChange
 from parcela.repositories.uow import UnitOfWork
 from parcela.services.access import Caller
-from parcela.services.inventory_rules import note
-from parcela.services.plan_dates import resume
+from parcela.services.inventory.plan_dates import resume
+from parcela.services.inventory.rules import note
 
 
 async def move(

@@ -13,12 +13,12 @@ from parcela.repositories.maintenance_plans import PlanRow
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
-from parcela.services.inventory_rules import check_inventory, note, plain, refuse_archived, today
-from parcela.services.machine_hosts import HostView, settle, view
-from parcela.services.maintenance import MaintenanceService, RecordView, lock_machine, open_for_plan
-from parcela.services.plan_dates import arrange, set_dates, timing
-from parcela.services.plan_intervals import IN_DAYS, INTERVAL, check_interval
-from parcela.services.plausible_days import check_days
+from parcela.services.inventory.machine_hosts import HostView, settle, view
+from parcela.services.inventory.maintenance import MaintenanceService, RecordView, lock_machine, open_for_plan
+from parcela.services.inventory.plan_dates import arrange, set_dates, timing
+from parcela.services.inventory.plan_intervals import IN_DAYS, INTERVAL, check_interval
+from parcela.services.inventory.plausible_days import check_days
+from parcela.services.inventory.rules import check_inventory, note, plain, refuse_archived, today
 
 INVALID = "maintenance_plan_invalid"
 REMIND_DAYS = 7

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from parcela.core.settings import Settings
-from parcela.services.attachments import AttachmentService
-from parcela.services.inventory_files import InventoryFiles
-from parcela.services.inventory_overview import OverviewService
-from parcela.services.machines import MachineService
-from parcela.services.maintenance import MaintenanceService
-from parcela.services.maintenance_plans import MaintenancePlanService
+from parcela.services.inventory.attachments import AttachmentService
+from parcela.services.inventory.files import InventoryFiles
+from parcela.services.inventory.machines import MachineService
+from parcela.services.inventory.maintenance import MaintenanceService
+from parcela.services.inventory.maintenance_plans import MaintenancePlanService
+from parcela.services.inventory.overview import OverviewService
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The lab's machines: their status, maintenance records and plans, files and labels."""
