@@ -37,15 +37,15 @@ from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.bootstrap import Bootstrap, FirstAdmin
 from parcela.services.compute.drivers import HostDrivers
 from parcela.services.container import Services
-from parcela.services.fanout import Relay, sharing
+from parcela.services.events.relay import Relay, sharing
 from parcela.services.identity.presence import Presence
-from parcela.services.measured import watch_process
-from parcela.services.metrics import Metrics
+from parcela.services.observability.metrics import Metrics
 from parcela.services.signals import Signal
 from parcela.services.stores import Stores
 from parcela.web.app import include_web
 from parcela.web.dependencies.caller import get_reader
 from parcela.wiring.drivers import RegistryFactory, default_registry
+from parcela.wiring.process_gauges import watch_process
 from parcela.wiring.services import Listener, build_services, nobody, to_all
 from parcela.wiring.workers import Workers, build_workers
 

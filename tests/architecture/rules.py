@@ -20,12 +20,15 @@ OPTIONAL_IMPORTS = {
         "parcela.hypervisors.libvirt.driver",
     ): "libvirt-python is an extra: others serve without it",
     ("cli/server.py", "parcela.db.migrate"): "Alembic is large, and most starts find the schema as it should be",
-    ("services/identity/services.py", "parcela.services.smtp"): "most installations send no mails",
+    ("services/identity/services.py", "parcela.services.mail.smtp"): "most installations send no mails",
     (
         "services/identity/services.py",
         "parcela.services.identity.single_sign_on.oidc",
     ): "most installations have no provider; its clients are large",
-    ("services/webhook_http.py", "httpx2"): "loaded for the first delivery: most installations have no webhooks",
+    (
+        "services/webhooks/http_client.py",
+        "httpx2",
+    ): "loaded for the first delivery: most installations have no webhooks",
     ("core/qr_codes.py", "segno"): "loaded for the first label or second factor",
     ("services/stores.py", "parcela.db.redis"): "most installations have no Redis, and its client is slow to load",
     ("services/stores.py", "parcela.db.mongo"): "the same for MongoDB",
@@ -39,15 +42,17 @@ COMMITTERS = {
     "api/dependencies/uow.py": "the one place of the JSON edge",
     "web/dependencies/uow.py": "the one place of the HTML edge",
     "api/routers/images.py": "an upload must not hold SQLite's only writer while gigabytes arrive",
-    "services/audit.py": "a refused write is noted although its answer is an error",
+    "services/observability/audit.py": "a refused write is noted although its answer is an error",
     "services/projects/image_quota.py": (
         "an upload reserves bytes while they arrive, and must not hold the writer meanwhile"
     ),
-    "services/refusals.py": "counts of refusals are written together in the background, as services/audit.py",
+    "services/observability/refusals.py": (
+        "counts of refusals are written together in the background, as services/observability/audit.py"
+    ),
     "services/identity/login_limits/guard.py": (
         "hashing must not hold the writer, and a failed login counts although its answer is an error"
     ),
-    "services/mail.py": "sends in the background: claim, hand over and result are transactions of their own",
+    "services/mail/outbox.py": "sends in the background: claim, hand over and result are transactions of their own",
     "services/identity/caller_cache.py": "notes last uses of tokens in the background",
     "services/bootstrap.py": "runs before there is any edge",
     "services/compute/consoles/consoles.py": "a ticket is spent even when the console then does not open",
@@ -55,7 +60,7 @@ COMMITTERS = {
     "services/operations/journal.py": "each step of an operation is its own transaction (intent before side effect)",
 }
 """Who may commit besides the edges, and why."""
-HTTP_SPEAKERS = ("api/", "web/", "cli/", "main.py", "services/webhook_http.py")
+HTTP_SPEAKERS = ("api/", "web/", "cli/", "main.py", "services/webhooks/http_client.py")
 """Who may know the numbers of HTTP: the edges, and the one client that speaks to other servers."""
 SINGLETONS = {
     ("hypervisors/libvirt/eventloop.py", "_lock"): "libvirt's event loop can be registered only once per process",

@@ -18,9 +18,9 @@ from uvicorn.server import ServerState
 from parcela.api.pending_output import pending_bytes
 from parcela.api.traffic import TRAFFIC
 from parcela.api.turns import TURNS, Turns
-from parcela.services.connections import AT_WORK, UNFINISHED, WAITING, Connection
-from parcela.services.pace import WriteProgress
-from parcela.services.traffic import Traffic
+from parcela.services.traffic.connections import AT_WORK, UNFINISHED, WAITING, Connection
+from parcela.services.traffic.pace import WriteProgress
+from parcela.services.traffic.traffic import Traffic
 
 MAX_HEAD_BYTES = 65536
 MAX_HEADERS = 128

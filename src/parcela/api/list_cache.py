@@ -22,7 +22,7 @@ from parcela.core.permissions import Permission
 from parcela.repositories.events import EventRecord
 from parcela.repositories.shared import Shared, Versions
 from parcela.services.access import Caller
-from parcela.services.list_scopes import scopes_of
+from parcela.services.events.list_cache_scopes import scopes_of
 
 KEPT_FOR_S = 60.0
 MAX_BODY_BYTES = 262_144

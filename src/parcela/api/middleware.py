@@ -21,8 +21,8 @@ from parcela.api.rate_limits import TOLD
 from parcela.core.logs import ACCESS, EndLines, RequestEnd
 from parcela.core.origin import Origin, enter, leave
 from parcela.services.container import Services
-from parcela.services.metrics import Metrics
-from parcela.services.streams import PLACE
+from parcela.services.observability.metrics import Metrics
+from parcela.services.traffic.streams import PLACE
 
 log = structlog.get_logger(ACCESS)
 READING = frozenset({"GET", "HEAD", "OPTIONS"})

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from parcela.core.tasks import end
-from parcela.services.connections import ConnectionTable
+from parcela.services.traffic.connections import ConnectionTable
 
 TRAFFIC: Final = "parcela.traffic"
 """Key of the state of the lifespan: ``services.traffic`` for the protocols of connections."""

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from parcela.api.dependencies.uploads import UNLIMITED
 from parcela.api.rate_limits import CALLER, STRANGER
 from parcela.core.errors import ParcelaError
-from parcela.services.body_memory import STRANGERS, BodyMemory
+from parcela.services.traffic.body_memory import STRANGERS, BodyMemory
 
 BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 Dependency = Callable[..., Any]

@@ -18,9 +18,9 @@ from websockets.http11 import Request
 from parcela.api.frames import EXTENSION
 from parcela.api.pending_output import pending_bytes
 from parcela.api.traffic import TRAFFIC
-from parcela.services.connections import AT_WORK
-from parcela.services.pace import WriteProgress
-from parcela.services.traffic import Traffic
+from parcela.services.traffic.connections import AT_WORK
+from parcela.services.traffic.pace import WriteProgress
+from parcela.services.traffic.traffic import Traffic
 
 
 class FrameProtocol(WebSocketsSansIOProtocol):
@@ -63,7 +63,7 @@ class FrameProtocol(WebSocketsSansIOProtocol):
         return True
 
     def worth(self) -> int:
-        """Somebody works with it; places for it are counted elsewhere (``services/streams.py``)."""
+        """Somebody works with it; places for it are counted elsewhere (``services/traffic/streams.py``)."""
         return AT_WORK
 
     def evict(self) -> None:

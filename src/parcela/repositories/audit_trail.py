@@ -47,7 +47,8 @@ BOOKKEEPING = frozenset(
     }
 )
 """Tables that are no action by themselves: what is done with them has an event or a note of its own where it is one.
-Strangers write to them with every failed attempt; that is counted (``services/refusals.py``), not stored one by one."""
+Strangers write to them with every failed attempt; that is counted (``services/observability/refusals.py``), not stored
+one by one."""
 SECRET_WORDS = ("password", "secret", "token", "ticket", "hash", "salt", "cookie")
 """A fact whose name has one of these stays out, unless it is an id."""
 ID_FACTS: Mapping[str, Sequence[str]] = {

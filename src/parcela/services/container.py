@@ -15,21 +15,21 @@ from parcela.services.compute.retries import RetryService
 from parcela.services.compute.slices import SliceService
 from parcela.services.compute.templates import TemplateService
 from parcela.services.compute.vms import VmService
-from parcela.services.data_folder import DataFolder
-from parcela.services.event_hub import EventHub
-from parcela.services.events import EventService
-from parcela.services.health import HealthService
+from parcela.services.events.hub import EventHub
+from parcela.services.events.streams import EventService
 from parcela.services.idempotency import IdempotencyService
 from parcela.services.identity.services import IdentityServices
 from parcela.services.inventory.services import Inventory
+from parcela.services.observability.data_folder import DataFolder
+from parcela.services.observability.health import HealthService
 from parcela.services.observing import Observing
-from parcela.services.operations.requests import OperationService
+from parcela.services.operations.operations import OperationService
 from parcela.services.projects.invitations import InvitationService
 from parcela.services.projects.projects import ProjectService
 from parcela.services.rate_limits import RateLimiter
 from parcela.services.reports.service import ReportService
 from parcela.services.stores import Stores
-from parcela.services.traffic import Traffic
+from parcela.services.traffic.traffic import Traffic
 
 
 @dataclass(frozen=True)

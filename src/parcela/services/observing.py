@@ -5,12 +5,12 @@ from typing import Self
 
 from parcela.core.settings import Settings
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.audit import AuditService
-from parcela.services.events import EventService
-from parcela.services.metrics import Metrics, MetricsService
-from parcela.services.webhook_delivery import WebhookDeliveries
-from parcela.services.webhook_rules import WebhookSecrets
-from parcela.services.webhooks import WebhookService
+from parcela.services.events.streams import EventService
+from parcela.services.observability.audit import AuditService
+from parcela.services.observability.metrics import Metrics, MetricsService
+from parcela.services.webhooks.deliveries import WebhookDeliveries
+from parcela.services.webhooks.rules import WebhookSecrets
+from parcela.services.webhooks.webhooks import WebhookService
 
 
 @dataclass(frozen=True)

@@ -21,17 +21,17 @@ from parcela.services.compute.template_drafts import TemplateLimits
 from parcela.services.compute.templates import TemplateService
 from parcela.services.compute.vms import VmService
 from parcela.services.container import Services
-from parcela.services.data_folder import DataFolder
-from parcela.services.event_hub import EventHub
-from parcela.services.events import EventService
-from parcela.services.health import HealthService
+from parcela.services.events.hub import EventHub
+from parcela.services.events.streams import EventService
 from parcela.services.idempotency import IdempotencyService
 from parcela.services.identity.services import IdentityServices, build_identity
 from parcela.services.inventory.record_store_check import MaintenancePlace
 from parcela.services.inventory.services import Inventory
-from parcela.services.metrics import Metrics
+from parcela.services.observability.data_folder import DataFolder
+from parcela.services.observability.health import HealthService
+from parcela.services.observability.metrics import Metrics
 from parcela.services.observing import Observing
-from parcela.services.operations.requests import OperationService
+from parcela.services.operations.operations import OperationService
 from parcela.services.projects.invitations import InvitationService
 from parcela.services.projects.projects import ProjectService
 from parcela.services.rate_limits import RateLimiter
@@ -39,7 +39,7 @@ from parcela.services.reports.renderer import ReportRenderer
 from parcela.services.reports.service import ReportService
 from parcela.services.signals import Signal
 from parcela.services.stores import Stores
-from parcela.services.traffic import Traffic
+from parcela.services.traffic.traffic import Traffic
 
 Listener = Callable[[Sequence[EventRecord]], None]
 

@@ -12,7 +12,7 @@ from parcela.hypervisors.spec import DriverEvent
 from parcela.services.container import Services
 from parcela.services.operations.journal import Journal
 from parcela.services.signals import Signal
-from parcela.services.webhook_http import WebhookHttp
+from parcela.services.webhooks.http_client import WebhookHttp
 from parcela.workers.embedded import EmbeddedEngine
 from parcela.workers.executor import OperationExecutor
 from parcela.workers.limits import HostLimits

@@ -15,8 +15,8 @@ from parcela.core.errors import ParcelaError
 from parcela.core.origin import detach
 from parcela.core.tasks import end, is_set_within
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.webhook_delivery import WebhookDeliveries
-from parcela.services.webhook_http import WebhookHttp
+from parcela.services.webhooks.deliveries import WebhookDeliveries
+from parcela.services.webhooks.http_client import WebhookHttp
 
 log = structlog.get_logger(__name__)
 AT_ONCE = 8

@@ -10,7 +10,7 @@ from parcela.core.clock import utc_now
 from parcela.core.origin import Origin
 from parcela.models import AuditEntry
 from parcela.repositories.paging import PageRequest
-from parcela.services.refusals import Refusals
+from parcela.services.observability.refusals import Refusals
 from parcela.workers.reconcilers.retention import Retention
 from tests.support.lab import Lab
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.metrics import Metrics, MetricsService
+from parcela.services.observability.metrics import Metrics, MetricsService
 from tests.integration.http.asgi import open_socket
 from tests.integration.http.lab import API, Lab, make_settings, open_lab, problem
 

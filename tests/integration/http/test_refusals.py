@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from parcela.services import refusals
+from parcela.services.observability import refusals
 from tests.integration.http.asgi import open_socket
 from tests.integration.http.lab import API, Lab, make_settings, open_lab
 

@@ -9,7 +9,7 @@ from starlette.types import Message
 
 from parcela.api.dependencies import sockets
 from parcela.repositories.events import EventRecord
-from parcela.services.event_hub import QUEUE_EVENTS
+from parcela.services.events.hub import QUEUE_EVENTS
 from tests.integration.http.asgi import PATIENCE_S, open_socket
 from tests.integration.http.lab import Lab
 

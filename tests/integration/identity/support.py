@@ -33,7 +33,7 @@ from parcela.services.identity.services import build_identity
 from parcela.services.identity.sessions import SessionService, TokenPair
 from parcela.services.identity.single_sign_on.single_sign_on import SingleSignOnService
 from parcela.services.identity.users import NewUser, UserService
-from parcela.services.mail import MailService
+from parcela.services.mail.outbox import MailService
 
 SECRET = "k" * 40
 PASSWORD = "correct horse"

@@ -17,7 +17,7 @@ from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.services.identity.services import build_identity
 from parcela.services.identity.sessions import Origin
 from parcela.services.identity.users import UserChanges
-from parcela.services.mail import Mail
+from parcela.services.mail.outbox import Mail
 from parcela.workers.reconcilers.mail_outbox import MailOutbox
 from tests.integration.identity.support import (
     ADDRESS,

@@ -13,7 +13,7 @@ from parcela.db.redis import RedisStore
 from parcela.hypervisors.simulated import Delays, SimulatedWorld
 from parcela.repositories.events import EventRecord
 from parcela.repositories.shared import Shared
-from parcela.services.fanout import Relay, sharing
+from parcela.services.events.relay import Relay, sharing
 from tests.integration.http.asgi import open_socket
 from tests.integration.stores.replicas import API, PATIENCE_S, Replica, replica, replica_settings, until
 from tests.support.daemons import Daemon

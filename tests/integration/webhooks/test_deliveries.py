@@ -17,10 +17,10 @@ from parcela.core.errors import ParcelaError
 from parcela.core.settings import Settings
 from parcela.models import Webhook, WebhookDelivery
 from parcela.repositories.paging import PageRequest
-from parcela.services.webhook_delivery import WebhookDeliveries
-from parcela.services.webhook_http import WebhookHttp
-from parcela.services.webhook_rules import WebhookSecrets
-from parcela.services.webhooks import WebhookService
+from parcela.services.webhooks.deliveries import WebhookDeliveries
+from parcela.services.webhooks.http_client import WebhookHttp
+from parcela.services.webhooks.rules import WebhookSecrets
+from parcela.services.webhooks.webhooks import WebhookService
 from parcela.workers.webhooks import WebhookPump
 from tests.integration.webhooks.receiver import Received, Receiver, receiving
 from tests.support.furnish import ADMIN, ADMIN_ID, ALICE_ID

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from parcela.core.settings import Settings
-from parcela.services.webhook_http import Outcome, WebhookHttp, trusted
+from parcela.services.webhooks.http_client import Outcome, WebhookHttp, trusted
 from tests.integration.webhooks.receiver import Receiver, receiving
 from tests.integration.webhooks.test_deliveries import KEY, Hooks, signed_with
 from tests.support.certificates import Authority

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from parcela.api.middleware import RequestContext
 from parcela.core.logs import configure_logging
 from parcela.core.origin import identify
-from parcela.services.metrics import Metrics
+from parcela.services.observability.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ from parcela.core.errors import ErrorKind, ParcelaError, unauthenticated
 from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller
 from parcela.services.container import Services
-from parcela.services.event_hub import EventHub, Line
-from parcela.services.events import StreamLaggedError
+from parcela.services.events.hub import EventHub, Line
+from parcela.services.events.streams import StreamLaggedError
 
 PROTOCOL = "parcela"
 BEARER = "bearer."

@@ -8,7 +8,7 @@ from starlette.requests import HTTPConnection
 from parcela.api.dependencies.caller import CurrentCaller, client_address
 from parcela.services.access import Caller
 from parcela.services.container import Services
-from parcela.services.streams import PLACE
+from parcela.services.traffic.streams import PLACE
 
 
 def take_place(connection: HTTPConnection, services: Services, user_id: int) -> None:

@@ -22,7 +22,7 @@ from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller
 from parcela.services.catalogue.rules import TEXT_PATTERN
 from parcela.services.container import Services
-from parcela.services.events import StreamLaggedError
+from parcela.services.events.streams import StreamLaggedError
 
 log = structlog.get_logger(__name__)
 router = v1_router("/events", tags=["events"])

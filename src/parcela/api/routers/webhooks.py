@@ -16,7 +16,7 @@ from parcela.api.schemas.webhooks import DeliveryRead, WebhookCreate, WebhookRea
 from parcela.core.permissions import Permission
 from parcela.models import DeliveryState, Webhook
 from parcela.services.access import Caller
-from parcela.services.webhooks import WebhookWithSecret
+from parcela.services.webhooks.webhooks import WebhookWithSecret
 
 router = v1_router("/webhooks", tags=["webhooks"])
 Creator = Annotated[Caller, Depends(Requires(Permission.WEBHOOK_CREATE))]

@@ -8,7 +8,7 @@ from pydantic import Field
 from parcela.api.schemas.common import Body, Printable, Schema
 from parcela.api.schemas.flavours import left_out
 from parcela.models import DeliveryState
-from parcela.services.webhook_http import MAX_URL_CHARS
+from parcela.services.webhooks.http_client import MAX_URL_CHARS
 
 WebhookName = Annotated[str, Field(min_length=1, max_length=100), Printable]
 Url = Annotated[str, Field(min_length=8, max_length=MAX_URL_CHARS, pattern=r"^[!-~]+$")]

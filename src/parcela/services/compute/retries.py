@@ -8,7 +8,7 @@ from parcela.services.access import Caller
 from parcela.services.allowed_compute import ALLOWED, RETRY, operation_facts, repeated
 from parcela.services.compute.slices import SliceService
 from parcela.services.compute.vms import VmService
-from parcela.services.operations.requests import OperationService
+from parcela.services.operations.operations import OperationService
 
 
 class RetryService:

@@ -21,8 +21,8 @@ from parcela.services.compute.placement import place, resolve_zone
 from parcela.services.compute.segments import check_nat_overlap, lay_segments, plug
 from parcela.services.compute.templates import TemplateService
 from parcela.services.operations import plans
+from parcela.services.operations.operations import OperationService
 from parcela.services.operations.planning import plan_vms
-from parcela.services.operations.requests import OperationService
 from parcela.services.projects.launching import check_build, check_launch
 from parcela.services.projects.quotas import limits_for
 from parcela.services.quota_rules import ceiling, require_room

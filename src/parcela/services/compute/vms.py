@@ -23,8 +23,8 @@ from parcela.services.compute.segments import plug
 from parcela.services.compute.slices import WANTED
 from parcela.services.compute.vm_orders import VmOrder, named, plan_order
 from parcela.services.operations import plans
+from parcela.services.operations.operations import OperationService
 from parcela.services.operations.planning import plan_vms
-from parcela.services.operations.requests import OperationService
 from parcela.services.projects.launching import check_build, check_launch
 from parcela.services.projects.quotas import limits_for, resize
 from parcela.services.quota_rules import ceiling, require_room

@@ -29,7 +29,7 @@ from parcela.services.auth_rules import (
     require_session,
     unknown_token,
 )
-from parcela.services.event_views import ENDING
+from parcela.services.events.visibility import ENDING
 from parcela.services.identity.caller_cache import KEPT_FOR, CallerCache, Housekeeper
 from parcela.services.identity.login_limits.attempts import Attempt, own_key
 from parcela.services.identity.login_limits.guard import LoginGuard, lock_user

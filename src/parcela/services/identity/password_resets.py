@@ -16,8 +16,8 @@ from parcela.services.identity.login_limits.throttles import address_keys, clean
 from parcela.services.identity.revoking import revoke_access
 from parcela.services.identity.sessions import NOWHERE, Origin
 from parcela.services.identity.unfinished import settle_username, shown_username
-from parcela.services.mail import Mail, MailService
-from parcela.services.mail_texts import mail_text
+from parcela.services.mail.outbox import Mail, MailService
+from parcela.services.mail.texts import mail_text
 
 GOOD_FOR = timedelta(minutes=30)
 PAGE = "/password/reset"

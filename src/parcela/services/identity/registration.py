@@ -25,8 +25,8 @@ from parcela.services.identity.sessions import Origin
 from parcela.services.identity.unfinished import is_unfinished, remove_unfinished, shown_username
 from parcela.services.identity.usernames import pending_username, username_for, wish_from
 from parcela.services.identity.users import NewUser, UserService, clean_email, clean_username
-from parcela.services.mail import Mail, MailService
-from parcela.services.mail_texts import mail_text
+from parcela.services.mail.outbox import Mail, MailService
+from parcela.services.mail.texts import mail_text
 
 LINK_HOURS = 24
 TRIES = 4

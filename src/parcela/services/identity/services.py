@@ -19,9 +19,9 @@ from parcela.services.identity.sessions import SessionService
 from parcela.services.identity.single_sign_on.oidc_flow import Provider
 from parcela.services.identity.single_sign_on.single_sign_on import SingleSignOnService
 from parcela.services.identity.users import UserService
-from parcela.services.mail import MailService
-from parcela.services.mailer import Mailer
-from parcela.services.refusals import Refusals
+from parcela.services.mail.outbox import MailService
+from parcela.services.mail.port import Mailer
+from parcela.services.observability.refusals import Refusals
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _mailer(settings: Settings) -> Mailer | None:
     if not settings.smtp_host:
         return None
     # Most installations send no mails and ask no provider: their clients would only cost time and memory.
-    from parcela.services.smtp import SmtpMailer
+    from parcela.services.mail.smtp import SmtpMailer
 
     return SmtpMailer(settings)
 

@@ -1,7 +1,7 @@
 """Says when maintenance records are in the store that the settings do not name: their lists would just look empty."""
 
 from parcela.repositories.uow import ReadUnitOfWork
-from parcela.services.health import Check
+from parcela.services.observability.health import Check
 
 NAME = "maintenance records"
 IN_TABLES = (

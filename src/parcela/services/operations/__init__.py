@@ -1,0 +1,1 @@
+"""Durable work: plans of steps, the journal, and what an end means."""

@@ -2,7 +2,7 @@
 
 The order is always: intent row, side effect, result row. A worker killed anywhere between leaves a step RUNNING; the
 next holder of the lease does it again, and the driver contract makes that harmless. Steps that go side by side write
-together (see ``together.py``): still no side effect begins before its intent row is committed.
+together (see ``group_commit.py``): still no side effect begins before its intent row is committed.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from parcela.db.constraints import is_transient
 from parcela.models import Operation, OperationStep
 from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
 from parcela.services.operations.destructions import begin_waiting, is_to_stop, why
+from parcela.services.operations.group_commit import Together
 from parcela.services.operations.outcomes import conclude
 from parcela.services.operations.specs import step_inputs
 from parcela.services.operations.steps import KINDS, Result, StepInputs, StepKind
-from parcela.services.operations.together import Together
 from parcela.services.projects.quotas import release
 from parcela.services.signals import Signal
 

@@ -18,8 +18,8 @@ from parcela.models import Project, ProjectInvitation, ProjectMember, User
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller, scope_missing
-from parcela.services.mail import Mail, MailService
-from parcela.services.mail_texts import mail_text
+from parcela.services.mail.outbox import Mail, MailService
+from parcela.services.mail.texts import mail_text
 from parcela.services.projects.invitation_lists import Invitee
 from parcela.services.projects.memberships import joined, note_member
 from parcela.services.projects.projects import ProjectService

@@ -1,0 +1,1 @@
+"""Reports about machines and maintenance, as pages and files."""

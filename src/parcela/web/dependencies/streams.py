@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from parcela.services.access import Caller
-from parcela.services.streams import PLACE
+from parcela.services.traffic.streams import PLACE
 from parcela.web.dependencies.caller import Reader
 from parcela.web.dependencies.uow import AppServices
 from parcela.web.site import client_address

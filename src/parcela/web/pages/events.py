@@ -13,7 +13,7 @@ from parcela.core.errors import ParcelaError
 from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller
 from parcela.services.container import Services
-from parcela.services.events import StreamLaggedError
+from parcela.services.events.streams import StreamLaggedError
 from parcela.web.dependencies.streams import StreamReader
 from parcela.web.dependencies.uow import AppServices
 from parcela.web.routes import web_router

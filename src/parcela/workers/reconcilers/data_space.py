@@ -6,7 +6,7 @@ space.
 Must not touch: any file.
 """
 
-from parcela.services.data_folder import DataFolder
+from parcela.services.observability.data_folder import DataFolder
 
 
 class DataSpace:

@@ -9,7 +9,7 @@ Must not touch: reservations of VMs that an operation works on; operations that 
 from datetime import timedelta
 
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.operations.requests import OperationService
+from parcela.services.operations.operations import OperationService
 from parcela.services.projects.quotas import release
 from parcela.workers.reconcilers.base import PAGE_ROWS, log
 

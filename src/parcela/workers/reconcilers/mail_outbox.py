@@ -10,7 +10,7 @@ Must not touch: mails that another process has claimed; they come back by themse
 from datetime import timedelta
 
 from parcela.core.clock import Clock
-from parcela.services.mail import MailService
+from parcela.services.mail.outbox import MailService
 
 PURGED_EVERY = timedelta(hours=1)
 

@@ -5,7 +5,7 @@ Repairs: writes them into the database, all in one transaction. Nothing is read 
 Must not touch: counts of other processes; they add their own.
 """
 
-from parcela.services.refusals import Refusals
+from parcela.services.observability.refusals import Refusals
 
 
 class RefusalCounts:

@@ -16,7 +16,7 @@ from parcela.services.allowed_compute import ALLOWED, CONSOLE, VmFacts
 from parcela.services.auth_rules import caller_of
 from parcela.services.compute.consoles.keyboards import Keyboard, Keyboards, Line, ScreenLine, SerialLine, SharedConsole
 from parcela.services.compute.drivers import HostDrivers
-from parcela.services.events import EventService
+from parcela.services.events.streams import EventService
 
 TICKET_TTL_S = 30
 __all__ = ["ConsoleKind", "ConsoleService", "Keyboard", "SharedConsole", "Ticket"]

@@ -15,7 +15,7 @@ from parcela.services.access import Caller
 from parcela.services.identity.login_limits.attempts import Attempt, KnownOrigins, own_key
 from parcela.services.identity.login_limits.throttles import ADDRESS, LoginThrottles, clean_identifier
 from parcela.services.identity.sessions import Origin
-from parcela.services.refusals import Refusals
+from parcela.services.observability.refusals import Refusals
 
 ResultT = TypeVar("ResultT")
 REPEATS = 4

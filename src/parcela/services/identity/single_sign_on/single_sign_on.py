@@ -21,7 +21,6 @@ from parcela.core.tasks import end
 from parcela.models import ExternalIdentity, User
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import SYSTEM
-from parcela.services.health import Check
 from parcela.services.identity.auth import AuthService, Challenge
 from parcela.services.identity.login_limits.guard import LoginGuard, lock_user
 from parcela.services.identity.revoking import revoke_access
@@ -29,6 +28,7 @@ from parcela.services.identity.sessions import Origin, TokenPair
 from parcela.services.identity.single_sign_on.oidc_flow import Claims, Flow, Provider, new_flow, refused
 from parcela.services.identity.unfinished import is_unfinished
 from parcela.services.identity.users import LOCALES, USERNAME, NewUser, UserService, clean_email
+from parcela.services.observability.health import Check
 
 log = structlog.get_logger(__name__)
 

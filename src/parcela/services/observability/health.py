@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from parcela.core.errors import ParcelaError
 from parcela.db.link import Link
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
-from parcela.services.data_folder import DataFolder
+from parcela.services.observability.data_folder import DataFolder
 
 
 @dataclass(frozen=True, slots=True)

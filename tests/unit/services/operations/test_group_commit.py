@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from parcela.core.tasks import end
-from parcela.services.operations.together import Together
+from parcela.services.operations.group_commit import Together
 
 pytestmark = pytest.mark.anyio
 

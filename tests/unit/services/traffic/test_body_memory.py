@@ -3,7 +3,7 @@
 import pytest
 
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.services.body_memory import STRANGERS, BodyMemory
+from parcela.services.traffic.body_memory import STRANGERS, BodyMemory
 
 
 def test_strangers_fill_only_their_quarter_and_five_users_not_more_than_all() -> None:

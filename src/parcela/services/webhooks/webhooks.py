@@ -14,8 +14,8 @@ from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller, check_visible, check_writable
 from parcela.services.changes import assign
-from parcela.services.webhook_http import check_url
-from parcela.services.webhook_rules import OVERLAP, WebhookSecrets
+from parcela.services.webhooks.http_client import check_url
+from parcela.services.webhooks.rules import OVERLAP, WebhookSecrets
 
 READ_ALL, WRITE_ALL = Permission.WEBHOOK_READ_ALL, Permission.WEBHOOK_WRITE_ALL
 SALT_BYTES = 24

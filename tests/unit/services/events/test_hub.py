@@ -10,8 +10,8 @@ import pytest
 from parcela.core.permissions import ProjectRole
 from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller
-from parcela.services.event_hub import AT_ONCE, QUEUE_EVENTS, EventHub, Line, Subscription
-from parcela.services.event_views import View
+from parcela.services.events.hub import AT_ONCE, QUEUE_EVENTS, EventHub, Line, Subscription
+from parcela.services.events.visibility import View
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

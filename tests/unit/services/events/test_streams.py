@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from parcela.services.event_hub import EventHub
-from parcela.services.events import EventService
+from parcela.services.events.hub import EventHub
+from parcela.services.events.streams import EventService
 
 pytestmark = pytest.mark.anyio
 

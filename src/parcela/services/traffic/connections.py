@@ -19,8 +19,8 @@ from typing import Protocol, Self
 from parcela.core.open_files import FEW, open_files
 from parcela.core.settings import Settings
 from parcela.repositories.uow import ReadUnitOfWork
-from parcela.services.health import Check
 from parcela.services.identity.login_limits.throttles import address_key
+from parcela.services.observability.health import Check
 
 MOST_BY_DEFAULT = 8192
 OWN_FILES = 64

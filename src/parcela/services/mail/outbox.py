@@ -19,8 +19,8 @@ from parcela.core.settings import Settings
 from parcela.core.tasks import end
 from parcela.models import OutboxMail
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork, UnitOfWorkFactory
-from parcela.services.health import Check
-from parcela.services.mailer import Mailer, MailFailedError
+from parcela.services.mail.port import Mailer, MailFailedError
+from parcela.services.observability.health import Check
 
 log = structlog.get_logger(__name__)
 

@@ -15,7 +15,7 @@ from parcela.repositories.audit_trail import last_id
 from parcela.repositories.paging import MAX_LIMIT, Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
 from parcela.services.access import Caller
-from parcela.services.refusals import Refusals
+from parcela.services.observability.refusals import Refusals
 
 log = structlog.get_logger(__name__)
 

@@ -10,8 +10,8 @@ import pytest
 
 from parcela.core.errors import ParcelaError
 from parcela.core.settings import Settings
-from parcela.services.webhook_http import check_url
-from parcela.services.webhook_rules import LONGEST_RETRY_S, WebhookSecrets, fits, retry_delay_s, signature
+from parcela.services.webhooks.http_client import check_url
+from parcela.services.webhooks.rules import LONGEST_RETRY_S, WebhookSecrets, fits, retry_delay_s, signature
 
 
 def test_a_signature_is_an_hmac_of_time_and_body() -> None:

@@ -3,8 +3,8 @@
 import pytest
 
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.services.streams import StreamLimits, StreamPlaces
-from tests.unit.services.settings import settings_of
+from parcela.services.traffic.streams import StreamLimits, StreamPlaces
+from tests.unit.services.traffic.settings import settings_of
 
 
 def code_of(places: StreamPlaces, user_id: int, address: str) -> tuple[ErrorKind, str]:

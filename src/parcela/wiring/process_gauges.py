@@ -1,8 +1,8 @@
 """Shows what the objects of a process count among its metrics."""
 
 from parcela.services.container import Services
-from parcela.services.metrics import Metrics
-from parcela.services.traffic import Traffic
+from parcela.services.observability.metrics import Metrics
+from parcela.services.traffic.traffic import Traffic
 
 
 def watch_process(services: Services) -> None:

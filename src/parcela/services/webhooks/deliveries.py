@@ -18,10 +18,10 @@ from parcela.models import DeliveryState, Webhook
 from parcela.repositories.events import EventRecord
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
-from parcela.services.events import EventService
+from parcela.services.events.streams import EventService
 from parcela.services.standing import standing
-from parcela.services.webhook_http import Outcome
-from parcela.services.webhook_rules import WebhookSecrets, fits, retry_delay_s, signature
+from parcela.services.webhooks.http_client import Outcome
+from parcela.services.webhooks.rules import WebhookSecrets, fits, retry_delay_s, signature
 
 log = structlog.get_logger(__name__)
 BATCH = 500

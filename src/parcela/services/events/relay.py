@@ -16,7 +16,7 @@ from parcela.core.tasks import end, is_set_within
 from parcela.repositories.events import EventRecord
 from parcela.repositories.shared import Shared
 from parcela.repositories.uow import UnitOfWorkFactory
-from parcela.services.list_scopes import scopes_of
+from parcela.services.events.list_cache_scopes import scopes_of
 
 log = structlog.get_logger(__name__)
 LOOKED_EVERY_S = 1.0

@@ -18,7 +18,7 @@ import structlog
 
 from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller
-from parcela.services.event_views import EVERYBODY, MEMBERSHIP, View, doubted
+from parcela.services.events.visibility import EVERYBODY, MEMBERSHIP, View, doubted
 
 log = structlog.get_logger(__name__)
 MadeT = TypeVar("MadeT")

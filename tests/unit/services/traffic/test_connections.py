@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from parcela.services.connections import AT_WORK, UNFINISHED, WAITING, ConnectionLimits, ConnectionTable
-from tests.unit.services.settings import settings_of
+from parcela.services.traffic.connections import AT_WORK, UNFINISHED, WAITING, ConnectionLimits, ConnectionTable
+from tests.unit.services.traffic.settings import settings_of
 
 NOW = 10.0
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from parcela.services.pace import READ_MIN_BYTES_PER_S, Pace, WriteProgress
-from tests.unit.services.settings import settings_of
+from parcela.services.traffic.pace import READ_MIN_BYTES_PER_S, Pace, WriteProgress
+from tests.unit.services.traffic.settings import settings_of
 
 PACE = replace(Pace.of(settings_of()), write_s=10.0)
 

@@ -5,10 +5,10 @@ from typing import Self
 
 from parcela.core.open_files import open_files
 from parcela.core.settings import Settings
-from parcela.services.body_memory import BodyMemory
-from parcela.services.connections import ConnectionLimits, ConnectionTable
-from parcela.services.pace import Pace
-from parcela.services.streams import StreamLimits, StreamPlaces
+from parcela.services.traffic.body_memory import BodyMemory
+from parcela.services.traffic.connections import ConnectionLimits, ConnectionTable
+from parcela.services.traffic.pace import Pace
+from parcela.services.traffic.streams import StreamLimits, StreamPlaces
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import aiosmtplib
 
 from parcela.core.settings import Settings
 from parcela.core.settings_identity import SmtpSecurity
-from parcela.services.mailer import MailFailedError
+from parcela.services.mail.port import MailFailedError
 
 TIMEOUT_S = 20.0
 PERMANENT = range(500, 600)

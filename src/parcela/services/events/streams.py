@@ -13,8 +13,8 @@ from parcela.repositories.tokens import TokenFacts
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWorkFactory
 from parcela.services.access import Caller
 from parcela.services.auth_rules import caller_of, unknown_token
-from parcela.services.event_hub import EventHub, Subscription
-from parcela.services.event_views import MEMBERSHIPS, View, after, nouns_of
+from parcela.services.events.hub import EventHub, Subscription
+from parcela.services.events.visibility import MEMBERSHIPS, View, after, nouns_of
 
 ResultT = TypeVar("ResultT")
 Judge = Callable[[ReadUnitOfWork], Coroutine[Any, Any, datetime | None]]

@@ -1,0 +1,1 @@
+"""What happened: the stored sequence of events, who may see which, and its streams."""

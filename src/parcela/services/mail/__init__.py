@@ -1,0 +1,1 @@
+"""Mails: the outbox, their texts, and the way to the mail server."""

@@ -1,0 +1,1 @@
+"""What is known of this process: audit trail, metrics, health, space on disks."""
