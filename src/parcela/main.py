@@ -10,19 +10,19 @@ from fastapi import FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 from starlette.middleware.cors import CORSMiddleware
 
-from parcela.api.answers import AnswerRules
 from parcela.api.app import QUICK_LISTS, Application, include_api
 from parcela.api.compat.cloud.caller import get_cloud_caller
 from parcela.api.compat.siglab.caller import get_siglab_caller
 from parcela.api.dependencies.caller import get_current_user
-from parcela.api.forwarded import Forwarded
-from parcela.api.list_cache import CACHED_LISTS, CachedLists, ListCache
-from parcela.api.middleware import EXPOSED_HEADERS, BodyLimit, EntityTags, RequestContext
-from parcela.api.quick_lists import QuickLists
+from parcela.api.fast_lists.cache import CACHED_LISTS, CachedLists, ListCache
+from parcela.api.fast_lists.direct import QuickLists
+from parcela.api.middleware.answers import AnswerRules
+from parcela.api.middleware.forwarded import Forwarded
+from parcela.api.middleware.request_context import EXPOSED_HEADERS, BodyLimit, EntityTags, RequestContext
+from parcela.api.middleware.unfinished_bodies import UnfinishedBodies
 from parcela.api.rate_limits import RateLimits
 from parcela.api.traffic import TRAFFIC, watching
 from parcela.api.turns import TURNS, UNFINISHED_AT_ONCE, UNFINISHED_MOST, HandshakeTurns, Turns
-from parcela.api.unfinished_bodies import UnfinishedBodies
 from parcela.core.clock import Clock, utc_now
 from parcela.core.collector import keep_what_is_there
 from parcela.core.disks import is_storage_trouble

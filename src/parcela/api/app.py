@@ -14,9 +14,9 @@ from parcela.api.compat.vm_api.router import ROUTERS as VM_API
 from parcela.api.compat.vms.errors import FAMILY as VMS_ERRORS
 from parcela.api.compat.vms.router import ROUTERS as VMS
 from parcela.api.compat.vms.router import install_feeds
-from parcela.api.document import complete
 from parcela.api.errors import install_error_handlers
-from parcela.api.quick_lists import ReadPage
+from parcela.api.fast_lists.direct import ReadPage
+from parcela.api.openapi import complete
 from parcela.api.routers import (
     attachments,
     audit,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import Scope
 
-from parcela.api.dependencies.sockets import refuse
+from parcela.api.websockets.auth import refuse
 from parcela.core.disks import is_storage_trouble, storage_error
 from parcela.core.errors import ErrorKind, ParcelaError, invalid
 from parcela.core.origin import current_origin

@@ -104,7 +104,7 @@ def _config(settings: Settings, host: str, port: int) -> uvicorn.Config:
         server_header=False,
         http="parcela.api.http_protocol:LimitedHttpProtocol",
         timeout_keep_alive=settings.keep_alive_timeout_s,
-        ws="parcela.api.websocket_protocol:FrameProtocol",
+        ws="parcela.api.websockets.protocol:FrameProtocol",
         # Compressed, every client's frame would be another one, and every connection would hold its own state.
         ws_per_message_deflate=False,
         ws_max_size=MAX_MESSAGE_BYTES,

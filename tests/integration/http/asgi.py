@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message
 from websockets.frames import Frame
 from websockets.protocol import CLIENT, Protocol
 
-from parcela.api.frames import EXTENSION
+from parcela.api.websockets.frames import EXTENSION
 
 PATIENCE_S = 120.0
 """A test that waits longer than this for a message has failed."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
-from parcela.api.dependencies import sockets
+from parcela.api.websockets import auth
 from parcela.repositories.events import EventRecord
 from parcela.services.events.hub import QUEUE_EVENTS
 from tests.integration.http.asgi import PATIENCE_S, open_socket
@@ -87,7 +87,7 @@ async def test_a_token_in_the_address_is_none(lab: Lab) -> None:
 
 
 async def test_one_that_does_not_read_holds_up_nobody_and_may_resume(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sockets, "GRACE_S", PATIENCE_S)  # it reads on in time, also where the last events take long
+    monkeypatch.setattr(auth, "GRACE_S", PATIENCE_S)  # it reads on in time, also where the last events take long
     reading = asyncio.Event()
     slow: asyncio.Queue[Message] = asyncio.Queue()
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import structlog
 
-from parcela.api.list_cache import ListCache
+from parcela.api.fast_lists.cache import ListCache
 from parcela.core.logs import configure_logging
 from tests.integration.http.lab import Lab
 from tests.integration.http.test_audit import last_id

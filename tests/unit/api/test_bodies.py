@@ -9,7 +9,7 @@ from fastapi import Depends, FastAPI, Request
 
 from parcela.api.dependencies.bodies import refuse_repeated_keys
 from parcela.api.errors import install_error_handlers
-from parcela.api.middleware import BodyLimit
+from parcela.api.middleware.request_context import BodyLimit
 
 pytestmark = pytest.mark.anyio
 LIMIT = 1000

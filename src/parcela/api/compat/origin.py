@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 
-from parcela.api.forwarded import FORWARDED_HOST
+from parcela.api.middleware.forwarded import FORWARDED_HOST
 from parcela.core.errors import forbidden
 from parcela.core.settings import Settings
 

@@ -11,10 +11,10 @@ from typing import Annotated
 import anyio
 from fastapi import Path, Query, WebSocket, WebSocketDisconnect
 
-from parcela.api.dependencies.sockets import CLOSE_S, accept, farewell, refuse
 from parcela.api.dependencies.streams import take_place
 from parcela.api.dependencies.uow import AppServices
 from parcela.api.routing import v1_router
+from parcela.api.websockets.auth import CLOSE_S, accept, farewell, refuse
 from parcela.core.errors import ParcelaError
 from parcela.services.compute.consoles.consoles import Console, ConsoleKind, SharedConsole
 from parcela.services.container import Services

@@ -10,13 +10,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from parcela.api.dependencies.caller import CurrentCaller
-from parcela.api.dependencies.sockets import Sender, accept, authenticate, refuse
 from parcela.api.dependencies.streams import StreamCaller
 from parcela.api.dependencies.uow import AppServices, ReadUow
 from parcela.api.errors import problem_responses
-from parcela.api.frames import TextMessage
 from parcela.api.routing import v1_router
 from parcela.api.schemas.operations import EventList, EventRead
+from parcela.api.websockets.auth import Sender, accept, authenticate, refuse
+from parcela.api.websockets.frames import TextMessage
 from parcela.core.errors import ParcelaError
 from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from parcela.api.compat.vms.schemas import UserRead, VmRead
-from parcela.api.frames import TextMessage
+from parcela.api.websockets.frames import TextMessage
 from parcela.core.lifecycle import DesiredState
 from parcela.repositories.events import EventRecord
 from parcela.repositories.paging import PageRequest

@@ -14,12 +14,12 @@ from fastapi import WebSocket
 from parcela.api.compat.cookies import SessionCookie
 from parcela.api.compat.origin import is_own_page
 from parcela.api.compat.vms.feed import Feed
-from parcela.api.dependencies.sockets import Sender, accept, authenticate, brings_token, refuse
 from parcela.api.dependencies.streams import take_place
 from parcela.api.dependencies.uow import AppServices
-from parcela.api.frames import TextMessage
 from parcela.api.routers.events import Since
 from parcela.api.routing import json_router
+from parcela.api.websockets.auth import Sender, accept, authenticate, brings_token, refuse
+from parcela.api.websockets.frames import TextMessage
 from parcela.core.cookies import VMS_SOCKETS_COOKIE
 from parcela.core.errors import ParcelaError
 from parcela.core.permissions import Permission

@@ -12,7 +12,7 @@ import pytest
 import structlog
 from fastapi import FastAPI
 
-from parcela.api.middleware import RequestContext
+from parcela.api.middleware.request_context import RequestContext
 from parcela.core.logs import configure_logging
 from parcela.core.origin import identify
 from parcela.services.observability.metrics import Metrics

@@ -8,7 +8,7 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 from parcela.api.dependencies.caller import client_address
 from parcela.api.dependencies.streams import take_place
-from parcela.api.frames import EXTENSION, TextMessage
+from parcela.api.websockets.frames import EXTENSION, TextMessage
 from parcela.core.errors import ErrorKind, ParcelaError, unauthenticated
 from parcela.repositories.events import EventRecord
 from parcela.services.access import Caller

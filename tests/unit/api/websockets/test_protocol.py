@@ -11,8 +11,8 @@ from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
 from websockets.protocol import CLIENT, Protocol
 
-from parcela.api.frames import EXTENSION, TextMessage
-from parcela.api.websocket_protocol import FrameProtocol
+from parcela.api.websockets.frames import EXTENSION, TextMessage
+from parcela.api.websockets.protocol import FrameProtocol
 
 pytestmark = pytest.mark.anyio
 HELLO = (

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from parcela.api.dependencies import paging
-from parcela.api.list_cache import KEPT_FOR_S, Answer, Key, ListCache
+from parcela.api.fast_lists.cache import KEPT_FOR_S, Answer, Key, ListCache
 from parcela.core.clock import utc_now
 from parcela.db.migrate import upgrade
 from parcela.repositories.events import EventRecord

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from parcela.api.errors import answer_to
 from parcela.api.etags import etag_of, matches
-from parcela.api.list_cache import CACHED_LISTS
+from parcela.api.fast_lists.cache import CACHED_LISTS
 from parcela.api.rate_limits import TOLD
 from parcela.core.logs import ACCESS, EndLines, RequestEnd
 from parcela.core.origin import Origin, enter, leave

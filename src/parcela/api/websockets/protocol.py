@@ -15,9 +15,9 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from parcela.api.frames import EXTENSION
 from parcela.api.pending_output import pending_bytes
 from parcela.api.traffic import TRAFFIC
+from parcela.api.websockets.frames import EXTENSION
 from parcela.services.traffic.connections import AT_WORK
 from parcela.services.traffic.pace import WriteProgress
 from parcela.services.traffic.traffic import Traffic

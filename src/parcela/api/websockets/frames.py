@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 EXTENSION = "parcela.frames"
-"""``scope["extensions"][EXTENSION]["write"]`` of a WebSocket, where the server offers it (``websocket_protocol.py``):
+"""``scope["extensions"][EXTENSION]["write"]`` of a WebSocket, where the server offers it (``protocol.py``):
 takes whole frames at once, or takes nothing and returns False."""
 TEXT, TWO_BYTES, EIGHT_BYTES = 0x81, 126, 127
 

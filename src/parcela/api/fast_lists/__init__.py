@@ -1,0 +1,1 @@
+"""Lists that are asked for all the time, answered without FastAPI."""

@@ -1,0 +1,1 @@
+"""Pure ASGI: what every request and every answer gets, whatever its route."""

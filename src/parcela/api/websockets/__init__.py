@@ -1,0 +1,1 @@
+"""WebSockets: the protocol, frames built once for many, and who may open one."""
