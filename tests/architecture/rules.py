@@ -19,7 +19,7 @@ OPTIONAL_IMPORTS = {
         "wiring/drivers.py",
         "parcela.hypervisors.libvirt.driver",
     ): "libvirt-python is an extra: others serve without it",
-    ("cli/server.py", "parcela.db.migrate"): "Alembic is large, and most starts find the schema as it should be",
+    ("cli/local/server.py", "parcela.db.migrate"): "Alembic is large, and most starts find the schema as it should be",
     ("services/identity/services.py", "parcela.services.mail.smtp"): "most installations send no mails",
     (
         "services/identity/services.py",

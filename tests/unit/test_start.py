@@ -35,7 +35,7 @@ NOT_NEEDED = {
 }
 START = """
 import asyncio, gc, sys
-import parcela.cli.app, parcela.cli.server
+import parcela.cli.app, parcela.cli.local.server
 from parcela.core.settings import load_settings
 from parcela.db import schema
 assert schema.is_current(load_settings().resolved_database_url)

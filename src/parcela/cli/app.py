@@ -35,18 +35,18 @@ ENTRIES = {
     "audit": Entry(f"{_COMMANDS}.audit", "Who did what: search and export the audit trail.", STAFF),
     "webhook": Entry(f"{_COMMANDS}.webhooks", "Have other servers told of events.", STAFF),
     "user": Entry(f"{_COMMANDS}.users", "Accounts and passwords.", STAFF),
-    "login": Entry(f"{_COMMANDS}.sessions", "Log in to a server and save the session.", SESSION, "login"),
-    "logout": Entry(f"{_COMMANDS}.sessions", "End the saved session.", SESSION, "logout"),
-    "whoami": Entry(f"{_COMMANDS}.sessions", "Show who you are and what you may do.", SESSION, "whoami"),
+    "login": Entry(f"{_COMMANDS}.login", "Log in to a server and save the session.", SESSION, "login"),
+    "logout": Entry(f"{_COMMANDS}.login", "End the saved session.", SESSION, "logout"),
+    "whoami": Entry(f"{_COMMANDS}.login", "Show who you are and what you may do.", SESSION, "whoami"),
     "session": Entry(f"{_COMMANDS}.open_sessions", "Where you are logged in.", SESSION),
     "token": Entry(f"{_COMMANDS}.tokens", "Personal tokens for programs.", SESSION),
-    "serve": Entry("parcela.cli.server", "Bring the schema up to date and serve the API.", SERVER, "serve"),
-    "migrate": Entry("parcela.cli.server", "Bring the database schema up to a revision.", SERVER, "migrate"),
-    "store": Entry("parcela.cli.store", "Where maintenance records are kept.", SERVER),
+    "serve": Entry("parcela.cli.local.server", "Bring the schema up to date and serve the API.", SERVER, "serve"),
+    "migrate": Entry("parcela.cli.local.server", "Bring the database schema up to a revision.", SERVER, "migrate"),
+    "store": Entry("parcela.cli.local.store", "Where maintenance records are kept.", SERVER),
     "doctor": Entry(
         "parcela.cli.doctor.command", "Say what this machine can do, and how to mend the rest.", SERVER, "doctor"
     ),
-    "settings": Entry("parcela.cli.server", "Print all settings: defaults, meaning, limits.", SERVER, "settings"),
+    "settings": Entry("parcela.cli.local.server", "Print all settings: defaults, meaning, limits.", SERVER, "settings"),
 }
 HELP = """A self-hosted lab cloud: draw a network of virtual machines, launch it as an isolated slice, give it back.
 

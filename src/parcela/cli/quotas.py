@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from parcela.cli.client import Json
-from parcela.cli.commanding import Cli
+from parcela.cli.client.client import Json
+from parcela.cli.declare import Cli
 from parcela.cli.exits import Exit, fail
 
 RESOURCES = ("vcpus", "memory_mib", "disk_gib", "vms", "slices", "images_gib")

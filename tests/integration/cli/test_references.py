@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from parcela.cli.client import Api, Place
-from parcela.cli.credentials import CredentialFile
+from parcela.cli.client.client import Api, Place
+from parcela.cli.client.credentials import CredentialFile
 from tests.integration.cli.conftest import ADMIN, PASSWORD, Server, done
 from tests.unit.cli.support import run
 

@@ -13,8 +13,8 @@ from unittest.mock import patch
 import httpx2
 
 from parcela.cli.app import main
-from parcela.cli.client import Api, Place
-from parcela.cli.credentials import CredentialFile, Login
+from parcela.cli.client.client import Api, Place
+from parcela.cli.client.credentials import CredentialFile, Login
 
 URL = "http://lab.test"
 

@@ -7,13 +7,13 @@ import httpx2
 import pytest
 import typer
 
+from parcela.cli.client.lookup import Ref, find_slice, find_user, find_vm, is_id, read_ref
 from parcela.cli.commands.slices import addresses
 from parcela.cli.commands.templates import is_cloud
 from parcela.cli.documents import dump_text, read_document
 from parcela.cli.durations import Duration
 from parcela.cli.exits import CliError, Exit
 from parcela.cli.files import read_text
-from parcela.cli.lookup import Ref, find_slice, find_user, find_vm, is_id, read_ref
 from tests.unit.cli.support import fake_api, problem
 
 

@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from parcela.cli.app import ENTRIES, app
 from parcela.cli.lazy import LazyCommand
-from parcela.cli.reference import page
+from parcela.cli.local.reference import page
 from tests.unit.cli.support import run
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
@@ -111,11 +111,11 @@ def test_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.delenv("PARCELA_TOKEN", raising=False)
     assert run("slice", "list").code == 3
     monkeypatch.setenv("PARCELA_TOKEN", "t")
-    monkeypatch.setattr("parcela.cli.client.PAUSES_S", (0.0,))
+    monkeypatch.setattr("parcela.cli.client.client.PAUSES_S", (0.0,))
     assert run("slice", "list", "--json").problem["code"] == "server_unreachable"
     assert run("slice", "list").code == 9
 
 
 def test_the_page_is_up_to_date() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert text == page(), "run 'python -m parcela.cli.reference > docs/reference/cli.md'"
+    assert text == page(), "run 'python -m parcela.cli.local.reference > docs/reference/cli.md'"

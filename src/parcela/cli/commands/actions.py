@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.client import Api, Json
-from parcela.cli.commanding import SUBJECT, Cli, Wait, Yes, command
-from parcela.cli.lookup import taken_for
-from parcela.cli.watching import wait_for
+from parcela.cli.client.client import Api, Json
+from parcela.cli.client.lookup import taken_for
+from parcela.cli.client.watching import wait_for
+from parcela.cli.declare import SUBJECT, Cli, Wait, Yes, command
 
 Ref = Annotated[str, typer.Argument(metavar="NAME", help="Id or name; a VM also as SLICE/VM."), SUBJECT]
 Force = Annotated[

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import httpx2
 import typer
 
-from parcela.cli.client import Json
-from parcela.cli.commanding import Cli, Together, command
+from parcela.cli.client.client import Json
+from parcela.cli.declare import Cli, Together, command
 from parcela.cli.exits import Exit, fail
 from parcela.cli.files import unwritable
 from parcela.cli.output import local_time

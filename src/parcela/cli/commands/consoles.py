@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 from websockets.sync.client import ClientConnection
 
-from parcela.cli.client import Json
-from parcela.cli.commanding import SUBJECT, Cli, command
+from parcela.cli.client.client import Json
+from parcela.cli.client.lookup import find_vm
+from parcela.cli.consoles.forwarding import listen, serve
+from parcela.cli.consoles.scripted import Script, Session, check_seen
+from parcela.cli.consoles.sockets import open_console, receive
+from parcela.cli.consoles.terminal import talk
+from parcela.cli.declare import SUBJECT, Cli, command
 from parcela.cli.exits import Exit, fail
-from parcela.cli.forwarding import listen, serve
-from parcela.cli.lookup import find_vm
-from parcela.cli.scripted import Script, Session, check_seen
-from parcela.cli.sockets import open_console, receive
-from parcela.cli.terminal import talk
 
 app = typer.Typer()
 LISTEN_S = 10.0

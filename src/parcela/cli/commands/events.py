@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.client import Json
-from parcela.cli.commanding import Cli, command
-from parcela.cli.lookup import find_slice
+from parcela.cli.client.client import Json
+from parcela.cli.client.lookup import find_slice
+from parcela.cli.client.watching import follow
+from parcela.cli.declare import Cli, command
 from parcela.cli.output import clean, local_time
-from parcela.cli.watching import follow
 
 app = typer.Typer()
 PAGE = 1000

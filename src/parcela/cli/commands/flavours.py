@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.commanding import SUBJECT, Cli, ForceDelete, Yes, command
-from parcela.cli.lookup import find_flavour, taken_for
+from parcela.cli.client.lookup import find_flavour, taken_for
+from parcela.cli.declare import SUBJECT, Cli, ForceDelete, Yes, command
 
 app = typer.Typer(no_args_is_help=True, help="Flavours: named sizes of VMs.")
 COLUMNS = (("id", "id"), ("name", "name"), ("vcpus", "vcpus"), ("ram mib", "memory_mib"), ("disk gib", "disk_gib"))

@@ -10,10 +10,10 @@ import httpx2
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from parcela.cli.client import Json
-from parcela.cli.commanding import SUBJECT, Cli, ForceDelete, Limit, Yes, command
+from parcela.cli.client.client import Json
+from parcela.cli.client.lookup import find_image, find_project, taken_for
+from parcela.cli.declare import SUBJECT, Cli, ForceDelete, Limit, Yes, command
 from parcela.cli.exits import Exit, fail
-from parcela.cli.lookup import find_image, find_project, taken_for
 from parcela.cli.output import size_text, when
 
 app = typer.Typer(no_args_is_help=True, help="Images: what VMs boot.")

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.client import Json
-from parcela.cli.commanding import SUBJECT, Cli, command
-from parcela.cli.lookup import find_machine
+from parcela.cli.client.client import Json
+from parcela.cli.client.lookup import find_machine
+from parcela.cli.declare import SUBJECT, Cli, command
 
 app = typer.Typer(no_args_is_help=True, help="The lab's machines: what stands where, and how it is.")
 MachineRef = Annotated[str, typer.Argument(metavar="MACHINE", help="Id or code of the machine."), SUBJECT]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.commanding import Cli, Limit, Yes, command
+from parcela.cli.declare import Cli, Limit, Yes, command
 from parcela.cli.exits import Exit, fail
 from parcela.cli.output import when
 

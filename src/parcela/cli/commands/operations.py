@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.client import Json
-from parcela.cli.commanding import SUBJECT, Cli, Wait, command
+from parcela.cli.client.client import Json
+from parcela.cli.client.lookup import find_slice, find_vm, number_of
+from parcela.cli.client.watching import wait_for
 from parcela.cli.commands.actions import MAY, finish
-from parcela.cli.lookup import find_slice, find_vm, number_of
+from parcela.cli.declare import SUBJECT, Cli, Wait, command
 from parcela.cli.output import briefly, local_time, when
-from parcela.cli.watching import wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Operations: long work with visible steps.")
 OperationRef = Annotated[str, typer.Argument(metavar="ID", help="Number of the operation."), SUBJECT]

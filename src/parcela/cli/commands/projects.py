@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.client import Json
-from parcela.cli.commanding import SUBJECT, Cli, Limit, Yes, command
+from parcela.cli.client.client import Json
+from parcela.cli.client.lookup import choose, find_project, find_user, is_plain, taken_for
+from parcela.cli.declare import SUBJECT, Cli, Limit, Yes, command
 from parcela.cli.exits import CliError, Exit, fail
 from parcela.cli.files import read_text
-from parcela.cli.lookup import choose, find_project, find_user, is_plain, taken_for
 from parcela.cli.quotas import (
     QUOTA_COLUMNS,
     DiskGib,

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.client import Json
-from parcela.cli.commanding import SUBJECT, Cli, command
+from parcela.cli.client.client import Json
+from parcela.cli.client.lookup import find_machine
+from parcela.cli.declare import SUBJECT, Cli, command
 from parcela.cli.exits import Exit, fail
 from parcela.cli.files import write_bytes
-from parcela.cli.lookup import find_machine
 
 app = typer.Typer()
 FORMATS = ("json", "csv", "xlsx", "pdf")

@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 import typer
 
-from parcela.cli.client import Json
-from parcela.cli.commanding import SUBJECT, Cli, Limit, Wait, Yes, command
+from parcela.cli.client.client import Json
+from parcela.cli.client.lookup import find_project, find_slice, find_template, find_zone, name_of, taken_for
+from parcela.cli.client.watching import wait_for
 from parcela.cli.commands.actions import MAY, Act, add_action, finish, note_cancelled
+from parcela.cli.declare import SUBJECT, Cli, Limit, Wait, Yes, command
 from parcela.cli.durations import Duration
 from parcela.cli.exits import CliError
-from parcela.cli.lookup import find_project, find_slice, find_template, find_zone, name_of, taken_for
 from parcela.cli.output import briefly, when
-from parcela.cli.watching import wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Slices: running copies of templates, isolated from all others.")
 SliceRef = Annotated[str, typer.Argument(metavar="SLICE", help="Id or name of the slice."), SUBJECT]

@@ -6,13 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from parcela.cli.client import Json
-from parcela.cli.commanding import SUBJECT, Cli, Limit, Yes, command
+from parcela.cli.client.client import Json
+from parcela.cli.client.lookup import ambiguous, find_template, taken_for
 from parcela.cli.commands.actions import MAY
+from parcela.cli.declare import SUBJECT, Cli, Limit, Yes, command
 from parcela.cli.documents import dump_text, read_document
 from parcela.cli.exits import CliError, Exit, fail
 from parcela.cli.files import write_text
-from parcela.cli.lookup import ambiguous, find_template, taken_for
 from parcela.cli.output import when
 from parcela.core.errors import ParcelaError
 from parcela.core.image_names import ImageNames

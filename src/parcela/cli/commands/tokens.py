@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.commanding import SUBJECT, Cli, command
+from parcela.cli.client.lookup import choose, taken_for
+from parcela.cli.declare import SUBJECT, Cli, command
 from parcela.cli.durations import Duration
-from parcela.cli.lookup import choose, taken_for
 from parcela.cli.output import when
 
 app = typer.Typer(no_args_is_help=True, help="Personal tokens: let programs act for you (PARCELA_TOKEN).")

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.commanding import SUBJECT, Cli, Limit, Yes, command
-from parcela.cli.lookup import find_role, find_user, name_of, taken_for
+from parcela.cli.client.lookup import find_role, find_user, name_of, taken_for
+from parcela.cli.declare import SUBJECT, Cli, Limit, Yes, command
 from parcela.cli.output import when
 from parcela.cli.passwords import PasswordStdin, read_password
 from parcela.cli.quotas import DiskGib, ImagesGib, MemoryMib, Slices, Vcpus, Vms, show_or_set

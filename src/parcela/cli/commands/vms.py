@@ -5,12 +5,8 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.client import Json
-from parcela.cli.commanding import SUBJECT, Cli, Limit, Wait, Yes, command
-from parcela.cli.commands.actions import MAY, Act, add_action, finish, note_cancelled
-from parcela.cli.commands.slices import addresses
-from parcela.cli.files import read_text
-from parcela.cli.lookup import (
+from parcela.cli.client.client import Json
+from parcela.cli.client.lookup import (
     find_flavour,
     find_image,
     find_project,
@@ -20,8 +16,12 @@ from parcela.cli.lookup import (
     name_of,
     taken_for,
 )
+from parcela.cli.client.watching import wait_for
+from parcela.cli.commands.actions import MAY, Act, add_action, finish, note_cancelled
+from parcela.cli.commands.slices import addresses
+from parcela.cli.declare import SUBJECT, Cli, Limit, Wait, Yes, command
+from parcela.cli.files import read_text
 from parcela.cli.output import briefly, when
-from parcela.cli.watching import wait_for
 
 app = typer.Typer(no_args_is_help=True, help="Virtual machines: those of slices, and single ones.")
 VmRef = Annotated[str, typer.Argument(metavar="VM", help="Id, name or label of the VM, or SLICE/VM."), SUBJECT]

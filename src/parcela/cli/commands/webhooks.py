@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.client import Json
-from parcela.cli.commanding import SUBJECT, Cli, Yes, command
-from parcela.cli.lookup import find, number_of, taken_for
+from parcela.cli.client.client import Json
+from parcela.cli.client.lookup import find, number_of, taken_for
+from parcela.cli.declare import SUBJECT, Cli, Yes, command
 from parcela.cli.output import briefly, when
 
 app = typer.Typer(no_args_is_help=True, help="Webhooks: other servers that are told of events.")

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.commanding import SUBJECT, Cli, Yes, command
-from parcela.cli.lookup import find_zone, taken_for
+from parcela.cli.client.lookup import find_zone, taken_for
+from parcela.cli.declare import SUBJECT, Cli, Yes, command
 from parcela.cli.output import when
 
 app = typer.Typer(no_args_is_help=True, help="Availability zones: named sets of hosts with one provider.")

@@ -13,9 +13,9 @@ import uvicorn
 
 from parcela.cli.exits import Exit, fail
 from parcela.cli.files import write_text
+from parcela.cli.local.settings_table import markdown, rows_in_use
 from parcela.cli.output import Output
 from parcela.cli.root import Root
-from parcela.cli.settings_table import markdown, rows_in_use
 from parcela.core.collector import no_collections
 from parcela.core.logs import configure_logging
 from parcela.core.open_files import FEW, raise_open_files

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parcela.cli.client import Api, Json
+from parcela.cli.client.client import Api, Json
 from parcela.cli.exits import CliError, Exit, fail
 from parcela.core.collation import caseless, composed
 from parcela.core.labels import MAX_LABEL, tidy

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
+from parcela.cli.consoles.scripted import Script, Session, answer_of, check_seen, keys_of
+from parcela.cli.consoles.sockets import socket_url
+from parcela.cli.consoles.terminal import up_to_quit
 from parcela.cli.exits import CliError, Exit
-from parcela.cli.scripted import Script, Session, answer_of, check_seen, keys_of
-from parcela.cli.sockets import socket_url
-from parcela.cli.terminal import up_to_quit
 
 QUIET = TimeoutError()
 

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from parcela.cli.settings_table import markdown, rows
+from parcela.cli.local.settings_table import markdown, rows
 from parcela.core.errors import ParcelaError
 from parcela.core.settings import Settings, env_name, load_settings
 from parcela.core.settings_older import BY_NAME
 from tests.unit.cli.support import run
 
-PAGES = Path(__file__).parents[3] / "docs" / "reference"
+PAGES = Path(__file__).parents[4] / "docs" / "reference"
 
 
 @pytest.fixture(autouse=True)
@@ -207,10 +207,10 @@ def test_bad_older_values_are_named_as_they_stand(monkeypatch: pytest.MonkeyPatc
 
 def test_a_start_says_what_it_reads_and_what_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told: list[tuple[str, dict[str, str]]] = []
-    monkeypatch.setattr("parcela.cli.server.log.info", lambda event, **facts: told.append((event, facts)))
-    monkeypatch.setattr("parcela.cli.server.log.warning", lambda event, **facts: told.append((event, facts)))
-    monkeypatch.setattr("parcela.cli.server.raise_open_files", lambda: (_ for _ in ()).throw(SystemExit(3)))
-    monkeypatch.setattr("parcela.cli.server.check_port", lambda _host, _port: None)
+    monkeypatch.setattr("parcela.cli.local.server.log.info", lambda event, **facts: told.append((event, facts)))
+    monkeypatch.setattr("parcela.cli.local.server.log.warning", lambda event, **facts: told.append((event, facts)))
+    monkeypatch.setattr("parcela.cli.local.server.raise_open_files", lambda: (_ for _ in ()).throw(SystemExit(3)))
+    monkeypatch.setattr("parcela.cli.local.server.check_port", lambda _host, _port: None)
     monkeypatch.setenv("PARCELA_DATA_DIR", str(tmp_path / "data"))
     for name, value in {"SERVER_ID": "2", "PORT": "8011", "COOKIE_SECURE": "true", "REDIS_TTL": "60"}.items():
         monkeypatch.setenv(name, value)

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Self
 
 import typer
 
-from parcela.cli.client import Api, find_place
-from parcela.cli.credentials import CredentialFile, config_path
-from parcela.cli.lookup import as_id
+from parcela.cli.client.client import Api, find_place
+from parcela.cli.client.credentials import CredentialFile, config_path
+from parcela.cli.client.lookup import as_id
 from parcela.cli.output import Output
 from parcela.cli.root import Root
 

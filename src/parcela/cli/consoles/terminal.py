@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from parcela.cli.sockets import receive
+from parcela.cli.consoles.sockets import receive
 
 QUIT_KEY = b"\x1d"
 

@@ -31,7 +31,7 @@ def test_with_a_server_it_says_that_it_cannot_see_who_works_on_it(monkeypatch: p
     def away(_url: str) -> None:
         raise conflict("far_enough", "The database is not needed for this.")
 
-    monkeypatch.setattr("parcela.cli.store.migrations.upgrade", away)
+    monkeypatch.setattr("parcela.cli.local.store.migrations.upgrade", away)
     for database, warned in (("postgresql://nobody@db/none", True), ("", False)):
         monkeypatch.setenv("DATABASE_URL", database)
         ended = run("store", "move", "--to", "mongo")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parcela.cli.credentials import CredentialFile, Login, Saved, config_path, normal_url
+from parcela.cli.client.credentials import CredentialFile, Login, Saved, config_path, normal_url
 from parcela.cli.exits import CliError, Exit
 
 LOGIN = Login("ana@lab.test", "access", "refresh")

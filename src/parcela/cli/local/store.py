@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from parcela.cli.local.server import AsJson, alone, configured
 from parcela.cli.output import Output
 from parcela.cli.root import Root
-from parcela.cli.server import AsJson, alone, configured
 from parcela.core.errors import Problem, invalid
 from parcela.core.settings import Settings
 from parcela.db import migrate as migrations

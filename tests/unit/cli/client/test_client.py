@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from parcela.cli.client import PAUSES_S, find_place
-from parcela.cli.commanding import Cli
+from parcela.cli.client.client import PAUSES_S, find_place
+from parcela.cli.client.credentials import DEFAULT_URL, CredentialFile, Login
 from parcela.cli.commands.actions import Act, _run
-from parcela.cli.credentials import DEFAULT_URL, CredentialFile, Login
+from parcela.cli.declare import Cli
 from parcela.cli.exits import CliError, Exit
 from parcela.cli.output import Output
 from tests.unit.cli.support import URL, fake_api, problem

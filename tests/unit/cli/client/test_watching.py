@@ -10,9 +10,9 @@ import httpx2
 import pytest
 from rich.console import Console
 
+from parcela.cli.client.watching import Display, Progress, follow, operation_failed, parse_event
 from parcela.cli.exits import CliError, Exit
 from parcela.cli.output import Output
-from parcela.cli.watching import Display, Progress, follow, operation_failed, parse_event
 from tests.unit.cli.support import fake_api, problem
 
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+from parcela.cli.consoles.sockets import quiet, receive
 from parcela.cli.exits import CliError, Exit, fail
-from parcela.cli.sockets import quiet, receive
 
 CHUNK_BYTES = 65536
 

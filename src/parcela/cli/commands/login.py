@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from parcela.cli.client import Api, Place, find_place
-from parcela.cli.commanding import Cli, command
+from parcela.cli.client.client import Api, Place, find_place
+from parcela.cli.declare import Cli, command
 from parcela.cli.exits import CliError, Exit, fail
 from parcela.cli.output import when
 from parcela.cli.passwords import PasswordStdin, read_password

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from websockets.sync.client import ClientConnection, connect
 
-from parcela.cli.client import Api
+from parcela.cli.client.client import Api
 from parcela.cli.exits import CliError, Exit, exit_of_close, fail
 
 ENDED = 4410
@@ -32,7 +32,7 @@ def open_console(api: Api, vm_id: int, kind: str) -> ClientConnection:
     ticket = api.post(f"/virtual-machines/{vm_id}/console", {"kind": kind})
     url = socket_url(api.place.url, ticket["url"], ticket["ticket"])
     try:
-        return connect(url, max_size=None, compression=None, logger=logging.getLogger("parcela.cli.sockets"))
+        return connect(url, max_size=None, compression=None, logger=logging.getLogger("parcela.cli.consoles.sockets"))
     except (OSError, InvalidHandshake, InvalidURI, TimeoutError) as error:
         text = f"The console at {api.place.url} cannot be reached: {error}"
         raise fail(Exit.UNAVAILABLE, "console_unreachable", text) from error

@@ -16,7 +16,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from parcela.cli.client import Api, Json
+from parcela.cli.client.client import Api, Json
 from parcela.cli.exits import CliError, Exit
 from parcela.cli.output import Output, clean, styled
 

@@ -1,4 +1,4 @@
-"""The page ``docs/reference/cli.md``, made from the commands: ``python -m parcela.cli.reference > FILE``."""
+"""The page ``docs/reference/cli.md``, made from the commands: ``python -m parcela.cli.local.reference > FILE``."""
 
 import sys
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from parcela.cli.lazy import LazyCommand
 
 HEAD = """# The `parcela` command
 
-This page is generated from the commands: `python -m parcela.cli.reference > docs/reference/cli.md`.
+This page is generated from the commands: `python -m parcela.cli.local.reference > docs/reference/cli.md`.
 
 ```sh
 parcela login --url http://lab:8000 --email ana@lab.example   # asks for the password

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx2
 
-from parcela.cli.credentials import DEFAULT_URL, CredentialFile, Login, normal_url
+from parcela.cli.client.credentials import DEFAULT_URL, CredentialFile, Login, normal_url
 from parcela.cli.exits import CliError, Exit, fail, from_answer
 
 API = "/api/v1"

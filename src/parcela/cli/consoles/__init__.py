@@ -1,0 +1,1 @@
+"""Consoles at a terminal, in a script, or through a local port."""
