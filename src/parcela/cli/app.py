@@ -38,7 +38,7 @@ ENTRIES = {
     "login": Entry(f"{_COMMANDS}.login", "Log in to a server and save the session.", SESSION, "login"),
     "logout": Entry(f"{_COMMANDS}.login", "End the saved session.", SESSION, "logout"),
     "whoami": Entry(f"{_COMMANDS}.login", "Show who you are and what you may do.", SESSION, "whoami"),
-    "session": Entry(f"{_COMMANDS}.open_sessions", "Where you are logged in.", SESSION),
+    "session": Entry(f"{_COMMANDS}.sessions", "Where you are logged in.", SESSION),
     "token": Entry(f"{_COMMANDS}.tokens", "Personal tokens for programs.", SESSION),
     "serve": Entry("parcela.cli.local.server", "Bring the schema up to date and serve the API.", SERVER, "serve"),
     "migrate": Entry("parcela.cli.local.server", "Bring the database schema up to a revision.", SERVER, "migrate"),
