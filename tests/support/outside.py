@@ -8,7 +8,8 @@ from parcela.core.collation import folded
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.machines import MaintenanceState
 from parcela.repositories.maintenance.codec import decode_cursor, encode_cursor
-from parcela.repositories.maintenance.port import (
+from parcela.repositories.maintenance.sql import ACTIVITY_LIST, exists, list_name
+from parcela.repositories.maintenance.store import (
     Activity,
     ActivityPage,
     MaintenanceRecord,
@@ -17,7 +18,6 @@ from parcela.repositories.maintenance.port import (
     RecordFilter,
     RecordPage,
 )
-from parcela.repositories.maintenance.sql import ACTIVITY_LIST, exists, list_name
 
 
 @dataclass

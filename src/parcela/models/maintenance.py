@@ -23,7 +23,7 @@ from parcela.models.derived import Written, search_text_of, sort_key_of
 
 
 class MaintenanceRow(Base):
-    """A maintenance record in the relational store; see ``repositories/maintenance/port.py`` for the fields.
+    """A maintenance record in the relational store; see ``repositories/maintenance/store.py`` for the fields.
 
     ``machine_id`` is no foreign key: records move between stores with their ids, and a store knows no machines.
     """

@@ -38,10 +38,15 @@ from parcela.repositories.invitations import InvitationRepository
 from parcela.repositories.machine_hosts import MachineHostRepository, OpenMaintenanceRepository
 from parcela.repositories.machines import MachineRepository
 from parcela.repositories.mail import OutboxRepository
-from parcela.repositories.maintenance.outside import ChangeRepository, Outside, OutsideActivity, OutsideMaintenance
-from parcela.repositories.maintenance.place import PlaceRepository
-from parcela.repositories.maintenance.port import ActivityStore, MaintenanceStore
+from parcela.repositories.maintenance.external_sync import (
+    ChangeRepository,
+    Outside,
+    OutsideActivity,
+    OutsideMaintenance,
+)
+from parcela.repositories.maintenance.location import PlaceRepository
 from parcela.repositories.maintenance.sql import SqlActivityStore, SqlMaintenanceStore
+from parcela.repositories.maintenance.store import ActivityStore, MaintenanceStore
 from parcela.repositories.maintenance_plans import MaintenancePlanRepository
 from parcela.repositories.operations import OperationRepository
 from parcela.repositories.projects import ProjectRepository

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from parcela.core.settings import Settings
 from parcela.db.link import Link
-from parcela.repositories.maintenance.outside import Outside
-from parcela.repositories.shared import Shared
+from parcela.repositories.maintenance.external_sync import Outside
+from parcela.repositories.redis_shared import Shared
 
 if TYPE_CHECKING:
     from parcela.db.mongo import Mongo

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from parcela.repositories.maintenance.port import OutsideStore
+from parcela.repositories.maintenance.store import OutsideStore
 from tests.contract.stores.kinds import Opened, memory_outside, memory_stores, mongo_outside, mongo_stores, sql_stores
 from tests.support.mongo import why_no_mongo
 from tests.support.servers import Template, why_missing

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from parcela.db.database import Database
 from parcela.repositories.maintenance.mongo import MongoActivityStore, MongoMaintenanceStore
-from parcela.repositories.maintenance.port import ActivityStore, MaintenanceStore, OutsideStore
+from parcela.repositories.maintenance.store import ActivityStore, MaintenanceStore, OutsideStore
 from parcela.repositories.uow import UnitOfWorkFactory
 from tests.support.mongo import mongo_database
 from tests.support.outside import MemoryActivity, MemoryMaintenance

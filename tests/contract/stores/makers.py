@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from parcela.core.machines import MaintenanceKind, MaintenanceState
-from parcela.repositories.maintenance.port import Activity, MaintenanceRecord
+from parcela.repositories.maintenance.store import Activity, MaintenanceRecord
 
 NOON = datetime(2030, 5, 17, 12, 0, 0, 123000, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import pytest
 
 from parcela.core.errors import ParcelaError
 from parcela.repositories.maintenance.codec import activity_from_document, checksum, to_document
-from parcela.repositories.maintenance.port import Activity
+from parcela.repositories.maintenance.store import Activity
 from tests.contract.stores.kinds import Opened
 from tests.contract.stores.makers import NOON, activity, an_id
 

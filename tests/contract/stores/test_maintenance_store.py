@@ -9,7 +9,7 @@ import pytest
 from parcela.core.errors import ParcelaError
 from parcela.core.machines import MaintenanceKind, MaintenanceState
 from parcela.repositories.maintenance.codec import checksum
-from parcela.repositories.maintenance.port import MaintenanceRecord, MonthCount, RecordFilter
+from parcela.repositories.maintenance.store import MaintenanceRecord, MonthCount, RecordFilter
 from tests.contract.stores.kinds import Opened
 from tests.contract.stores.makers import NOON, an_id, bare, record
 

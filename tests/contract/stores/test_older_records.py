@@ -4,7 +4,7 @@ import pytest
 
 from parcela.repositories.maintenance.codec import to_document
 from parcela.repositories.maintenance.mongo import RECORDS, MongoMaintenanceStore
-from parcela.repositories.maintenance.port import RecordFilter
+from parcela.repositories.maintenance.store import RecordFilter
 from tests.contract.stores.makers import an_id, record
 from tests.support.mongo import mongo_database, why_no_mongo
 

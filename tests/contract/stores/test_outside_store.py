@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from parcela.core.errors import ParcelaError
-from parcela.repositories.maintenance.port import OutsideStore, PendingChange, RecordFilter
+from parcela.repositories.maintenance.store import OutsideStore, PendingChange, RecordFilter
 from tests.contract.stores.makers import an_id, record
 
 pytestmark = pytest.mark.anyio

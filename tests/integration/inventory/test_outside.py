@@ -9,8 +9,8 @@ import pytest
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.db.database import Database
-from parcela.repositories.maintenance.outside import Outside
-from parcela.repositories.maintenance.port import MaintenanceRecord, RecordFilter
+from parcela.repositories.maintenance.external_sync import Outside
+from parcela.repositories.maintenance.store import MaintenanceRecord, RecordFilter
 from parcela.repositories.uow import UnitOfWork, UnitOfWorkFactory
 from parcela.services.inventory.services import Inventory
 from parcela.workers.reconcilers.maintenance_changes import MaintenanceChanges

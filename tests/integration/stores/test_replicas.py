@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from parcela.db.redis import RedisStore
 from parcela.hypervisors.simulated import Delays, SimulatedWorld
 from parcela.repositories.events import EventRecord
-from parcela.repositories.shared import Shared
+from parcela.repositories.redis_shared import Shared
 from parcela.services.events.relay import Relay, sharing
 from tests.integration.http.asgi import open_socket
 from tests.integration.stores.replicas import API, PATIENCE_S, Replica, replica, replica_settings, until

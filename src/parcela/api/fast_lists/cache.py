@@ -20,7 +20,7 @@ from parcela.api.rate_limits import CALLER
 from parcela.core.errors import ParcelaError
 from parcela.core.permissions import Permission
 from parcela.repositories.events import EventRecord
-from parcela.repositories.shared import Shared, Versions
+from parcela.repositories.redis_shared import Shared, Versions
 from parcela.services.access import Caller
 from parcela.services.events.list_cache_scopes import scopes_of
 

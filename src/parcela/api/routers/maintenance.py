@@ -23,7 +23,7 @@ from parcela.api.schemas.maintenance import (
 )
 from parcela.core.machines import MaintenanceKind, MaintenanceState
 from parcela.core.permissions import Permission
-from parcela.repositories.maintenance.port import MAX_PAGE, RecordFilter
+from parcela.repositories.maintenance.store import MAX_PAGE, RecordFilter
 from parcela.services.access import Caller
 
 router = v1_router("/maintenance-records", tags=["maintenance"])

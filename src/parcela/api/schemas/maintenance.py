@@ -20,7 +20,7 @@ from parcela.api.schemas.machines import (
     text_of,
 )
 from parcela.core.machines import IntervalUnit, MachineStatus, MaintenanceKind, MaintenanceState, PlanTiming
-from parcela.repositories.maintenance.port import MaintenanceRecord
+from parcela.repositories.maintenance.store import MaintenanceRecord
 from parcela.services.inventory.machine_hosts import HostView
 from parcela.services.inventory.maintenance import RecordView
 from parcela.services.inventory.rules import CURRENCY_PATTERN, MAX_COST_MINOR

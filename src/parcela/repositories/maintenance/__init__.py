@@ -1,0 +1,1 @@
+"""Maintenance records and the activity log: one contract, two stores."""

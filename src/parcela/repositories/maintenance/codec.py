@@ -12,7 +12,7 @@ from uuid import UUID
 
 from parcela.core.errors import ParcelaError, Problem, invalid
 from parcela.core.machines import MaintenanceKind, MaintenanceState
-from parcela.repositories.maintenance.port import Activity, MaintenanceRecord
+from parcela.repositories.maintenance.store import Activity, MaintenanceRecord
 
 _DATES = frozenset({"performed_on"})
 _TIMES = frozenset({"begun_at", "finished_at", "created_at", "updated_at", "at"})

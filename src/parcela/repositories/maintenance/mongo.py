@@ -25,7 +25,8 @@ from parcela.repositories.maintenance.codec import (
     record_from_document,
     to_document,
 )
-from parcela.repositories.maintenance.port import (
+from parcela.repositories.maintenance.sql import ACTIVITY_LIST, exists, list_name
+from parcela.repositories.maintenance.store import (
     Activity,
     ActivityPage,
     MaintenanceRecord,
@@ -34,7 +35,6 @@ from parcela.repositories.maintenance.port import (
     RecordFilter,
     RecordPage,
 )
-from parcela.repositories.maintenance.sql import ACTIVITY_LIST, exists, list_name
 
 RECORDS = "maintenance_records"
 ACTIVITY = "activity"

@@ -28,7 +28,7 @@ from parcela.core.machines import MaintenanceKind, MaintenanceState
 from parcela.models import ActivityRow, MaintenanceRow
 from parcela.models.derived import with_derived
 from parcela.repositories.maintenance.codec import decode_cursor, encode_cursor
-from parcela.repositories.maintenance.port import (
+from parcela.repositories.maintenance.store import (
     Activity,
     ActivityPage,
     MaintenanceRecord,

@@ -14,7 +14,7 @@ from parcela.core.errors import ParcelaError
 from parcela.core.origin import detach
 from parcela.core.tasks import end, is_set_within
 from parcela.repositories.events import EventRecord
-from parcela.repositories.shared import Shared
+from parcela.repositories.redis_shared import Shared
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.events.list_cache_scopes import scopes_of
 

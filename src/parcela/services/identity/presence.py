@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from parcela.core.clock import Clock
 from parcela.core.origin import detach
-from parcela.repositories.shared import Shared
+from parcela.repositories.redis_shared import Shared
 
 NOTED_EVERY = timedelta(seconds=5)
 

@@ -8,7 +8,7 @@ from parcela.core.machines import MachineStatus
 from parcela.core.permissions import Permission
 from parcela.models import Machine
 from parcela.repositories.machines import MachineRow
-from parcela.repositories.maintenance.port import ActivityPage, RecordFilter
+from parcela.repositories.maintenance.store import ActivityPage, RecordFilter
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller

@@ -14,7 +14,7 @@ from parcela.core.errors import Problem, conflict, invalid, not_found
 from parcela.core.machines import REPAIRABLE, MachineStatus, MaintenanceKind, MaintenanceState
 from parcela.core.permissions import Permission
 from parcela.models import Machine, MaintenancePlan, OpenMaintenance
-from parcela.repositories.maintenance.port import MaintenanceRecord, RecordFilter, RecordPage, whole_ms
+from parcela.repositories.maintenance.store import MaintenanceRecord, RecordFilter, RecordPage, whole_ms
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 from parcela.services.inventory.machine_hosts import HostView, settle, view

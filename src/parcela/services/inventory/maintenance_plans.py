@@ -8,7 +8,7 @@ from parcela.core.errors import conflict, not_found
 from parcela.core.machines import MachineStatus, MaintenanceKind, PlanTiming
 from parcela.core.permissions import Permission
 from parcela.models import MaintenancePlan
-from parcela.repositories.maintenance.port import whole_ms
+from parcela.repositories.maintenance.store import whole_ms
 from parcela.repositories.maintenance_plans import PlanRow
 from parcela.repositories.paging import Page, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork

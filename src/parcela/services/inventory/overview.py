@@ -9,7 +9,7 @@ from parcela.core.permissions import Permission
 from parcela.core.qr_codes import qr_svg
 from parcela.core.settings import Settings
 from parcela.core.sites import own_site
-from parcela.repositories.maintenance.port import MonthCount, RecordFilter
+from parcela.repositories.maintenance.store import MonthCount, RecordFilter
 from parcela.repositories.maintenance_plans import PlanRow
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller

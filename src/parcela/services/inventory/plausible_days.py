@@ -10,7 +10,7 @@ from typing import Any
 
 from parcela.core.errors import Problem, invalid
 from parcela.models import Machine
-from parcela.repositories.maintenance.port import RecordFilter
+from parcela.repositories.maintenance.store import RecordFilter
 from parcela.repositories.uow import ReadUnitOfWork
 
 FIRST_DAY = date(1970, 1, 1)

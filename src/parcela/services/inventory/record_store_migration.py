@@ -12,9 +12,9 @@ from typing import Any, Protocol, TypeVar
 
 from parcela.core.errors import ErrorKind, ParcelaError, conflict
 from parcela.repositories.maintenance.codec import Checksum, checksum
+from parcela.repositories.maintenance.external_sync import settle
 from parcela.repositories.maintenance.mongo import MongoActivityStore, MongoMaintenanceStore, MoveMarker
-from parcela.repositories.maintenance.outside import settle
-from parcela.repositories.maintenance.port import Activity, MaintenanceRecord
+from parcela.repositories.maintenance.store import Activity, MaintenanceRecord
 from parcela.repositories.uow import UnitOfWorkFactory
 
 ItemT = TypeVar("ItemT", MaintenanceRecord, Activity)

@@ -12,7 +12,7 @@ from parcela.core.collation import composed
 from parcela.core.errors import Problem, conflict, invalid
 from parcela.core.machines import MachineStatus, MaintenanceKind, MaintenanceState
 from parcela.models import Machine
-from parcela.repositories.maintenance.port import Activity, whole_ms
+from parcela.repositories.maintenance.store import Activity, whole_ms
 from parcela.repositories.uow import ReadUnitOfWork, UnitOfWork
 from parcela.services.access import Caller
 

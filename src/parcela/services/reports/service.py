@@ -9,7 +9,7 @@ from parcela.core.errors import ErrorKind, ParcelaError, Problem, invalid, not_f
 from parcela.core.machines import MaintenanceKind
 from parcela.core.permissions import Permission
 from parcela.repositories.machines import MachineFacts as Facts
-from parcela.repositories.maintenance.port import MaintenanceRecord, RecordFilter
+from parcela.repositories.maintenance.store import MaintenanceRecord, RecordFilter
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
 from parcela.services.reports.figures import build_report

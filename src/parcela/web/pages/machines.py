@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse
 
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.permissions import Permission
-from parcela.repositories.maintenance.port import MaintenanceRecord, RecordFilter
+from parcela.repositories.maintenance.store import MaintenanceRecord, RecordFilter
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller
 from parcela.services.container import Services

@@ -11,8 +11,8 @@ taken here first; on SQLite the one writer is that lock.
 from datetime import timedelta
 
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.repositories.maintenance.outside import Outside, settle
-from parcela.repositories.maintenance.port import PendingChange
+from parcela.repositories.maintenance.external_sync import Outside, settle
+from parcela.repositories.maintenance.store import PendingChange
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.workers.reconcilers.base import log
 

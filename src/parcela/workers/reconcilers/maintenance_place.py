@@ -7,8 +7,8 @@ Must not touch: records; that is what ``parcela store move`` is for.
 """
 
 from parcela.core.errors import ErrorKind, ParcelaError
-from parcela.repositories.maintenance.outside import Outside
-from parcela.repositories.maintenance.port import RecordFilter
+from parcela.repositories.maintenance.external_sync import Outside
+from parcela.repositories.maintenance.store import RecordFilter
 from parcela.repositories.uow import UnitOfWorkFactory
 from parcela.services.inventory.record_store_check import MaintenancePlace
 from parcela.workers.reconcilers.base import log

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import Response
 
 from parcela.api.compat.siglab.machine_schemas import Mantenimiento, record_out
-from parcela.repositories.maintenance.port import MAX_PAGE, RecordFilter
+from parcela.repositories.maintenance.store import MAX_PAGE, RecordFilter
 from parcela.repositories.paging import MAX_LIMIT, PageRequest
 from parcela.repositories.uow import ReadUnitOfWork
 from parcela.services.access import Caller

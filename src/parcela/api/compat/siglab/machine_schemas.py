@@ -21,7 +21,7 @@ from parcela.api.compat.siglab.words import FORM_STATUSES, KIND_NAMES, KINDS, ST
 from parcela.api.schemas.users import NO_CONTROLS
 from parcela.core.errors import Problem, invalid
 from parcela.core.machines import MachineStatus
-from parcela.repositories.maintenance.port import MaintenanceRecord
+from parcela.repositories.maintenance.store import MaintenanceRecord
 from parcela.repositories.paging import MAX_CURSOR_CHARS
 
 TYPE_TEXT = f"Tipos aceptados: {', '.join(dict.fromkeys(TYPES.values()))}."

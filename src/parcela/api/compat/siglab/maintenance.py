@@ -28,7 +28,7 @@ from parcela.api.report_files import FILES, file_answer
 from parcela.core.errors import ErrorKind, ParcelaError
 from parcela.core.machines import MachineStatus, MaintenanceKind, MaintenanceState
 from parcela.core.permissions import Permission
-from parcela.repositories.maintenance.port import RecordFilter
+from parcela.repositories.maintenance.store import RecordFilter
 from parcela.services.access import Caller
 from parcela.services.inventory.plausible_days import day_of
 from parcela.services.reports.report import Entry, Format, MachineSummary, Report

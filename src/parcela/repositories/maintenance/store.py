@@ -1,7 +1,7 @@
 """The stores of maintenance records and of the activity log: what every one of them offers.
 
 ``sql.py`` keeps both in the relational database. An *outside* store (MongoDB) keeps them elsewhere, where the
-transaction of a unit of work does not reach; ``outside.py`` says how the two are kept in step (ADR 0011).
+transaction of a unit of work does not reach; ``external_sync.py`` says how the two are kept in step (ADR 0011).
 
 What is the same for all stores, and tested by ``tests/contract/stores``:
 
@@ -282,8 +282,8 @@ class OutsideStore(MaintenanceStore, Protocol):
 
     ``stage_*`` note what is to be done under a change id, beside the record as it is; nobody sees it yet. ``confirm``
     carries out all that was noted under the id, ``discard`` forgets it. Both may be repeated, also after a half-done
-    one, and then do the rest. One record never has two pending changes: ``outside.py`` settles the first before it
-    stages the second.
+    one, and then do the rest. One record never has two pending changes: ``external_sync.py`` settles the first before
+    it stages the second.
     """
 
     async def stage_add(self, change_id: str, record: MaintenanceRecord) -> None:

@@ -20,7 +20,8 @@ from parcela.core.clock import Clock
 from parcela.core.errors import ParcelaError
 from parcela.core.machines import MaintenanceState
 from parcela.models import MaintenanceChange
-from parcela.repositories.maintenance.port import (
+from parcela.repositories.maintenance.sql import SqlActivityStore
+from parcela.repositories.maintenance.store import (
     Activity,
     ActivityPage,
     ActivityStore,
@@ -30,7 +31,6 @@ from parcela.repositories.maintenance.port import (
     RecordFilter,
     RecordPage,
 )
-from parcela.repositories.maintenance.sql import SqlActivityStore
 
 log = structlog.get_logger(__name__)
 
