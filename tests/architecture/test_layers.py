@@ -30,19 +30,14 @@ def test_contracts_hold() -> None:
 
 @pytest.fixture
 def skeleton(tmp_path: Path) -> Path:
-    """A package with the folders of ours and nothing in them."""
+    """A package with the folders and the rooms of ours, and nothing in them."""
     shutil.copyfile(ROOT / "pyproject.toml", tmp_path / "pyproject.toml")
-    for path in PACKAGE.iterdir():
-        if path.suffix == ".py" or (path / "__init__.py").exists():
-            made = tmp_path / "parcela" / path.name
-            made.parent.mkdir(exist_ok=True)
-            if path.suffix == ".py":
-                made.write_text("")
-            else:
-                made.mkdir()
-                (made / "__init__.py").write_text("")
-    (tmp_path / "parcela" / "__init__.py").write_text("")
-    (tmp_path / "parcela" / "core" / "settings.py").write_text("")
+    shown = [*PACKAGE.glob("*.py"), *PACKAGE.glob("*/__init__.py")]
+    shown += [*PACKAGE.glob("services/*.py"), *PACKAGE.glob("services/*/__init__.py"), PACKAGE / "core" / "settings.py"]
+    for path in shown:
+        made = tmp_path / "parcela" / path.relative_to(PACKAGE)
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.write_text("")
     return tmp_path
 
 
@@ -57,6 +52,9 @@ def test_a_package_without_imports_is_fine(skeleton: Path) -> None:
         ("services/a.py", "import parcela.api", "Layers"),
         ("core/a.py", "import parcela.models", "Layers"),
         ("placement/a.py", "import parcela.hypervisors", "Layers"),
+        ("services/identity/a.py", "import parcela.services.compute", "Rooms of services"),
+        ("services/mail/a.py", "import parcela.services.catalogue", "Rooms of services"),
+        ("services/a.py", "", "Rooms of services"),
         ("services/a.py", "import fastapi", "No web framework"),
         ("services/a.py", "import sqlalchemy", "SQLAlchemy only"),
         ("services/a.py", "import libvirt", "libvirt only"),
