@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 ARGS ?=
 # Processes for the tests that need no hypervisor; WORKERS=0 for a debugger.
-export WORKERS ?= 2
+WORKERS ?= 2
 BIN := .venv/bin
 LAB := $(BIN)/python -m tests.lab
 
@@ -19,7 +19,7 @@ run: ## Set up and serve on this machine; prints the address and the administrat
 
 .PHONY: test
 test: setup-test ## Run the whole suite in the private lab; ARGS="tests/unit -k name" narrows it
-	@$(LAB) -- scripts/run-tests.sh $(ARGS)
+	@WORKERS=$(WORKERS) $(LAB) -- scripts/run-tests.sh $(ARGS)
 
 .PHONY: test-unit
 test-unit: setup-python ## Run the quick tests only, with no lab around them
