@@ -70,6 +70,7 @@ bench: setup-test ## Measure the promises of DESIGN 10 in the private lab; ARGS 
 
 .PHONY: clean
 clean: ## Remove everything that set-up made in this folder
+	@umount --recursive --lazy .cache/containers/root/overlay 2>/dev/null || true
 	rm -rf .venv .tools .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .schemathesis frontend/node_modules
 
 .PHONY: setup-test setup-python
