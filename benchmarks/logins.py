@@ -79,6 +79,9 @@ def run(arguments: Sequence[str]) -> Report:
     throughput, patience = [], []
     with tempfile.TemporaryDirectory() as folder, parcela(Path(folder)) as server:
         server.login()
+        # The flood of logins ends the oldest sessions of its person; a personal token stays.
+        body = {"name": "bench", "scopes": ["*"]}
+        server.api.headers["Authorization"] = f"Bearer {server.post('/tokens/', body)['token']}"
         for _ in range(options.rounds):
             alone = asyncio.run(_bcrypt_per_s(options.seconds))
             throughput.append(_logins_per_s(server, options.seconds) / alone)
