@@ -118,6 +118,23 @@ def command(app: typer.Typer, name: str, **options: Any) -> Callable[[Callable[.
     return register
 
 
+def given(**values: Any) -> dict[str, Any]:
+    """The values of options that were given: those that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def to_change(hint: str, /, **values: Any) -> dict[str, Any]:
+    """As ``given``, for a command that changes something.
+
+    Raises:
+        typer.BadParameter: nothing was given; ``hint`` ends the sentence that says so.
+    """
+    changes = given(**values)
+    if not changes:
+        raise typer.BadParameter(f"Say what to change{hint}")
+    return changes
+
+
 def _group(parameter: inspect.Parameter) -> Together | None:
     marks = getattr(parameter.annotation, "__metadata__", ())
     return next((mark for mark in marks if isinstance(mark, Together)), None)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from parcela.cli.client.lookup import find_flavour, taken_for
-from parcela.cli.declare import SUBJECT, Cli, ForceDelete, Yes, command
+from parcela.cli.declare import SUBJECT, Cli, ForceDelete, Yes, command, to_change
 
 app = typer.Typer(no_args_is_help=True, help="Flavours: named sizes of VMs.")
 COLUMNS = (("id", "id"), ("name", "name"), ("vcpus", "vcpus"), ("ram mib", "memory_mib"), ("disk gib", "disk_gib"))
@@ -43,10 +43,8 @@ def change(
     disk_gib: Annotated[int | None, typer.Option("--disk", min=1, help="Disk in GiB.")] = None,
 ) -> None:
     """Rename or resize a flavour; VMs made with it keep their size."""
-    asked = {"name": name, "vcpus": vcpus, "memory_mib": memory_mib, "disk_gib": disk_gib}
-    body = {field: value for field, value in asked.items() if value is not None}
-    if not body:
-        raise typer.BadParameter("Say what to change: --name, --vcpus, --ram or --disk.")
+    hint = ": --name, --vcpus, --ram or --disk."
+    body = to_change(hint, name=name, vcpus=vcpus, memory_mib=memory_mib, disk_gib=disk_gib)
     found = find_flavour(cli.api, ref)
     cli.out.record(cli.api.change("PATCH", f"/flavours/{found['id']}", body), COLUMNS)
 

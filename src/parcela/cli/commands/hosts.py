@@ -6,7 +6,7 @@ import typer
 
 from parcela.cli.client.client import Json
 from parcela.cli.client.lookup import find, find_zone, taken_for
-from parcela.cli.declare import SUBJECT, Cli, Yes, command
+from parcela.cli.declare import SUBJECT, Cli, Yes, command, given, to_change
 from parcela.cli.output import briefly, when
 
 app = typer.Typer(no_args_is_help=True, help="Hosts: the hypervisors VMs run on.")
@@ -74,7 +74,7 @@ def add(
     """Add a host to a zone."""
     found = find_zone(cli.api, zone)
     body = {"name": name, "zone_id": found["id"], "vcpus": vcpus, "memory_mib": ram, "disk_gib": disk}
-    more = _given(
+    more = given(
         cpu_overcommit=cpu_overcommit,
         memory_overcommit=memory_overcommit,
         disk_overcommit=disk_overcommit,
@@ -96,7 +96,8 @@ def change(
     disk_overcommit: Ratio = None,
 ) -> None:
     """Change state or capacity of a host."""
-    changes = _given(
+    changes = to_change(
+        "; 'parcela host set --help' lists it.",
         state=state,
         vcpus=vcpus,
         memory_mib=ram,
@@ -105,13 +106,7 @@ def change(
         memory_overcommit=memory_overcommit,
         disk_overcommit=disk_overcommit,
     )
-    if not changes:
-        raise typer.BadParameter("Say what to change; 'parcela host set --help' lists it.")
     cli.out.record(cli.api.change("PATCH", f"/hosts/{_find(cli, ref)['id']}", changes), DETAILS)
-
-
-def _given(**values: object) -> Json:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 @command(app, "delete")

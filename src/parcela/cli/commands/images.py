@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from parcela.cli.client.client import Json
 from parcela.cli.client.lookup import find_image, find_project, taken_for
-from parcela.cli.declare import SUBJECT, Cli, ForceDelete, Limit, Yes, command
+from parcela.cli.declare import SUBJECT, Cli, ForceDelete, Limit, Yes, command, to_change
 from parcela.cli.exits import Exit, fail
 from parcela.cli.output import size_text, when
 
@@ -213,18 +213,16 @@ def change(
     min_disk: Annotated[int | None, typer.Option(min=1, help="Least disk of a VM in GiB.")] = None,
 ) -> None:
     """Rename an image, or change what is said of it; its file stays."""
-    asked = {
-        "name": name,
-        "description": description,
-        "os_type": os_type,
-        "os_version": os_version,
-        "visibility": None if public is None else "public" if public else "private",
-        "min_memory_mib": min_ram,
-        "min_disk_gib": min_disk,
-    }
-    body = {field: value for field, value in asked.items() if value is not None}
-    if not body:
-        raise typer.BadParameter("Say what to change; 'parcela image set --help' lists it.")
+    body = to_change(
+        "; 'parcela image set --help' lists it.",
+        name=name,
+        description=description,
+        os_type=os_type,
+        os_version=os_version,
+        visibility=None if public is None else "public" if public else "private",
+        min_memory_mib=min_ram,
+        min_disk_gib=min_disk,
+    )
     found = find_image(cli.api, ref)
     cli.out.record(cli.api.change("PATCH", f"/images/{found['id']}", body), DETAILS)
 

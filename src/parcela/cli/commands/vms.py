@@ -19,7 +19,7 @@ from parcela.cli.client.lookup import (
 from parcela.cli.client.watching import wait_for
 from parcela.cli.commands.actions import MAY, Act, add_action, finish, note_cancelled
 from parcela.cli.commands.slices import addresses
-from parcela.cli.declare import SUBJECT, Cli, Limit, Wait, Yes, command
+from parcela.cli.declare import SUBJECT, Cli, Limit, Wait, Yes, command, to_change
 from parcela.cli.files import read_text
 from parcela.cli.output import briefly, when
 
@@ -138,10 +138,8 @@ def update(
     wait: Wait = True,
 ) -> None:
     """Change a VM. Name and sizes need it to be stopped, the label does not."""
-    asked = {"name": name, "label": label, "cores": cores, "ram": ram, "disk": disk, "crash_policy": crash_policy}
-    body = {field: value for field, value in asked.items() if value is not None}
-    if not body:
-        raise typer.BadParameter("Say what to change: --name, --label, --cores, --ram, --disk or --crash-policy.")
+    hint = ": --name, --label, --cores, --ram, --disk or --crash-policy."
+    body = to_change(hint, name=name, label=label, cores=cores, ram=ram, disk=disk, crash_policy=crash_policy)
     found = find_vm(cli.api, ref)
     changed = cli.api.change("PUT", f"/virtual-machines/{found['id']}", body)
     if wait and changed["operation_id"] is not None:

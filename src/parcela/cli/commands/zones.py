@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from parcela.cli.client.lookup import find_zone, taken_for
-from parcela.cli.declare import SUBJECT, Cli, Yes, command
+from parcela.cli.declare import SUBJECT, Cli, Yes, command, to_change
 from parcela.cli.output import when
 
 app = typer.Typer(no_args_is_help=True, help="Availability zones: named sets of hosts with one provider.")
@@ -47,9 +47,7 @@ def change(
     description: Annotated[str | None, typer.Option(help="A sentence about it.")] = None,
 ) -> None:
     """Rename or describe a zone; what is in it stays."""
-    body = {field: value for field, value in (("name", name), ("description", description)) if value is not None}
-    if not body:
-        raise typer.BadParameter("Say what to change: --name or --description.")
+    body = to_change(": --name or --description.", name=name, description=description)
     found = find_zone(cli.api, ref)
     cli.out.record(cli.api.change("PATCH", f"/zones/{found['id']}", body), COLUMNS)
 
